@@ -1,0 +1,31 @@
+/* base/inbox.h - messages from any number of posters to one uv loop.
+ *
+ * A message carries values and descriptors, never a pointer into the sender; posting gives it away. The owner's
+ * callback takes the whole list at once, because libuv folds many wake-ups into one.
+ * Threads: inbox_post() any; everything else the loop's. */
+#ifndef BASE_INBOX_H
+#define BASE_INBOX_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+/* Embed as the first member of a message. */
+struct message {
+    struct message *next;
+    void (*handle)(void *owner, struct message *m); /* loop's thread; m is the handler's to free */
+    void (*discard)(struct message *m);             /* called instead when the box closes first; NULL: free() */
+};
+
+struct inbox;
+
+/* NULL: out of memory or descriptors. owner is what handlers get. */
+struct inbox *inbox_create(uv_loop_t *loop, void *owner);
+
+/* Discards what is queued and closes the loop's handle; memory goes once the loop has run. Posters must be gone, or
+ * hold on to nothing but inbox_post(), which then returns false until the memory goes: stop posters first. */
+void inbox_destroy(struct inbox **box);
+
+/* true: m is no longer yours. false: the box is closed, m still is. */
+bool inbox_post(struct inbox *box, struct message *m);
+
+#endif

@@ -1,0 +1,95 @@
+/* gateway/config.h - one table of keys, read once at start-up and constant ever after.
+ *
+ * Order: built-in < jidpost.ini < environment < --section.key=value. "[http] listen" is JIDPOST_HTTP_LISTEN is
+ * --http.listen. Every secret also as a file (JIDPOST_XMPP_PASSWORD_FILE, or the systemd credential "xmpp.password"
+ * in $CREDENTIALS_DIRECTORY); both set is an error. An unknown key or a bad value stops the start and names the
+ * nearest known key or an example. Sizes: 64M (powers of 1024). Times: 500ms 30s 5m 1h 7d. Lists: comma or space. */
+#ifndef GATEWAY_CONFIG_H
+#define GATEWAY_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/jid.h"
+#include "base/log.h"
+
+enum tls_mode { TLS_REQUIRED, TLS_DIRECT, TLS_OFF };           /* off: only towards a loopback server */
+enum direct_mode { DIRECT_AUTO, DIRECT_ALWAYS, DIRECT_NEVER }; /* auto: contacts and our own domain */
+enum durability { DURABLE_POWER, DURABLE_PROCESS };
+
+struct config {
+    struct {
+        char *state_dir; /* spool, store and lock live here */
+    } server;
+    struct {
+        char *listen; /* "127.0.0.1:8080"; port 0: any */
+        char *token;  /* NULL: none; then loopback only */
+        char **hosts; /* names beside loopback that the Host header may carry; NULL at the end */
+        uint64_t max_connections;
+        int64_t idle_timeout; /* ms, as all times here */
+        int64_t max_wait;
+    } http;
+    struct {
+        struct jid jid; /* bare or with a resource; the resource default is "jidpost" + a stable suffix */
+        char *password;
+        char *server;  /* host or address; NULL: by SRV of the JID's domain */
+        uint16_t port; /* 0: by SRV, else 5222 (direct TLS: 5223) */
+        enum tls_mode tls;
+        char *ca;                    /* PEM file beside the system's; NULL: none */
+        char **proxies;              /* JIDs; NULL at the end */
+        char **accept_subscriptions; /* globs on bare JIDs; default "*@<own domain>" */
+        int64_t ping_interval, ping_timeout;
+        int64_t reconnect_min, reconnect_max;
+        int64_t iq_timeout;
+    } xmpp;
+    struct {
+        char *listen;            /* "[::]:5086"; opened only when something is advertised */
+        char *advertise_host;    /* NULL: no direct streamhost */
+        uint16_t advertise_port; /* 0: the port listened on */
+        enum direct_mode direct;
+        uint64_t threads; /* 0: one per processor */
+        uint64_t max_streams;
+        uint64_t pending_per_peer;
+    } socks5;
+    struct {
+        char **methods; /* the ladder, in order; NULL at the end */
+        int64_t offer_timeout, connect_timeout, activate_timeout, stall_timeout, linger_timeout;
+        uint64_t max_attempts;
+        int64_t backoff; /* first pause; doubles each round */
+        int64_t ttl;
+        int64_t retention; /* of the record, once final */
+        uint64_t parallel, per_recipient_parallel;
+    } delivery;
+    struct {
+        char *dir; /* default <state_dir>/spool */
+        uint64_t max_bytes, max_file;
+        enum durability durability;
+    } spool;
+    struct {
+        char *url; /* default sqlite://<state_dir>/jidpost.db */
+    } store;
+    struct {
+        char **allow_nets; /* CIDR; NULL at the end */
+    } egress;
+    struct {
+        enum log_level level;
+        enum log_format format;
+    } log;
+};
+
+/* file NULL: ./jidpost.ini, then /etc/jidpost/jidpost.ini, if there is one. overrides: "section.key=value" strings,
+ * NULL at the end, or NULL. On failure (ERR_CONFIG, the sentence says where and what to write instead) *c is empty. */
+bool config_load(struct config *c, const char *file, char *const *environment, const char *const *overrides,
+                 struct error *err);
+void config_free(struct config *c);
+
+/* Every key: its value in force and where it came from; secrets as "(set)". */
+bool config_show(const char *file, char *const *environment, const char *const *overrides, FILE *out,
+                 struct error *err);
+
+/* Every key with its environment twin, default and one line of help, as a jidpost.ini to start from. */
+void config_keys(FILE *out);
+
+#endif

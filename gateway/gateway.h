@@ -1,0 +1,92 @@
+/* gateway/gateway.h - the front door: what the HTTP side may ask of the gateway, from any thread.
+ *
+ * Nothing here blocks for longer than a page-cache write. What takes time answers through a callback, exactly once,
+ * possibly before the call returns and possibly on another thread: the callback may only keep the result and wake
+ * its owner. Records handed to a callback are the callee's to free. */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/jid.h"
+#include "gateway/config.h"
+#include "gateway/network.h"
+#include "gateway/record.h"
+#include "gateway/spool.h"
+#include "gateway/store.h"
+
+struct gateway;
+
+const struct config *gateway_config(const struct gateway *gw);
+
+/* ---- uploads: begin, append as it arrives, then finish or abort. One thread at a time per upload. */
+struct upload;
+
+/* size: the declared length, or -1. Refused before the body: ERR_BODY_TOO_LARGE, ERR_SPOOL_FULL, ERR_DRAINING,
+ * ERR_STORE_UNAVAILABLE. */
+struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, struct error *err);
+bool gateway_upload_append(struct upload *u, const void *data, size_t len, struct error *err);
+const char *gateway_upload_id(const struct upload *u); /* the transfer's id */
+
+/* What the upload is for. Strings are borrowed for the call. */
+struct submission {
+    const struct jid *to;
+    const char *name;       /* NULL: "upload-<id>" with an ending that fits the type */
+    const char *type;       /* NULL: sniffed from the first 64 KiB */
+    const char *caption;    /* NULL: none */
+    const char *methods;    /* "si-s5b,s5b"; NULL: as configured. Unknown or empty: ERR_PARAMETER_INVALID */
+    const char *request_id; /* NULL: none */
+    bool digest;            /* compute file.sha256 */
+    int64_t ttl_ms;         /* 0: as configured */
+};
+
+typedef void gateway_record_fn(void *user, struct record *r, const struct error *err); /* r NULL: err says why */
+
+/* Checks what can be checked before any byte is read: for an early refusal. */
+bool gateway_submission_check(struct gateway *gw, const struct submission *s, struct error *err);
+
+/* Seals the file, commits the record, queues the transfer; the answer comes after both are as durable as configured.
+ * Consumes *u in any case; on failure nothing is left behind. */
+void gateway_upload_finish(struct upload **u, const struct submission *s, gateway_record_fn *done, void *user);
+void gateway_upload_abort(struct upload **u);
+
+/* ---- transfers */
+void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
+
+/* As gateway_get, but answers when the transfer is final (and its record committed) or wait_ms have passed. */
+void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user);
+
+/* Ends it as cancelled and drops its payload; a final one is answered as it is. */
+void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
+
+typedef void gateway_list_fn(void *user, struct record_list *list,
+                             const struct error *err); /* list: take its fields or leave them */
+void gateway_list(struct gateway *gw, const struct record_filter *filter, gateway_list_fn *done, void *user);
+
+/* ---- recipients and the network */
+typedef void gateway_recipient_fn(void *user, struct recipient *r,
+                                  const struct error *err); /* as network_recipient_fn */
+void gateway_find(struct gateway *gw, const struct jid *to, gateway_recipient_fn *done, void *user);
+
+struct gateway_view {
+    struct network_view network;
+    struct spool_usage spool;
+    bool store_writable;
+    bool draining;
+    bool ready;                    /* all of: network online, store writable, not draining */
+    size_t active, queued;         /* transfers */
+    struct carrier_address direct; /* host empty: nothing is advertised */
+    uint64_t streams;              /* open SOCKS5 sockets */
+};
+void gateway_view(struct gateway *gw, struct gateway_view *out);
+
+/* Milliseconds since core last turned; /livez and the watchdog ask. */
+int64_t gateway_heartbeat_age(struct gateway *gw);
+
+/* The names a ladder may be made of, NULL at the end. */
+const char *const *gateway_method_names(struct gateway *gw);
+
+#endif

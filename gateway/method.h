@@ -1,0 +1,73 @@
+/* gateway/method.h - seam: one way to offer a file to a resource and get it there.
+ *
+ * The host is a transfer (gateway/transfer.c); the methods live in xmpp/, one file each, listed in xmpp/methods.c.
+ * A method lives from offer() to end(). It reports back only by the host's functions; end() is called exactly once,
+ * by the host, never from inside one of the method's own functions: reports are queued.
+ * Thread: core's. */
+#ifndef GATEWAY_METHOD_H
+#define GATEWAY_METHOD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/jid.h"
+#include "gateway/carrier.h"
+#include "gateway/record.h"
+
+enum method_event {
+    METHOD_ACCEPTED,    /* the recipient said yes; now connecting */
+    METHOD_STREAM_OPEN, /* bytes may flow: the host answers with stream() */
+    METHOD_PROGRESS,    /* moved */
+    METHOD_COMPLETE,    /* everything arrived, as far as this method can know (proof) */
+    METHOD_FAILED       /* error */
+};
+
+struct method_report {
+    enum method_event event;
+    uint64_t moved;
+    enum proof proof;   /* METHOD_COMPLETE */
+    struct error error; /* METHOD_FAILED */
+};
+
+struct offer {
+    const struct jid *to; /* a full JID */
+    const char *name;
+    const char *type;
+    uint64_t size;
+    int64_t modified;    /* wall clock ms, 0: unknown */
+    const char *caption; /* NULL: none */
+    unsigned answer_ms;  /* how long the recipient may take to say yes or no */
+    bool only_method;    /* the caller narrowed the ladder to this method */
+};
+
+struct method; /* each method's own */
+
+/* The transfer, as a method sees it. */
+struct method_host {
+    const struct method_host_ops *ops;
+    struct carrier *carrier;
+    uv_loop_t *loop;
+};
+
+struct method_host_ops {
+    void (*report)(struct method_host *host, const struct method_report *report); /* queued, never recursive */
+    void (*step)(struct method_host *host, enum step_direction direction, const char *name, const char *outcome,
+                 const char *detail); /* a line of the timeline */
+    void (*chose)(struct method_host *host, const char *path,
+                  const char *streamhost); /* "direct" or "proxy", and whose */
+};
+
+struct method_ops {
+    const char *name;         /* "si-s5b": in configuration, rows, JSON and logs */
+    const char *const *needs; /* features the peer must announce (XEP-0030), NULL at the end */
+    /* Offers. NULL with *err set when it cannot even begin. o is borrowed for the call. */
+    struct method *(*offer)(struct method_host *host, void *network, const struct offer *o, struct error *err);
+    /* Moves length bytes of fd from offset; after METHOD_STREAM_OPEN. fd stays open until end(). */
+    void (*stream)(struct method *m, int fd, uint64_t offset, uint64_t length);
+    /* Tells the peer if it has to know, and frees. why: NULL after success. *m becomes NULL. */
+    void (*end)(struct method **m, const struct error *why);
+};
+
+#endif

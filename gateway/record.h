@@ -1,0 +1,132 @@
+/* gateway/record.h - everything that is kept and told about one transfer.
+ *
+ * The store keeps it, the API shows it, core's live transfer contains it. Plain values: a record has one owner and
+ * travels by copy. Times: wall-clock milliseconds, 0 for "not yet". Text has passed the gate of base/text.h. */
+#ifndef GATEWAY_RECORD_H
+#define GATEWAY_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/id.h"
+
+/* clang-format off */
+#define TRANSFER_STATES(X)                              \
+    X(TRANSFER_RECEIVING,    "receiving",    false)     \
+    X(TRANSFER_QUEUED,       "queued",       false)     \
+    X(TRANSFER_OFFERING,     "offering",     false)     \
+    X(TRANSFER_CONNECTING,   "connecting",   false)     \
+    X(TRANSFER_TRANSFERRING, "transferring", false)     \
+    X(TRANSFER_DELIVERED,    "delivered",    true)      \
+    X(TRANSFER_FAILED,       "failed",       true)      \
+    X(TRANSFER_CANCELLED,    "cancelled",    true)      \
+    X(TRANSFER_EXPIRED,      "expired",      true)
+
+enum transfer_state {
+#define X(state, name, final) state,
+    TRANSFER_STATES(X)
+#undef X
+    TRANSFER_STATE_COUNT
+};
+/* clang-format on */
+
+const char *transfer_state_name(enum transfer_state state);
+bool transfer_state_final(enum transfer_state state);
+bool transfer_state_parse(const char *name, enum transfer_state *state);
+
+/* Where a transfer was when something went wrong: request upload queue resolve offer connect transfer finish. */
+enum stage {
+    STAGE_REQUEST,
+    STAGE_UPLOAD,
+    STAGE_QUEUE,
+    STAGE_RESOLVE,
+    STAGE_OFFER,
+    STAGE_CONNECT,
+    STAGE_TRANSFER,
+    STAGE_FINISH,
+    STAGE_COUNT
+};
+const char *stage_name(enum stage stage);
+bool stage_parse(const char *name, enum stage *stage);
+
+/* How strong the evidence for "delivered" is, weakest first. */
+enum proof { PROOF_NONE, PROOF_PROXY_ACCEPTED, PROOF_PEER_CLOSED, PROOF_PEER_CONFIRMED, PROOF_HASH_CONFIRMED };
+const char *proof_name(enum proof proof); /* NULL for PROOF_NONE */
+
+/* One protocol step, as a person would tell it: "disco sent", "streamhost-used received proxy.example.org". */
+enum step_direction { STEP_SENT, STEP_RECEIVED, STEP_LOCAL };
+const char *step_direction_name(enum step_direction direction);
+
+struct step {
+    int64_t at;
+    enum step_direction direction;
+    char name[40];    /* "disco", "offer si-s5b", "streamhost-used", "activate", "first byte" … */
+    char outcome[40]; /* "ok", "error", "timeout", or a condition's name; may be empty */
+    char detail[256]; /* may be empty */
+};
+
+/* One method tried in one round. */
+struct attempt {
+    unsigned round; /* counts from 1; a round walks the ladder once */
+    int64_t started, ended;
+    char method[24];    /* empty: failed before a method was chosen */
+    char to[256];       /* the resource's full JID, cut; may be empty */
+    enum stage stage;   /* where it ended */
+    struct error error; /* ERR_NONE: it worked, or still runs */
+};
+
+enum { RECORD_STEPS = 200, RECORD_ATTEMPTS = 64 }; /* beyond these the middle is dropped, and a step says so */
+
+struct record {
+    char id[ID_SIZE];
+    enum transfer_state state;
+    char *to;       /* bare or full JID as asked, prepared */
+    char *resource; /* the resource delivered to or tried last; NULL: none yet */
+    char *from;     /* our bound JID at the time; NULL: none yet */
+
+    char *name; /* file name, never NULL */
+    char *type; /* media type */
+    uint64_t size;
+    uint64_t received; /* of the upload */
+    char sha256[65];   /* lower-case hex, or empty when nobody asked */
+
+    char *caption; /* NULL: none */
+    char *methods; /* the caller's narrowing, "si-s5b,s5b"; NULL: the configured ladder */
+    char *request_id;
+
+    uint64_t sent;
+    char method[24];  /* the method in use or delivered by; empty: none */
+    char path[8];     /* "direct", "proxy" or empty */
+    char *streamhost; /* its JID; NULL: none */
+    enum proof proof;
+
+    unsigned round; /* of the ladder, counts from 1 once started */
+    unsigned max_rounds;
+    int64_t next_attempt_at;
+
+    enum stage error_stage;
+    struct error error; /* of the whole transfer */
+
+    int64_t created, updated, finished, expires;
+
+    struct step *steps;
+    size_t step_count;
+    struct attempt *attempts;
+    size_t attempt_count;
+};
+
+struct record *record_new(void); /* NULL: out of memory */
+struct record *record_copy(const struct record *r);
+void record_free(struct record **r);
+
+/* Append; when memory or room is short the oldest but the first ten are dropped. */
+void record_step(struct record *r, enum step_direction direction, const char *name, const char *outcome,
+                 const char *detail);
+struct attempt *record_attempt(struct record *r); /* the new one, zeroed; NULL: out of memory */
+
+/* Replaces an owned string of the record; value may be NULL. false: out of memory, the old value stays. */
+bool record_text(char **field, const char *value);
+
+#endif

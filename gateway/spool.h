@@ -1,0 +1,67 @@
+/* gateway/spool.h - uploads on disk: one file per transfer, inside a budget.
+ *
+ * A file is "<id>.part" while it grows and "<id>" once complete; nothing else may lie in the folder. The budget
+ * counts what was reserved (the declared size) or, without a declared size, what has arrived.
+ * Threads: each spool_file belongs to one thread at a time; the spool itself may be used from any.
+ * Blocking: create, write and remove touch the page cache; spool_seal() waits for the disk and belongs in the pool. */
+#ifndef GATEWAY_SPOOL_H
+#define GATEWAY_SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct spool;
+struct spool_file;
+
+struct spool_limits {
+    uint64_t max_bytes; /* of all files together */
+    uint64_t max_file;
+};
+
+/* Makes dir (0700) if needed and counts what lies there. */
+struct spool *spool_open(const char *dir, const struct spool_limits *limits, struct error *err);
+void spool_close(struct spool **spool);
+
+/* size: the declared length, or -1 when unknown. Reserves it first: ERR_BODY_TOO_LARGE above max_file, ERR_SPOOL_FULL
+ * when it does not fit the budget or the disk. */
+struct spool_file *spool_create(struct spool *spool, const char *id, int64_t size, struct error *err);
+
+/* Appends all of it. ERR_LENGTH_CONFLICT beyond the declared size, ERR_BODY_TOO_LARGE, ERR_SPOOL_FULL. */
+bool spool_append(struct spool_file *file, const void *data, size_t len, struct error *err);
+
+/* The upload is whole: its length is checked against the declared one (ERR_LENGTH_CONFLICT), data is synced when
+ * durable, the file renamed, the folder synced. On failure the file is as before and still to be abandoned. */
+bool spool_seal(struct spool_file *file, bool durable, struct error *err);
+
+/* A complete file again, for sending. ERR_NOT_FOUND: it is gone. */
+struct spool_file *spool_reopen(struct spool *spool, const char *id, struct error *err);
+
+uint64_t spool_size(const struct spool_file *file); /* bytes present */
+int spool_fd(const struct spool_file *file);        /* borrowed */
+
+/* Lower-case hex SHA-256 of the whole file; reads it, so pool only. */
+bool spool_sha256(const struct spool_file *file, char hex[static 65], struct error *err);
+
+/* The first bytes, for the media type; returns how many. */
+size_t spool_peek(const struct spool_file *file, void *out, size_t max);
+
+/* Closes and keeps the file; *file becomes NULL. Of an unsealed file only the .part stays. */
+void spool_release(struct spool_file **file);
+/* Closes and deletes. */
+void spool_abandon(struct spool_file **file);
+/* Deletes a complete file by id; gone already is fine. */
+void spool_remove(struct spool *spool, const char *id);
+
+/* Start-up: deletes every file whose id keep() does not claim, .part files always. Returns how many. */
+size_t spool_sweep(struct spool *spool, bool (*keep)(void *user, const char *id), void *user);
+
+struct spool_usage {
+    uint64_t bytes, max_bytes;
+    uint64_t files;
+};
+void spool_usage(struct spool *spool, struct spool_usage *out);
+
+#endif

@@ -1,0 +1,78 @@
+/* gateway/store.h - seam: where records live across restarts.
+ *
+ * One writer thread takes everything that is queued, writes it in one transaction with one sync, and then answers
+ * each (group commit): a 2xx waits for its own answer, so what was promised is on disk. Reads go through leased
+ * handles on the threads of the pool. An engine (store_sqlite.c) implements struct store_ops; store.c owns queue,
+ * thread and lease.
+ * Threads: store_put() any; store_get/list/unfinished block and belong on a pool thread or at start-up. */
+#ifndef GATEWAY_STORE_H
+#define GATEWAY_STORE_H
+
+#include "base/error.h"
+#include "gateway/record.h"
+
+struct record_filter {
+    const char *id; /* exactly this one; NULL: any */
+    const char *to; /* bare JID (matches its full ones too) or full JID, prepared; NULL: any */
+    bool by_state;
+    enum transfer_state state;
+    int64_t since;      /* created at or after; 0: any */
+    const char *before; /* ids older than this one (cursor); NULL: from the newest */
+    bool unfinished;    /* only states that are not final, oldest first */
+    unsigned limit;     /* 1 to 1000 */
+};
+
+struct record_list {
+    struct record **items;
+    size_t count;
+    bool more;
+};
+void record_list_free(struct record_list *list);
+
+/* An engine's handle belongs to one thread at a time. Every function blocks; false with *err set
+ * (ERR_STORE_UNAVAILABLE) on failure. */
+struct store_handle;
+struct store_ops {
+    const char *scheme; /* "sqlite" */
+    /* Opens for writing (creating and migrating the schema; a newer schema is refused with ERR_CONFIG) or reading. */
+    struct store_handle *(*open)(const char *url, bool writer, struct error *err);
+    void (*close)(struct store_handle **handle);
+    bool (*begin)(struct store_handle *h, struct error *err);
+    bool (*put)(struct store_handle *h, const struct record *r,
+                struct error *err); /* insert or replace, with steps and attempts */
+    bool (*forget)(struct store_handle *h, int64_t finished_before, struct error *err);
+    bool (*commit)(struct store_handle *h, struct error *err);
+    void (*rollback)(struct store_handle *h);
+    bool (*list)(struct store_handle *h, const struct record_filter *filter, struct record_list *out,
+                 struct error *err);
+    void (*idle)(struct store_handle *h); /* nothing queued: housekeeping (WAL checkpoint) */
+};
+extern const struct store_ops store_sqlite;
+
+struct store;
+
+/* url: "sqlite:///absolute/path". Opens, migrates, starts the writer. NULL with *err set. */
+struct store *store_open(const char *url, struct error *err);
+
+/* Writes what is queued, joins, closes. */
+void store_close(struct store **store);
+
+/* Called on the writer thread after the commit (err NULL) or when it failed; may only copy and post. */
+typedef void store_done_fn(void *user, const struct error *err);
+
+/* Queues r, which is the store's from here on. done may be NULL. A later put of the same id in the same batch
+ * replaces an earlier one; both are answered. */
+void store_put(struct store *store, struct record *r, store_done_fn *done, void *user);
+
+/* Queues the deletion of records that finished before that wall-clock time. */
+void store_forget(struct store *store, int64_t finished_before);
+
+bool store_list(struct store *store, const struct record_filter *filter, struct record_list *out, struct error *err);
+
+/* The one record, or NULL: with err->code ERR_NOT_FOUND or ERR_STORE_UNAVAILABLE. */
+struct record *store_get(struct store *store, const char *id, struct error *err);
+
+/* Whether the last write succeeded; /readyz asks. Any thread. */
+bool store_writable(struct store *store);
+
+#endif

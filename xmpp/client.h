@@ -1,0 +1,34 @@
+/* xmpp/client.h - what the parts of this folder share about the one account they act for.
+ *
+ * Owned by network.c; everybody else borrows it. Thread: core's. */
+#ifndef XMPP_CLIENT_H
+#define XMPP_CLIENT_H
+
+#include <stdbool.h>
+#include <strophe.h>
+#include <uv.h>
+
+#include "base/jid.h"
+#include "xmpp/iq.h"
+#include "xmpp/xmpp.h"
+
+struct disco;    /* xmpp/disco.h: what a peer supports, asked once and kept */
+struct contacts; /* xmpp/contacts.h: roster and presence */
+struct proxies;  /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
+
+struct client {
+    const struct xmpp_settings *settings;
+    xmpp_ctx_t *ctx;
+    uv_loop_t *loop;
+    struct iq_table *iq;
+    struct disco *disco;
+    struct contacts *contacts;
+    struct proxies *proxies;
+    struct jid self; /* bound full JID while online, else as configured */
+    bool online;
+};
+
+/* Whether the carrier's own address may be told to that peer (protocol: address privacy). In contacts.c. */
+bool client_may_tell_address(const struct client *c, const struct jid *peer);
+
+#endif

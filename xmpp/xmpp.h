@@ -1,0 +1,47 @@
+/* xmpp/xmpp.h - the one public header of this folder: makes the network that gateway/network.h describes.
+ *
+ * Thread: core's, but xmpp_create() and xmpp_destroy(), which belong to start-up and shutdown. */
+#ifndef XMPP_XMPP_H
+#define XMPP_XMPP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/jid.h"
+#include "gateway/network.h"
+
+enum xmpp_tls { XMPP_TLS_REQUIRED, XMPP_TLS_DIRECT, XMPP_TLS_OFF };
+enum xmpp_direct { XMPP_DIRECT_AUTO, XMPP_DIRECT_ALWAYS, XMPP_DIRECT_NEVER };
+
+struct xmpp_settings {
+    struct jid jid; /* bare or full; with a resource, exactly that one is bound */
+    const char *password;
+    const char *server; /* NULL: SRV, then the domain itself */
+    uint16_t port;      /* 0: SRV, then 5222 or, with direct TLS, 5223 */
+    enum xmpp_tls tls;
+    const char *ca;                    /* PEM file beside the system's; NULL: none */
+    char *const *proxies;              /* JIDs beside the discovered ones; NULL at the end; may be NULL */
+    char *const *accept_subscriptions; /* globs on bare JIDs; NULL at the end; may be NULL */
+    enum xmpp_direct direct;           /* to whom the carrier's own address is told */
+    int64_t ping_interval_ms, ping_timeout_ms;
+    int64_t reconnect_min_ms, reconnect_max_ms;
+    int64_t iq_timeout_ms; /* disco and other questions to servers and clients */
+    int64_t activate_timeout_ms;
+};
+
+/* settings are copied. The library's global state is set up here too: one network per process at a time. */
+struct network *xmpp_create(const struct xmpp_settings *settings, struct error *err);
+
+/* After network_ops.stop() answered, or before start. *n becomes NULL. */
+void xmpp_destroy(struct network **n);
+
+/* A TLS handshake inside libstrophe has no deadline. When core's heartbeat is old while this says true, the watchdog
+ * calls xmpp_shake(), which shuts the socket down and so ends the handshake. Both: any thread. */
+bool xmpp_handshaking(struct network *n);
+void xmpp_shake(struct network *n);
+
+/* The methods' names in order of preference, NULL at the end, for configuration checks. Any thread. */
+const char *const *xmpp_method_names(void);
+
+#endif
