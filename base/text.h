@@ -7,8 +7,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
+
+/* Reads the character at the front of text (UTF-8 as RFC 3629 has it: shortest form, no surrogates, up to U+10FFFF)
+ * into *code. Its length in bytes, or 0 when there is none. */
+size_t text_char(const char *text, size_t len, uint32_t *code);
+
+/* len, less the bytes of a character that was cut in two at the end. */
+size_t text_whole(const char *text, size_t len);
 
 /* Valid UTF-8 made of XML 1.0 Char (section 2.2) alone: no C0 but tab, LF, CR; no surrogates, U+FFFE, U+FFFF. */
 bool text_is_xml(const char *text, size_t len);
