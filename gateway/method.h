@@ -39,6 +39,7 @@ struct offer {
     int64_t modified;    /* wall clock ms, 0: unknown */
     const char *caption; /* NULL: none */
     unsigned answer_ms;  /* how long the recipient may take to say yes or no */
+    unsigned connect_ms; /* how long it may take to reach a streamhost, at the least */
     bool only_method;    /* the caller narrowed the ladder to this method */
 };
 

@@ -1,0 +1,642 @@
+#include "gateway/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { HEARTBEAT_MS = 250, FORGET_EVERY_MS = 3600 * 1000, STORE_RETRY_MS = 5000, CORE_STACK = 8 << 20 };
+
+/* Somebody who waits for a transfer to become final. */
+struct waiter {
+    struct waiter *prev, *next;
+    struct live *live;
+    uv_timer_t timer;
+    gateway_record_fn *done;
+    void *user;
+};
+
+/* A transfer that is not over, or whose end is not committed yet. */
+struct live {
+    UT_hash_handle hh;
+    struct live *prev, *next; /* in gw->runs */
+    struct gateway *gw;
+    struct transfer *transfer;
+    struct waiter *waiters;
+    char id[ID_SIZE];
+    char key[JID_MAX + 1]; /* the recipient's bare JID */
+    bool in_runs;
+    bool has_events;
+    bool publish; /* the record changed */
+    bool write;   /* so that its row has to */
+    bool in_line;
+    uv_timer_t again; /* another try at committing the end */
+};
+
+/* ---- what the files of the gateway share */
+
+struct live *core_live(struct gateway *gw, const char *id)
+{
+    struct live *live = NULL;
+
+    HASH_FIND_STR(gw->lives, id, live);
+    return live;
+}
+
+const struct record *core_record(const struct live *live)
+{
+    return transfer_record(live->transfer);
+}
+
+void core_cancel(struct live *live)
+{
+    transfer_cancel(live->transfer);
+}
+
+/* ---- waiting */
+
+static void free_waiter(uv_handle_t *timer)
+{
+    free(timer->data);
+}
+
+static void waiter_answer(struct waiter *w)
+{
+    struct record *r = record_copy(core_record(w->live));
+    struct error error;
+
+    if (!r)
+        error_set(&error, ERR_INTERNAL, "out of memory");
+    w->done(w->user, r, r ? NULL : &error);
+    DL_DELETE(w->live->waiters, w);
+    uv_close((uv_handle_t *)&w->timer, free_waiter);
+}
+
+static void on_wait_over(uv_timer_t *timer)
+{
+    waiter_answer(timer->data);
+}
+
+void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user)
+{
+    struct waiter *w = calloc(1, sizeof *w);
+    struct error error;
+
+    if (!w) {
+        error_set(&error, ERR_INTERNAL, "out of memory");
+        done(user, NULL, &error);
+        return;
+    }
+    *w = (struct waiter){.live = live, .done = done, .user = user};
+    uv_timer_init(&gw->loop, &w->timer);
+    w->timer.data = w;
+    uv_timer_start(&w->timer, on_wait_over, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
+    DL_APPEND(live->waiters, w);
+    if (atomic_load(&gw->draining))
+        waiter_answer(w);
+}
+
+static void answer_waiters(struct live *live)
+{
+    while (live->waiters)
+        waiter_answer(live->waiters);
+}
+
+/* ---- the end of a transfer: its last row is committed, then the payload goes */
+
+struct removal {
+    uv_work_t work;
+    struct gateway *gw;
+    char id[ID_SIZE];
+};
+
+static void remove_work(uv_work_t *work)
+{
+    struct removal *removal = work->data;
+
+    spool_remove(removal->gw->spool, removal->id);
+}
+
+static void remove_done(uv_work_t *work, int status)
+{
+    struct removal *removal = work->data;
+
+    (void)status;
+    removal->gw->pending--;
+    free(removal);
+}
+
+static void remove_payload(struct gateway *gw, const char *id)
+{
+    struct removal *removal = calloc(1, sizeof *removal);
+
+    if (!removal) { /* the sweep of the next start finds it */
+        log_error("spool.not_removed", log_str("transfer", id));
+        return;
+    }
+    removal->work.data = removal;
+    removal->gw = gw;
+    memcpy(removal->id, id, ID_SIZE);
+    gw->pending++;
+    uv_queue_work(&gw->loop, &removal->work, remove_work, remove_done);
+}
+
+static void free_live(uv_handle_t *timer)
+{
+    free(timer->data);
+}
+
+static void live_destroy(struct live *live)
+{
+    struct gateway *gw = live->gw;
+
+    if (live->in_runs)
+        DL_DELETE(gw->runs, live);
+    if (live->in_line)
+        turns_leave(gw->turns, live->key, live);
+    HASH_DEL(gw->lives, live);
+    board_remove(gw->board, live->id);
+    transfer_destroy(&live->transfer);
+    uv_close((uv_handle_t *)&live->again, free_live);
+}
+
+struct committed {
+    struct message message;
+    struct gateway *gw;
+    char id[ID_SIZE];
+    bool failed;
+};
+
+static void touch(struct live *live);
+
+static void on_store_retry(uv_timer_t *timer)
+{
+    struct live *live = timer->data;
+
+    live->write = true;
+    touch(live);
+}
+
+static void handle_committed(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct committed *c = (struct committed *)m;
+    struct live *live = core_live(gw, c->id);
+
+    gw->pending--;
+    if (live && c->failed) {
+        answer_waiters(live);
+        uv_timer_start(&live->again, on_store_retry, STORE_RETRY_MS, 0);
+    } else if (live) {
+        answer_waiters(live);
+        remove_payload(gw, live->id);
+        live_destroy(live);
+    }
+    free(c);
+}
+
+/* Writer's thread. */
+static void on_final_row(void *user, const struct error *err)
+{
+    struct committed *c = user;
+
+    c->failed = err != NULL;
+    if (err)
+        log_error("store.write_failed", log_str("transfer", c->id), log_str("error", err->text));
+    inbox_post(c->gw->inbox, &c->message); /* open: gateway_stop() waits for all that is pending */
+}
+
+static void write_row(struct live *live)
+{
+    const struct record *r = core_record(live);
+    struct record *row = record_copy(r);
+    struct committed *c = NULL;
+
+    if (row && transfer_state_final(r->state)) {
+        c = calloc(1, sizeof *c);
+        if (c) {
+            c->message.handle = handle_committed;
+            c->gw = live->gw;
+            memcpy(c->id, live->id, ID_SIZE);
+        }
+    }
+    if (!row || (transfer_state_final(r->state) && !c)) {
+        record_free(&row);
+        log_error("store.write_failed", log_str("transfer", live->id), log_str("error", "out of memory"));
+        uv_timer_start(&live->again, on_store_retry, STORE_RETRY_MS, 0);
+        return;
+    }
+    if (c)
+        live->gw->pending++;
+    store_put(live->gw->store, row, c ? on_final_row : NULL, c);
+}
+
+/* ---- running transfers: whatever happened to them is handled here, once a turn of the loop */
+
+static void count_work(struct gateway *gw)
+{
+    pthread_mutex_lock(&gw->view_lock);
+    gw->active = turns_active(gw->turns);
+    gw->queued = HASH_COUNT(gw->lives) - gw->active;
+    pthread_mutex_unlock(&gw->view_lock);
+}
+
+static void schedule(struct gateway *gw)
+{
+    struct live *live;
+
+    if (!gw->online || atomic_load(&gw->draining))
+        return;
+    while ((live = turns_next(gw->turns))) {
+        live->in_line = false;
+        transfer_start(live->transfer);
+    }
+}
+
+static void flush(struct live *live)
+{
+    struct record *snapshot;
+
+    if (live->has_events) {
+        live->has_events = false;
+        transfer_run(live->transfer);
+    }
+    if (live->publish) {
+        live->publish = false;
+        snapshot = record_copy(core_record(live));
+        if (snapshot)
+            board_put(live->gw->board, snapshot);
+    }
+    if (live->write) {
+        live->write = false;
+        write_row(live);
+    }
+}
+
+static void on_run(uv_idle_t *idle)
+{
+    struct gateway *gw = idle->data;
+    struct live *live;
+
+    while ((live = gw->runs)) {
+        DL_DELETE(gw->runs, live);
+        live->in_runs = false;
+        flush(live);
+    }
+    uv_idle_stop(idle);
+    count_work(gw);
+}
+
+static void touch(struct live *live)
+{
+    if (!live->in_runs) {
+        live->in_runs = true;
+        DL_APPEND(live->gw->runs, live);
+    }
+    uv_idle_start(&live->gw->run, on_run);
+}
+
+static void env_wake(void *user, struct transfer *t)
+{
+    struct live *live = transfer_owner(t);
+
+    (void)user;
+    live->has_events = true;
+    touch(live);
+}
+
+static void env_changed(void *user, struct transfer *t, bool store)
+{
+    struct live *live = transfer_owner(t);
+
+    (void)user;
+    live->publish = true;
+    live->write = live->write || store;
+    if (transfer_state_final(core_record(live)->state) && live->in_line) {
+        live->in_line = false;
+        turns_leave(live->gw->turns, live->key, live);
+    }
+    touch(live);
+}
+
+static void env_waiting(void *user, struct transfer *t)
+{
+    struct gateway *gw = user;
+    struct live *live = transfer_owner(t);
+
+    if (!live->in_line && turns_wait(gw->turns, live->key, live))
+        live->in_line = true;
+    schedule(gw);
+}
+
+static void env_idle(void *user, struct transfer *t)
+{
+    struct gateway *gw = user;
+    struct live *live = transfer_owner(t);
+
+    turns_done(gw->turns, live->key);
+    schedule(gw);
+}
+
+bool core_adopt(struct gateway *gw, struct record *r)
+{
+    struct live *live = calloc(1, sizeof *live);
+    struct error error;
+    struct jid to;
+
+    if (!live) {
+        record_free(&r);
+        return false;
+    }
+    live->gw = gw;
+    memcpy(live->id, r->id, ID_SIZE);
+    if (jid_parse(&to, r->to, strlen(r->to), &error))
+        jid_bare(&to, live->key);
+    uv_timer_init(&gw->loop, &live->again);
+    live->again.data = live;
+    HASH_ADD_STR(gw->lives, id, live);
+    live->publish = true;
+    touch(live);
+    live->transfer = transfer_create(&gw->env, r, live);
+    if (!live->transfer) {
+        live_destroy(live);
+        return false;
+    }
+    return true;
+}
+
+/* ---- news from the network */
+
+static void on_network(void *user, const struct network_view *view)
+{
+    struct gateway *gw = user;
+
+    pthread_mutex_lock(&gw->view_lock);
+    gw->view = *view;
+    pthread_mutex_unlock(&gw->view_lock);
+    gw->online = view->state == NETWORK_ONLINE;
+    schedule(gw);
+}
+
+static void on_presence(void *user, const struct jid *who, bool available)
+{
+    (void)user;
+    log_debug("presence", log_str("jid", who->text), log_str("available", available ? "yes" : "no"));
+}
+
+static void on_heartbeat(uv_timer_t *timer)
+{
+    struct gateway *gw = timer->data;
+    int64_t now = clock_ms();
+
+    atomic_store(&gw->beat, now);
+    if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
+        gw->forgotten_at = now;
+        store_forget(gw->store, clock_wall_ms() - gw->config->delivery.retention);
+    }
+}
+
+/* ---- life */
+
+uv_loop_t *gateway_loop(struct gateway *gw)
+{
+    return &gw->loop;
+}
+
+struct gateway *gateway_create(const struct config *config, struct store *store, struct spool *spool, struct error *err)
+{
+    struct gateway *gw = calloc(1, sizeof *gw);
+
+    if (!gw || uv_loop_init(&gw->loop) != 0) {
+        free(gw);
+        error_set(err, ERR_SYSTEM, "cannot make the core loop");
+        return NULL;
+    }
+    gw->config = config;
+    gw->store = store;
+    gw->spool = spool;
+    pthread_mutex_init(&gw->view_lock, NULL);
+    atomic_store(&gw->beat, clock_ms());
+    uv_idle_init(&gw->loop, &gw->run);
+    gw->run.data = gw;
+    uv_timer_init(&gw->loop, &gw->heartbeat);
+    gw->heartbeat.data = gw;
+    gw->board = board_create();
+    gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
+    gw->inbox = inbox_create(&gw->loop, gw);
+    if (!gw->board || !gw->turns || !gw->inbox) {
+        error_set(err, ERR_SYSTEM, "out of memory");
+        gateway_destroy(&gw);
+    }
+    return gw;
+}
+
+static void note_interruption(struct record *r)
+{
+    struct attempt *a = r->attempt_count > 0 ? &r->attempts[r->attempt_count - 1] : NULL;
+
+    if (a && a->ended == 0) {
+        a->ended = clock_wall_ms();
+        a->stage = r->state == TRANSFER_TRANSFERRING ? STAGE_TRANSFER
+                   : r->state == TRANSFER_CONNECTING ? STAGE_CONNECT
+                                                     : STAGE_OFFER;
+        error_set(&a->error, ERR_STREAM_BROKEN, "the gateway stopped in the middle");
+    }
+    record_step(r, STEP_LOCAL, "gateway restarted", "", transfer_state_name(r->state));
+    r->state = TRANSFER_QUEUED;
+    r->updated = clock_wall_ms();
+}
+
+/* A record of an earlier run: continues, or ends with the reason when its payload is gone. */
+static bool take_up(struct gateway *gw, struct record *r)
+{
+    struct error error;
+    struct spool_file *file = spool_reopen(gw->spool, r->id, &error);
+    bool whole = file && spool_size(file) == r->size;
+
+    spool_release(&file);
+    if (whole) {
+        if (r->state != TRANSFER_QUEUED)
+            note_interruption(r);
+        return core_adopt(gw, r);
+    }
+    r->state = TRANSFER_FAILED;
+    r->finished = r->updated = clock_wall_ms();
+    r->error_stage = STAGE_QUEUE;
+    error_set(&r->error, ERR_INTERNAL, "the payload is no longer in the spool");
+    log_error("transfer.payload_lost", log_str("transfer", r->id));
+    store_put(gw->store, r, NULL, NULL);
+    return true;
+}
+
+static bool recover(struct gateway *gw, struct error *err)
+{
+    const struct record_filter filter = {.unfinished = true};
+    struct record_list list = {0};
+    size_t count;
+    bool ok = true;
+
+    if (!store_list(gw->store, &filter, &list, err))
+        return false;
+    count = list.count;
+    for (size_t i = 0; i < count && ok; i++) {
+        ok = take_up(gw, list.items[i]) || error_set(err, ERR_SYSTEM, "out of memory");
+        list.items[i] = NULL;
+    }
+    record_list_free(&list);
+    if (count > 0)
+        log_info("transfers.taken_up", log_int("count", (int64_t)count));
+    return ok;
+}
+
+static bool claims_payload(void *user, const char *id)
+{
+    return core_live(user, id) != NULL;
+}
+
+static void core_thread(void *user)
+{
+    struct gateway *gw = user;
+    struct network_events events = {.changed = on_network, .presence = on_presence, .user = gw};
+    struct error error;
+
+    if (!gw->network->ops->start(gw->network, &gw->loop, &events, &error))
+        log_error("xmpp.start_failed", log_str("error", error.text));
+    uv_timer_start(&gw->heartbeat, on_heartbeat, 0, HEARTBEAT_MS);
+    uv_run(&gw->loop, UV_RUN_DEFAULT);
+}
+
+static void name_methods(struct gateway *gw)
+{
+    const struct method_ops *const *methods = gw->network->ops->methods(gw->network);
+    size_t room = sizeof gw->method_names / sizeof *gw->method_names - 1;
+
+    for (size_t i = 0; methods[i] && i < room; i++)
+        gw->method_names[i] = methods[i]->name;
+}
+
+bool gateway_start(struct gateway *gw, struct network *network, struct carrier *carrier,
+                   uint64_t (*streams)(struct carrier *c), struct error *err)
+{
+    const uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = CORE_STACK};
+    size_t orphans;
+
+    gw->network = network;
+    gw->carrier = carrier;
+    gw->streams = streams;
+    gw->env = (struct transfer_env){
+        .loop = &gw->loop,
+        .network = network,
+        .carrier = carrier,
+        .spool = gw->spool,
+        .config = gw->config,
+        .wake = env_wake,
+        .changed = env_changed,
+        .waiting = env_waiting,
+        .idle = env_idle,
+        .user = gw,
+    };
+    name_methods(gw);
+    if (!recover(gw, err))
+        return false;
+    orphans = spool_sweep(gw->spool, claims_payload, gw);
+    if (orphans > 0)
+        log_info("spool.orphans_removed", log_int("count", (int64_t)orphans));
+    if (uv_thread_create_ex(&gw->thread, &options, core_thread, gw) != 0)
+        return error_set(err, ERR_SYSTEM, "cannot start the core thread");
+    gw->started = true;
+    return true;
+}
+
+static void handle_drain(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct live *live, *next;
+
+    free(m);
+    HASH_ITER(hh, gw->lives, live, next)
+    answer_waiters(live);
+}
+
+static void post_new(struct gateway *gw, void (*handle)(void *owner, struct message *m))
+{
+    struct message *m = calloc(1, sizeof *m);
+
+    if (!m)
+        abort(); /* at shutdown, with nothing to lose: everything promised is in the store */
+    m->handle = handle;
+    if (!inbox_post(gw->inbox, m))
+        free(m);
+}
+
+void gateway_drain(struct gateway *gw)
+{
+    atomic_store(&gw->draining, true);
+    if (gw->started)
+        post_new(gw, handle_drain);
+}
+
+static void on_network_stopped(void *user)
+{
+    struct gateway *gw = user;
+
+    uv_stop(&gw->loop);
+}
+
+static void handle_stop(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct live *live, *next;
+
+    free(m);
+    HASH_ITER(hh, gw->lives, live, next)
+    {
+        transfer_park(live->transfer);
+        flush(live);
+        answer_waiters(live);
+    }
+    uv_timer_stop(&gw->heartbeat);
+    gw->network->ops->stop(gw->network, on_network_stopped, gw);
+}
+
+void gateway_stop(struct gateway *gw)
+{
+    if (!gw->started)
+        return;
+    gateway_drain(gw);
+    post_new(gw, handle_stop);
+    uv_thread_join(&gw->thread);
+    gw->started = false;
+    while (gw->pending > 0) /* rows and jobs under way still come back; the loop is this thread's now */
+        uv_run(&gw->loop, UV_RUN_ONCE);
+}
+
+void gateway_destroy(struct gateway **gw)
+{
+    struct gateway *g = *gw;
+    struct live *live, *next;
+
+    if (!g)
+        return;
+    HASH_ITER(hh, g->lives, live, next)
+    {
+        answer_waiters(live);
+        live_destroy(live);
+    }
+    uv_close((uv_handle_t *)&g->run, NULL);
+    uv_close((uv_handle_t *)&g->heartbeat, NULL);
+    if (g->inbox)
+        inbox_destroy(&g->inbox);
+    uv_run(&g->loop, UV_RUN_DEFAULT); /* the close callbacks */
+    if (uv_loop_close(&g->loop) != 0)
+        log_error("core.loop_busy", log_str("advice", "a handle was left open; this is a bug"));
+    turns_destroy(&g->turns);
+    board_destroy(&g->board);
+    pthread_mutex_destroy(&g->view_lock);
+    free(g);
+    *gw = NULL;
+}

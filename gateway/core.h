@@ -1,0 +1,88 @@
+/* gateway/core.h - the gateway as main.c puts it together, and as its own files share it.
+ *
+ * One thread, one uv loop: it owns every live transfer, the network and the carrier. gateway.c and upload.c are the
+ * front door and reach it by messages. Start in the order of the declarations, stop in reverse:
+ *
+ *     create → (carrier and network are made on gateway_loop()) → start … drain → stop → (they are destroyed) → destroy
+ */
+#ifndef GATEWAY_CORE_H
+#define GATEWAY_CORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/inbox.h"
+#include "gateway/board.h"
+#include "gateway/gateway.h"
+#include "gateway/transfer.h"
+#include "gateway/turns.h"
+
+struct live;
+struct waiter;
+
+struct gateway {
+    const struct config *config;
+    struct store *store;
+    struct spool *spool;
+    struct board *board; /* snapshots of live transfers, for any thread */
+    struct network *network;
+    struct carrier *carrier;
+    uint64_t (*streams)(struct carrier *c);
+    const char *method_names[9];
+
+    /* core's thread alone */
+    uv_loop_t loop;
+    struct inbox *inbox;
+    struct transfer_env env;
+    struct live *lives; /* by id */
+    struct live *runs;  /* those with events or news to publish */
+    struct turns *turns;
+    uv_idle_t run;        /* active while runs is not empty */
+    uv_timer_t heartbeat; /* also the housekeeping's */
+    int64_t forgotten_at;
+    size_t pending; /* rows at the writer and jobs in the pool that will come back to this thread */
+    bool online;
+    uv_thread_t thread;
+    bool started;
+
+    /* any thread */
+    atomic_int_least64_t beat;
+    atomic_bool draining;
+    pthread_mutex_t view_lock;
+    struct network_view view; /* under view_lock, with the two counts */
+    size_t active, queued;
+};
+
+/* Takes nothing over: config, store and spool outlive the gateway. */
+struct gateway *gateway_create(const struct config *config, struct store *store, struct spool *spool,
+                               struct error *err);
+uv_loop_t *gateway_loop(struct gateway *gw);
+
+/* Takes up what an earlier run left unfinished, sweeps the spool, starts the thread. streams tells how many sockets
+ * the carrier holds; it may be called on any thread. */
+bool gateway_start(struct gateway *gw, struct network *network, struct carrier *carrier,
+                   uint64_t (*streams)(struct carrier *c), struct error *err);
+
+/* No new uploads, and everybody who waits is answered with what is known now. Any thread. */
+void gateway_drain(struct gateway *gw);
+
+/* Parks what is under way, stops the network, joins the thread. */
+void gateway_stop(struct gateway *gw);
+
+/* After carrier and network were destroyed: runs the loop to its end. *gw becomes NULL. */
+void gateway_destroy(struct gateway **gw);
+
+/* ---- shared by core.c, gateway.c and upload.c; core's thread */
+
+/* Takes r, whose row is committed, and sets it going. false, r freed: out of memory. */
+bool core_adopt(struct gateway *gw, struct record *r);
+
+struct live *core_live(struct gateway *gw, const char *id);
+const struct record *core_record(const struct live *live);
+void core_cancel(struct live *live);
+
+/* Calls done when the transfer is final and committed, or after wait_ms, with its record. */
+void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user);
+
+#endif

@@ -1,0 +1,300 @@
+#include "gateway/gateway.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "gateway/core.h"
+
+const struct config *gateway_config(const struct gateway *gw)
+{
+    return gw->config;
+}
+
+/* ---- one transfer: asked on any thread, answered by core, from its own or from the store through the pool */
+
+enum ask { ASK_GET, ASK_WAIT, ASK_CANCEL };
+
+struct question {
+    struct message message;
+    uv_work_t work;
+    struct gateway *gw;
+    enum ask ask;
+    char id[ID_SIZE];
+    int64_t wait_ms;
+    gateway_record_fn *done;
+    void *user;
+    struct record *found;
+    struct error error;
+};
+
+static void question_answer(struct question *q, struct record *r, const struct error *err)
+{
+    q->done(q->user, r, err);
+    free(q);
+}
+
+static void look_up(uv_work_t *work)
+{
+    struct question *q = work->data;
+
+    q->found = store_get(q->gw->store, q->id, &q->error);
+}
+
+static void looked_up(uv_work_t *work, int status)
+{
+    struct question *q = work->data;
+
+    (void)status;
+    q->gw->pending--;
+    question_answer(q, q->found, q->found ? NULL : &q->error);
+}
+
+/* How long a cancelled transfer may take to tell its peer and commit its end before the caller is answered. */
+enum { CANCEL_MS = 10 * 1000 };
+
+static void handle_question(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct question *q = (struct question *)m;
+    struct live *live = core_live(gw, q->id);
+
+    if (!live) {
+        q->work.data = q;
+        gw->pending++;
+        uv_queue_work(&gw->loop, &q->work, look_up, looked_up);
+        return;
+    }
+    if (q->ask == ASK_CANCEL)
+        core_cancel(live);
+    core_wait(gw, live, q->ask == ASK_CANCEL ? CANCEL_MS : q->wait_ms, q->done, q->user);
+    free(q);
+}
+
+static void refuse_question(struct message *m)
+{
+    struct question *q = (struct question *)m;
+
+    error_set(&q->error, ERR_DRAINING, "the gateway is stopping");
+    question_answer(q, NULL, &q->error);
+}
+
+static void ask(struct gateway *gw, enum ask what, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
+{
+    struct question *q = NULL;
+    struct error error;
+
+    if (!id_valid(id, "tr")) {
+        error_set(&error, ERR_NOT_FOUND, "there is no transfer of that id");
+        done(user, NULL, &error);
+        return;
+    }
+    q = calloc(1, sizeof *q);
+    if (!q) {
+        error_set(&error, ERR_INTERNAL, "out of memory");
+        done(user, NULL, &error);
+        return;
+    }
+    q->message.handle = handle_question;
+    q->message.discard = refuse_question;
+    q->gw = gw;
+    q->ask = what;
+    memcpy(q->id, id, ID_SIZE);
+    q->wait_ms = wait_ms;
+    q->done = done;
+    q->user = user;
+    if (!inbox_post(gw->inbox, &q->message))
+        refuse_question(&q->message);
+}
+
+void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
+{
+    struct record *live = id_valid(id, "tr") ? board_get(gw->board, id) : NULL;
+
+    if (live)
+        done(user, live, NULL);
+    else
+        ask(gw, ASK_GET, id, 0, done, user);
+}
+
+void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
+{
+    ask(gw, ASK_WAIT, id, wait_ms, done, user);
+}
+
+void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
+{
+    ask(gw, ASK_CANCEL, id, 0, done, user);
+}
+
+/* ---- lists: always from the store, with what core knows better laid over it */
+
+struct listing {
+    struct message message;
+    uv_work_t work;
+    struct gateway *gw;
+    struct record_filter filter; /* its strings are ours */
+    gateway_list_fn *done;
+    void *user;
+    struct record_list list;
+    struct error error;
+    bool ok;
+};
+
+static void listing_answer(struct listing *l)
+{
+    l->done(l->user, &l->list, l->ok ? NULL : &l->error);
+    record_list_free(&l->list);
+    free((char *)l->filter.to);
+    free((char *)l->filter.before);
+    free(l);
+}
+
+static void list_work(uv_work_t *work)
+{
+    struct listing *l = work->data;
+
+    l->ok = store_list(l->gw->store, &l->filter, &l->list, &l->error);
+    for (size_t i = 0; l->ok && i < l->list.count; i++) {
+        struct record *live = board_get(l->gw->board, l->list.items[i]->id);
+
+        if (!live)
+            continue;
+        record_free(&l->list.items[i]);
+        l->list.items[i] = live;
+    }
+}
+
+static void list_done(uv_work_t *work, int status)
+{
+    struct listing *l = work->data;
+
+    (void)status;
+    l->gw->pending--;
+    listing_answer(l);
+}
+
+static void handle_listing(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct listing *l = (struct listing *)m;
+
+    l->work.data = l;
+    gw->pending++;
+    uv_queue_work(&gw->loop, &l->work, list_work, list_done);
+}
+
+static void refuse_listing(struct message *m)
+{
+    struct listing *l = (struct listing *)m;
+
+    error_set(&l->error, ERR_DRAINING, "the gateway is stopping");
+    listing_answer(l);
+}
+
+void gateway_list(struct gateway *gw, const struct record_filter *filter, gateway_list_fn *done, void *user)
+{
+    struct listing *l = calloc(1, sizeof *l);
+    struct record_list none = {0};
+    struct error error;
+
+    if (!l) {
+        error_set(&error, ERR_INTERNAL, "out of memory");
+        done(user, &none, &error);
+        return;
+    }
+    l->message.handle = handle_listing;
+    l->message.discard = refuse_listing;
+    l->gw = gw;
+    l->filter = *filter;
+    l->filter.id = NULL;
+    l->filter.to = filter->to ? strdup(filter->to) : NULL;
+    l->filter.before = filter->before ? strdup(filter->before) : NULL;
+    l->done = done;
+    l->user = user;
+    if ((filter->to && !l->filter.to) || (filter->before && !l->filter.before)) {
+        error_set(&l->error, ERR_INTERNAL, "out of memory");
+        listing_answer(l);
+        return;
+    }
+    if (!inbox_post(gw->inbox, &l->message))
+        refuse_listing(&l->message);
+}
+
+/* ---- recipients */
+
+struct search {
+    struct message message;
+    struct jid to;
+    gateway_recipient_fn *done;
+    void *user;
+};
+
+static void on_found(void *user, struct recipient *r, const struct error *err)
+{
+    struct search *s = user;
+
+    s->done(s->user, r, err);
+    free(s);
+}
+
+static void handle_search(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct search *s = (struct search *)m;
+
+    gw->network->ops->find(gw->network, &s->to, on_found, s);
+}
+
+static void refuse_search(struct message *m)
+{
+    struct error error;
+
+    error_set(&error, ERR_DRAINING, "the gateway is stopping");
+    on_found(m, NULL, &error);
+}
+
+void gateway_find(struct gateway *gw, const struct jid *to, gateway_recipient_fn *done, void *user)
+{
+    struct search *s = calloc(1, sizeof *s);
+    struct error error;
+
+    if (!s) {
+        error_set(&error, ERR_INTERNAL, "out of memory");
+        done(user, NULL, &error);
+        return;
+    }
+    *s = (struct search){
+        .message = {.handle = handle_search, .discard = refuse_search}, .to = *to, .done = done, .user = user};
+    if (!inbox_post(gw->inbox, &s->message))
+        refuse_search(&s->message);
+}
+
+/* ---- the whole at a glance */
+
+void gateway_view(struct gateway *gw, struct gateway_view *out)
+{
+    *out = (struct gateway_view){0};
+    pthread_mutex_lock(&gw->view_lock);
+    out->network = gw->view;
+    out->active = gw->active;
+    out->queued = gw->queued;
+    pthread_mutex_unlock(&gw->view_lock);
+    spool_usage(gw->spool, &out->spool);
+    out->store_writable = store_writable(gw->store);
+    out->draining = atomic_load(&gw->draining);
+    out->ready = out->network.state == NETWORK_ONLINE && out->store_writable && !out->draining;
+    if (!gw->carrier->ops->advertised(gw->carrier, &out->direct))
+        out->direct = (struct carrier_address){0};
+    out->streams = gw->streams(gw->carrier);
+}
+
+int64_t gateway_heartbeat_age(struct gateway *gw)
+{
+    return clock_ms() - atomic_load(&gw->beat);
+}
+
+const char *const *gateway_method_names(struct gateway *gw)
+{
+    return gw->method_names;
+}

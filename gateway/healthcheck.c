@@ -1,0 +1,93 @@
+#include "gateway/healthcheck.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+enum { SECONDS = 5 };
+
+/* "host:port", "[v6]:port" or ":port" into where to ask. */
+static bool split(const char *listen, char *host, size_t host_max, char *port, size_t port_max)
+{
+    const char *colon = strrchr(listen, ':');
+    size_t len;
+
+    if (!colon)
+        return false;
+    len = (size_t)(colon - listen);
+    if (len >= 2 && listen[0] == '[' && listen[len - 1] == ']') {
+        listen++;
+        len -= 2;
+    }
+    if (len >= host_max || strlen(colon + 1) >= port_max)
+        return false;
+    memcpy(host, listen, len);
+    host[len] = '\0';
+    strcpy(port, colon + 1);
+    if (host[0] == '\0' || strcmp(host, "0.0.0.0") == 0)
+        snprintf(host, host_max, "127.0.0.1");
+    else if (strcmp(host, "::") == 0)
+        snprintf(host, host_max, "::1");
+    return true;
+}
+
+static int dial(const char *host, const char *port)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    const struct timeval limit = {.tv_sec = SECONDS};
+    struct addrinfo *list = NULL;
+    int fd = -1;
+
+    if (getaddrinfo(host, port, &hints, &list) != 0)
+        return -1;
+    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+        if (fd < 0)
+            continue;
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        if (connect(fd, a->ai_addr, a->ai_addrlen) != 0)
+            fd_close(&fd);
+    }
+    freeaddrinfo(list);
+    return fd;
+}
+
+bool healthcheck(const char *listen, const char *path, struct error *err)
+{
+    char host[256], port[8], request[512], answer[64] = "";
+    size_t got = 0;
+    ssize_t n = 1;
+    int fd = -1, len;
+    bool ok = false;
+
+    if (!split(listen, host, sizeof host, port, sizeof port))
+        return error_set(err, ERR_CONFIG, "'%s' is no host:port", listen);
+    fd = dial(host, port);
+    if (fd < 0)
+        return error_set(err, ERR_SYSTEM, "nothing listens on %s port %s: %s", host, port, strerror(errno));
+    len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+    if (len <= 0 || (size_t)len >= sizeof request || send(fd, request, (size_t)len, MSG_NOSIGNAL) != len) {
+        error_set(err, ERR_SYSTEM, "the request could not be sent");
+        goto out;
+    }
+    while (got < sizeof answer - 1 && n > 0 && !strchr(answer, '\n')) {
+        n = recv(fd, answer + got, sizeof answer - 1 - got, 0);
+        got += n > 0 ? (size_t)n : 0;
+        answer[got] = '\0';
+    }
+    answer[strcspn(answer, "\r\n")] = '\0';
+    ok = strncmp(answer, "HTTP/1.1 200", 12) == 0;
+    if (!ok)
+        error_set(err, ERR_SYSTEM, "%s answered: %s", path, answer[0] ? answer : "nothing within five seconds");
+out:
+    fd_close(&fd);
+    return ok;
+}

@@ -1,0 +1,13 @@
+/* gateway/healthcheck.h - asks a running gateway on this machine how it is, for containers and scripts. Blocks. */
+#ifndef GATEWAY_HEALTHCHECK_H
+#define GATEWAY_HEALTHCHECK_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* GET path from the gateway listening at "host:port" (a wildcard address is asked on loopback); true on status 200
+ * within five seconds, else *err says what was answered. */
+bool healthcheck(const char *listen, const char *path, struct error *err);
+
+#endif

@@ -1,0 +1,685 @@
+#include "gateway/transfer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+enum event {
+    EV_START,         /* the owner gives the turn */
+    EV_RESOLVED,      /* the recipient's resources are known */
+    EV_METHOD_FAILED, /* also: the recipient could not be resolved */
+    EV_ACCEPTED,
+    EV_STREAM_OPEN,
+    EV_COMPLETE,
+    EV_PAUSE, /* this round is over, another may follow */
+    EV_FATAL, /* no round will help */
+    EV_CANCEL,
+    EV_EXPIRE
+};
+
+static const char *const event_names[] = {"start",    "resolved", "method-failed", "accepted", "stream-open",
+                                          "complete", "pause",    "fatal",         "cancel",   "expire"};
+
+enum { EVENTS = 16, RUNGS = 8 };
+
+struct pending {
+    enum event event;
+    struct error error;
+    enum proof proof;
+};
+
+struct transfer {
+    struct method_host host; /* first: methods see only this */
+    const struct transfer_env *env;
+    void *owner;
+    struct record *record;
+    struct jid to;
+
+    struct pending events[EVENTS];
+    size_t event_count;
+    bool woken;
+    bool at_work; /* started, and the owner not yet told otherwise */
+
+    uint64_t finding;           /* the network's ticket; 0: not asking */
+    struct recipient recipient; /* of this round */
+    size_t resource;            /* the one in use */
+    const struct method_ops *ladder[RUNGS];
+    size_t rungs, rung;
+    const struct method_ops *ops; /* of method */
+    struct method *method;
+    struct spool_file *file;
+
+    struct error why; /* the most telling failure of this round */
+    enum stage why_stage;
+    bool later;  /* a failure of this round may pass by itself */
+    bool hopped; /* the first resource vanished and another was tried */
+
+    uv_timer_t timer; /* the pause while queued, else the state's deadline, and never later than the expiry */
+};
+
+static void transfer_post(struct transfer *t, enum event event, const struct error *error, enum proof proof)
+{
+    if (t->event_count == EVENTS) { /* more than a method can cause; the oldest news counts */
+        log_warn("transfer.events_dropped", log_str("transfer", t->record->id), log_str("event", event_names[event]));
+        return;
+    }
+    t->events[t->event_count++] =
+        (struct pending){.event = event, .error = error ? *error : (struct error){0}, .proof = proof};
+    if (!t->woken) {
+        t->woken = true;
+        t->env->wake(t->env->user, t);
+    }
+}
+
+static enum stage stage_of(const struct transfer *t)
+{
+    if (t->record->state == TRANSFER_QUEUED)
+        return STAGE_QUEUE;
+    if (t->record->state == TRANSFER_CONNECTING)
+        return STAGE_CONNECT;
+    if (t->record->state == TRANSFER_TRANSFERRING)
+        return STAGE_TRANSFER;
+    return t->method ? STAGE_OFFER : STAGE_RESOLVE;
+}
+
+static void step(struct transfer *t, enum step_direction direction, const char *name, const char *outcome,
+                 const char *detail)
+{
+    record_step(t->record, direction, name, outcome, detail);
+    t->record->updated = clock_wall_ms();
+    t->env->changed(t->env->user, t, false);
+}
+
+/* ---- the host, as methods see it */
+
+static void host_report(struct method_host *host, const struct method_report *report)
+{
+    struct transfer *t = (struct transfer *)host;
+
+    switch (report->event) {
+    case METHOD_ACCEPTED:
+        transfer_post(t, EV_ACCEPTED, NULL, PROOF_NONE);
+        break;
+    case METHOD_STREAM_OPEN:
+        transfer_post(t, EV_STREAM_OPEN, NULL, PROOF_NONE);
+        break;
+    case METHOD_PROGRESS:
+        if (t->record->sent == 0 && report->moved > 0)
+            record_step(t->record, STEP_SENT, "first byte", "", "");
+        t->record->sent = report->moved;
+        t->record->updated = clock_wall_ms();
+        t->env->changed(t->env->user, t, false);
+        break;
+    case METHOD_COMPLETE:
+        t->record->sent = report->moved;
+        transfer_post(t, EV_COMPLETE, NULL, report->proof);
+        break;
+    case METHOD_FAILED:
+        transfer_post(t, EV_METHOD_FAILED, &report->error, PROOF_NONE);
+        break;
+    }
+}
+
+static void host_step(struct method_host *host, enum step_direction direction, const char *name, const char *outcome,
+                      const char *detail)
+{
+    step((struct transfer *)host, direction, name, outcome, detail);
+}
+
+static void host_chose(struct method_host *host, const char *path, const char *streamhost)
+{
+    struct transfer *t = (struct transfer *)host;
+
+    snprintf(t->record->path, sizeof t->record->path, "%s", path);
+    record_text(&t->record->streamhost, streamhost);
+    t->env->changed(t->env->user, t, false);
+}
+
+static const struct method_host_ops host_ops = {.report = host_report, .step = host_step, .chose = host_chose};
+
+/* ---- attempts: one entry for each method tried, or for a round that found nobody */
+
+static struct attempt *attempt_now(struct transfer *t)
+{
+    struct record *r = t->record;
+
+    return r->attempt_count > 0 && r->attempts[r->attempt_count - 1].ended == 0 ? &r->attempts[r->attempt_count - 1]
+                                                                                : NULL;
+}
+
+static void attempt_begin(struct transfer *t, const char *method, const char *to)
+{
+    struct attempt *a = attempt_now(t);
+
+    if (!a) {
+        a = record_attempt(t->record);
+        if (!a)
+            return; /* out of memory: the transfer goes on, its story has a gap */
+        a->round = t->record->round;
+        a->started = clock_wall_ms();
+    }
+    snprintf(a->method, sizeof a->method, "%s", method);
+    snprintf(a->to, sizeof a->to, "%s", to);
+}
+
+static void attempt_end(struct transfer *t, const struct error *error)
+{
+    struct attempt *a = attempt_now(t);
+
+    if (!a)
+        return;
+    a->ended = clock_wall_ms();
+    a->stage = stage_of(t);
+    if (error)
+        a->error = *error;
+}
+
+/* ---- what is under way */
+
+/* What a method that is being ended has still to say is nobody's business any more. */
+static void forget_method_events(struct transfer *t)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < t->event_count; i++)
+        if (t->events[i].event == EV_CANCEL || t->events[i].event == EV_EXPIRE)
+            t->events[kept++] = t->events[i];
+    t->event_count = kept;
+}
+
+static void drop_work(struct transfer *t, const struct error *why)
+{
+    forget_method_events(t);
+    if (t->finding)
+        t->env->network->ops->forget(t->env->network, t->finding);
+    t->finding = 0;
+    if (t->method)
+        t->ops->end(&t->method, why);
+    t->ops = NULL;
+    spool_release(&t->file);
+}
+
+static void end_round(struct transfer *t)
+{
+    recipient_free(&t->recipient);
+    t->recipient = (struct recipient){0};
+    t->rungs = t->rung = t->resource = 0;
+}
+
+static void be_idle(struct transfer *t)
+{
+    if (!t->at_work)
+        return;
+    t->at_work = false;
+    t->env->idle(t->env->user, t);
+}
+
+/* What ends the matter counts; else the first news that says more than "not this way". */
+static void remember_why(struct transfer *t, const struct error *error, bool ends_it)
+{
+    bool dull = ends_it || t->why.code == ERR_NONE || t->why.code == ERR_METHOD_UNSUPPORTED ||
+                t->why.code == ERR_PROFILE_UNSUPPORTED;
+
+    t->later = t->later || error_retry(error->code) == RETRY_LATER;
+    if (dull) {
+        t->why = *error;
+        t->why_stage = stage_of(t);
+    }
+}
+
+/* ---- actions: each does one step, and news comes as events */
+
+static void on_found(void *user, struct recipient *found, const struct error *error)
+{
+    struct transfer *t = user;
+
+    t->finding = 0;
+    if (error) {
+        step(t, STEP_RECEIVED, "disco", error_name(error->code), error->text);
+        transfer_post(t, EV_METHOD_FAILED, error, PROOF_NONE);
+        return;
+    }
+    t->recipient = *found;
+    *found = (struct recipient){0};
+    step(t, STEP_RECEIVED, "disco", "ok", t->recipient.count > 0 ? t->recipient.resources[0].jid.text : "");
+    transfer_post(t, EV_RESOLVED, NULL, PROOF_NONE);
+}
+
+static void resolve(struct transfer *t, const struct pending *p)
+{
+    (void)p;
+    t->record->round++;
+    t->record->next_attempt_at = 0;
+    t->record->sent = 0;
+    t->record->method[0] = t->record->path[0] = '\0';
+    record_text(&t->record->streamhost, NULL);
+    t->why = (struct error){0};
+    t->later = t->hopped = false;
+    attempt_begin(t, "", "");
+    step(t, STEP_SENT, "disco", "", t->to.text);
+    t->finding = t->env->network->ops->find(t->env->network, &t->to, on_found, t);
+}
+
+static bool in_list(const char *list, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *at = list; at && *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == len && strncmp(at, name, len) == 0)
+            return true;
+    return false;
+}
+
+static bool wanted(const struct transfer *t, const char *method)
+{
+    if (t->record->methods)
+        return in_list(t->record->methods, method);
+    for (char **name = t->env->config->delivery.methods; *name; name++)
+        if (strcmp(*name, method) == 0)
+            return true;
+    return false;
+}
+
+static const struct method_ops *method_named(const struct transfer *t, const char *name)
+{
+    for (const struct method_ops *const *m = t->env->network->ops->methods(t->env->network); *m; m++)
+        if (strcmp((*m)->name, name) == 0)
+            return *m;
+    return NULL;
+}
+
+/* The methods this resource and the caller have in common. Bare bytestreams are the last resort: clients announce the
+ * feature for the sake of their file-transfer offers, so beside another method "s5b" is left out unless asked for. */
+static void build_ladder(struct transfer *t, const struct candidate_resource *resource)
+{
+    t->rungs = t->rung = 0;
+    for (size_t i = 0; i < sizeof resource->methods / sizeof *resource->methods && resource->methods[i]; i++) {
+        const struct method_ops *ops = method_named(t, resource->methods[i]);
+
+        if (!ops || !wanted(t, ops->name) || t->rungs == RUNGS)
+            continue;
+        if (strcmp(ops->name, "s5b") == 0 && t->rungs > 0 && !t->record->methods)
+            continue;
+        t->ladder[t->rungs++] = ops;
+    }
+}
+
+static void nothing_in_common(struct transfer *t)
+{
+    struct error error;
+
+    error_set(&error, ERR_NO_COMMON_METHOD, "%s announces no way of receiving files that may be used here (%s)",
+              t->recipient.count > 0 ? t->recipient.resources[0].jid.text : t->to.text,
+              t->record->methods ? t->record->methods : "all configured methods");
+    transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
+}
+
+static void offer(struct transfer *t)
+{
+    const struct candidate_resource *resource = &t->recipient.resources[t->resource];
+    const struct method_ops *ops = t->ladder[t->rung];
+    struct record *r = t->record;
+    struct offer o = {
+        .to = &resource->jid,
+        .name = r->name,
+        .type = r->type,
+        .size = r->size,
+        .caption = r->caption,
+        .answer_ms = (unsigned)t->env->config->delivery.offer_timeout,
+        .connect_ms = (unsigned)t->env->config->delivery.connect_timeout,
+        .only_method = r->methods && t->rungs == 1,
+    };
+    struct error error = {0};
+
+    attempt_begin(t, ops->name, resource->jid.text);
+    snprintf(r->method, sizeof r->method, "%s", ops->name);
+    record_text(&r->resource, jid_resource(&resource->jid));
+    t->ops = ops;
+    t->method = ops->offer(&t->host, t->env->network, &o, &error);
+    if (!t->method) {
+        t->ops = NULL;
+        transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
+    }
+}
+
+/* Offers to the first resource from that one on that has a usable method. */
+static bool offer_from(struct transfer *t, size_t resource)
+{
+    for (; resource < t->recipient.count; resource++) {
+        build_ladder(t, &t->recipient.resources[resource]);
+        if (t->rungs > 0) {
+            t->resource = resource;
+            offer(t);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void begin_ladder(struct transfer *t, const struct pending *p)
+{
+    (void)p;
+    if (!offer_from(t, 0))
+        nothing_in_common(t);
+}
+
+/* The resource that was asked is gone: the next best is tried, once. */
+static bool hop(struct transfer *t, const struct error *error)
+{
+    if (error->code != ERR_RECIPIENT_OFFLINE || t->hopped || t->record->sent > 0)
+        return false;
+    t->hopped = true;
+    return offer_from(t, t->resource + 1);
+}
+
+/* A method failed, or nobody was found: the next rung, another round, or the end. */
+static void step_down(struct transfer *t, const struct pending *p)
+{
+    enum error_retry retry = error_retry(p->error.code);
+    bool again;
+
+    attempt_end(t, &p->error);
+    remember_why(t, &p->error, retry == RETRY_NEVER);
+    drop_work(t, &p->error);
+    if (p->error.code == ERR_XMPP_DISCONNECTED) {
+        t->record->round--; /* nobody's fault here: the round is played again */
+        transfer_post(t, EV_PAUSE, &p->error, PROOF_NONE);
+        return;
+    }
+    if (retry != RETRY_NEVER && t->rung + 1 < t->rungs && t->record->sent == 0) {
+        t->rung++;
+        offer(t);
+        return;
+    }
+    if (hop(t, &p->error))
+        return;
+    again = retry != RETRY_NEVER && t->later && t->record->round < t->record->max_rounds;
+    transfer_post(t, again ? EV_PAUSE : EV_FATAL, &t->why, PROOF_NONE);
+}
+
+static void start_stream(struct transfer *t, const struct pending *p)
+{
+    struct error error;
+
+    (void)p;
+    t->file = spool_reopen(t->env->spool, t->record->id, &error);
+    if (!t->file) {
+        transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
+        return;
+    }
+    t->ops->stream(t->method, spool_fd(t->file), 0, t->record->size);
+}
+
+/* The pause doubles with each round and is spread by up to a quarter, so that many do not return as one. */
+static int64_t pause_ms(const struct transfer *t)
+{
+    int64_t pause = t->env->config->delivery.backoff;
+    unsigned char spread = 0;
+
+    for (unsigned n = 1; n < t->record->round && pause < 3600 * 1000; n++)
+        pause *= 2;
+    if (RAND_bytes(&spread, 1) != 1)
+        spread = 128;
+    return pause + pause * spread / 1024;
+}
+
+static void pause_round(struct transfer *t, const struct pending *p)
+{
+    end_round(t);
+    if (p->error.code != ERR_XMPP_DISCONNECTED)
+        t->record->next_attempt_at = clock_wall_ms() + pause_ms(t);
+    step(t, STEP_LOCAL, "queued again", error_name(p->error.code), p->error.text);
+}
+
+static void finish(struct transfer *t, const struct pending *p)
+{
+    struct record *r = t->record;
+
+    attempt_end(t, p->event == EV_COMPLETE ? NULL : &p->error);
+    drop_work(t, p->event == EV_COMPLETE ? NULL : &p->error);
+    end_round(t);
+    r->finished = clock_wall_ms();
+    r->next_attempt_at = 0;
+    if (p->event == EV_COMPLETE) {
+        r->proof = p->proof;
+        record_step(r, STEP_LOCAL, "delivered", "ok", proof_name(p->proof));
+        return;
+    }
+    r->error = p->error;
+    record_step(r, STEP_LOCAL, "given up", error_name(p->error.code), p->error.text);
+}
+
+/* ---- the table */
+
+typedef void act_fn(struct transfer *t, const struct pending *p);
+
+/* A pair not listed is ignored and logged: late news from a method we gave up on is normal.
+ * EV_CANCEL, EV_FATAL and EV_PAUSE leave every state in which they can happen; see rule_for(). */
+static const struct rule {
+    enum transfer_state from;
+    enum event on;
+    enum transfer_state to;
+    act_fn *then;
+} rules[] = {
+    {TRANSFER_QUEUED, EV_START, TRANSFER_OFFERING, resolve},
+    {TRANSFER_QUEUED, EV_EXPIRE, TRANSFER_EXPIRED, finish},
+    {TRANSFER_OFFERING, EV_RESOLVED, TRANSFER_OFFERING, begin_ladder},
+    {TRANSFER_OFFERING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
+    {TRANSFER_OFFERING, EV_ACCEPTED, TRANSFER_CONNECTING, NULL},
+    {TRANSFER_OFFERING, EV_EXPIRE, TRANSFER_EXPIRED, finish},
+    {TRANSFER_CONNECTING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
+    {TRANSFER_CONNECTING, EV_STREAM_OPEN, TRANSFER_TRANSFERRING, start_stream},
+    {TRANSFER_CONNECTING, EV_EXPIRE, TRANSFER_EXPIRED, finish},
+    {TRANSFER_TRANSFERRING, EV_METHOD_FAILED, TRANSFER_TRANSFERRING, step_down},
+    {TRANSFER_TRANSFERRING, EV_COMPLETE, TRANSFER_DELIVERED, finish},
+};
+
+static const struct rule *rule_for(enum transfer_state state, enum event event)
+{
+    static const struct rule cancel = {0, EV_CANCEL, TRANSFER_CANCELLED, finish};
+    static const struct rule fatal = {0, EV_FATAL, TRANSFER_FAILED, finish};
+    static const struct rule pause = {0, EV_PAUSE, TRANSFER_QUEUED, pause_round};
+
+    if (transfer_state_final(state))
+        return NULL;
+    if (event == EV_CANCEL)
+        return &cancel;
+    if (event == EV_FATAL)
+        return &fatal;
+    if (event == EV_PAUSE && state != TRANSFER_QUEUED)
+        return &pause;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].from == state && rules[i].on == event)
+            return &rules[i];
+    return NULL;
+}
+
+/* How long a state may last before its method is taken for stuck. Methods keep finer deadlines of their own; this is
+ * the net below them. 0: no limit (a queued one waits for its turn, a stream has the carrier's stall deadline). */
+static int64_t state_deadline(const struct transfer *t)
+{
+    const struct config *c = t->env->config;
+
+    if (t->record->state == TRANSFER_OFFERING)
+        return c->delivery.offer_timeout + c->delivery.connect_timeout + 60 * 1000;
+    if (t->record->state == TRANSFER_CONNECTING)
+        return 300 * 1000 + c->delivery.connect_timeout;
+    return 0;
+}
+
+static void arm_timer(struct transfer *t);
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct transfer *t = timer->data;
+    struct error error;
+
+    if (clock_wall_ms() >= t->record->expires) {
+        error_set(&error, ERR_TTL_EXPIRED, "not delivered within its time to live");
+        transfer_post(t, EV_EXPIRE, &error, PROOF_NONE);
+    } else if (t->record->state == TRANSFER_QUEUED) {
+        t->record->next_attempt_at = 0;
+        arm_timer(t);
+        t->env->waiting(t->env->user, t);
+    } else {
+        error_set(&error, ERR_RECIPIENT_TIMEOUT, "no end of state %s in sight", transfer_state_name(t->record->state));
+        transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
+    }
+}
+
+static void arm_timer(struct transfer *t)
+{
+    int64_t now = clock_wall_ms(), left = t->record->expires - now, due = state_deadline(t);
+
+    uv_timer_stop(&t->timer);
+    if (transfer_state_final(t->record->state) || t->record->state == TRANSFER_TRANSFERRING)
+        return;
+    if (t->record->next_attempt_at > now)
+        due = t->record->next_attempt_at - now;
+    if (due == 0 || left < due)
+        due = left;
+    uv_update_time(t->env->loop);
+    uv_timer_start(&t->timer, on_timer, due > 0 ? (uint64_t)due : 0, 0);
+}
+
+/* The only place that changes the state. */
+static void transfer_enter(struct transfer *t, enum transfer_state to)
+{
+    struct record *r = t->record;
+    enum transfer_state was = r->state;
+
+    r->state = to;
+    r->updated = clock_wall_ms();
+    log_info("transfer.state", log_str("transfer", r->id), log_str("state", transfer_state_name(to)),
+             log_str("was", transfer_state_name(was)), log_str("to", r->to), log_str("method", r->method),
+             log_str("code", r->error.code == ERR_NONE ? "-" : error_name(r->error.code)),
+             log_int("sent", (int64_t)r->sent));
+    arm_timer(t);
+    t->env->changed(t->env->user, t, true);
+    if (to == TRANSFER_QUEUED || transfer_state_final(to))
+        be_idle(t);
+    if (to == TRANSFER_QUEUED && r->next_attempt_at == 0)
+        t->env->waiting(t->env->user, t);
+}
+
+static void transfer_handle(struct transfer *t, const struct pending *p)
+{
+    const struct rule *rule = rule_for(t->record->state, p->event);
+
+    if (!rule) {
+        log_debug("transfer.ignored", log_str("transfer", t->record->id), log_str("event", event_names[p->event]),
+                  log_str("state", transfer_state_name(t->record->state)));
+        return;
+    }
+    if (p->event == EV_FATAL)
+        t->record->error_stage = t->why_stage;
+    else if (p->event == EV_CANCEL || p->event == EV_EXPIRE)
+        t->record->error_stage = stage_of(t);
+    if (rule->then)
+        rule->then(t, p);
+    if (rule->to != t->record->state)
+        transfer_enter(t, rule->to);
+}
+
+void transfer_run(struct transfer *t)
+{
+    t->woken = false;
+    while (t->event_count > 0) {
+        struct pending p = t->events[0];
+
+        memmove(t->events, t->events + 1, --t->event_count * sizeof *t->events);
+        transfer_handle(t, &p);
+    }
+}
+
+/* ---- life */
+
+struct transfer *transfer_create(const struct transfer_env *env, struct record *r, void *owner)
+{
+    struct transfer *t = calloc(1, sizeof *t);
+    struct error error;
+
+    assert(r->state == TRANSFER_QUEUED);
+    if (!t) {
+        record_free(&r);
+        return NULL;
+    }
+    t->host = (struct method_host){.ops = &host_ops, .carrier = env->carrier, .loop = env->loop};
+    t->env = env;
+    t->owner = owner;
+    t->record = r;
+    uv_timer_init(env->loop, &t->timer);
+    t->timer.data = t;
+    if (!jid_parse(&t->to, r->to, strlen(r->to), &error)) /* prepared once already, so this is a store gone bad */
+        transfer_post(t, EV_FATAL, &error, PROOF_NONE);
+    else if (r->next_attempt_at == 0)
+        env->waiting(env->user, t);
+    arm_timer(t);
+    return t;
+}
+
+static void free_transfer(uv_handle_t *timer)
+{
+    struct transfer *t = timer->data;
+
+    record_free(&t->record);
+    free(t);
+}
+
+void transfer_destroy(struct transfer **t)
+{
+    if (!*t)
+        return;
+    drop_work(*t, NULL);
+    end_round(*t);
+    uv_close((uv_handle_t *)&(*t)->timer, free_transfer);
+    *t = NULL;
+}
+
+void *transfer_owner(const struct transfer *t)
+{
+    return t->owner;
+}
+
+const struct record *transfer_record(const struct transfer *t)
+{
+    return t->record;
+}
+
+const struct jid *transfer_to(const struct transfer *t)
+{
+    return &t->to;
+}
+
+void transfer_start(struct transfer *t)
+{
+    t->at_work = true;
+    transfer_post(t, EV_START, NULL, PROOF_NONE);
+}
+
+void transfer_cancel(struct transfer *t)
+{
+    struct error error;
+
+    error_set(&error, ERR_CANCELLED, "cancelled by request");
+    transfer_post(t, EV_CANCEL, &error, PROOF_NONE);
+}
+
+void transfer_park(struct transfer *t)
+{
+    struct error error;
+
+    if (transfer_state_final(t->record->state) || t->record->state == TRANSFER_QUEUED)
+        return;
+    error_set(&error, ERR_DRAINING, "the gateway was stopped; the transfer goes on when it is back");
+    attempt_end(t, &error);
+    drop_work(t, &error);
+    t->record->round--;
+    transfer_post(t, EV_PAUSE, &error, PROOF_NONE);
+    transfer_run(t);
+}

@@ -1,0 +1,57 @@
+/* gateway/transfer.h - one transfer under way: its record, its rule table, and the method at work for it.
+ *
+ * Nothing here recurses: whatever happens becomes a queued event, the owner is asked to call transfer_run() on the
+ * next turn, and there the table in transfer.c decides. So a method may report from anywhere, and is ended only from
+ * transfer_run().
+ * Thread: core's. The owner (core.c) outlives its transfers and decides when a queued one may start. */
+#ifndef GATEWAY_TRANSFER_H
+#define GATEWAY_TRANSFER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/jid.h"
+#include "gateway/carrier.h"
+#include "gateway/config.h"
+#include "gateway/network.h"
+#include "gateway/record.h"
+#include "gateway/spool.h"
+
+struct transfer;
+
+/* What the owner lends, and how it hears of things. */
+struct transfer_env {
+    uv_loop_t *loop;
+    struct network *network;
+    struct carrier *carrier;
+    struct spool *spool;
+    const struct config *config;
+    void (*wake)(void *user, struct transfer *t);                /* has events: call transfer_run() soon, once */
+    void (*changed)(void *user, struct transfer *t, bool store); /* publish; store: the state changed, write it too */
+    void (*waiting)(void *user, struct transfer *t);             /* queued, and ready to be started */
+    void (*idle)(void *user, struct transfer *t); /* no longer at work: was started, now queued or final */
+    void *user;
+};
+
+/* Takes r, whose state is QUEUED: a new one, or one that a restart interrupted. NULL, with r freed: out of memory.
+ * Calls waiting() when it is due. owner is the owner's own pointer. */
+struct transfer *transfer_create(const struct transfer_env *env, struct record *r, void *owner);
+
+/* Ends what is under way without a word and frees; memory goes once the loop has turned. */
+void transfer_destroy(struct transfer **t);
+
+void *transfer_owner(const struct transfer *t);
+const struct record *transfer_record(const struct transfer *t);
+const struct jid *transfer_to(const struct transfer *t);
+
+void transfer_start(struct transfer *t);  /* after waiting() */
+void transfer_cancel(struct transfer *t); /* final ones ignore it */
+
+/* The gateway stops: the peer is told, the attempt noted, and the record left QUEUED for the next start. */
+void transfer_park(struct transfer *t);
+
+/* Works through the queued events. */
+void transfer_run(struct transfer *t);
+
+#endif
