@@ -1,0 +1,326 @@
+/* gateway/main.c - the composition root: the one file that sees every folder.
+ *
+ * Starts the parts in order, waits for a signal, stops them in reverse; and while it waits it is the watchdog over
+ * core's heartbeat. */
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/server.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "gateway/config.h"
+#include "gateway/core.h"
+#include "gateway/healthcheck.h"
+#include "gateway/lock.h"
+#include "gateway/socks5_carrier.h"
+#include "xmpp/xmpp.h"
+
+enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_UNAVAILABLE = 8 };
+enum { LOW_DESCRIPTORS = 16, WATCH_SECONDS = 1, STUCK_MS = 10 * 1000 };
+
+extern char **environ;
+
+static const char usage[] =
+    "jidpost delivers files to XMPP addresses for programs that do not speak XMPP.\n"
+    "\n"
+    "  jidpost serve                 run in the foreground\n"
+    "  jidpost config check          read the configuration and say whether it holds\n"
+    "  jidpost config show           every key in force and where it came from\n"
+    "  jidpost config keys           every key with its default: a jidpost.ini to start from\n"
+    "  jidpost healthcheck [--ready] ask the gateway on this machine; exit status 0 or 8\n"
+    "  jidpost version\n"
+    "\n"
+    "  --config FILE                 instead of ./jidpost.ini or /etc/jidpost/jidpost.ini\n"
+    "  --SECTION.KEY=VALUE           over file and environment, as --http.listen=127.0.0.1:9000\n"
+    "\n"
+    "Each key is an environment variable too: [http] listen is JIDPOST_HTTP_LISTEN.\n"
+    "The least that is needed: JIDPOST_XMPP_JID and JIDPOST_XMPP_PASSWORD (or _FILE).\n";
+
+struct command_line {
+    const char *words[3]; /* "config", "check" */
+    size_t word_count;
+    const char *file;
+    const char *overrides[64];
+    size_t override_count;
+    bool ready;
+};
+
+static bool read_command_line(struct command_line *cl, int argc, char **argv, struct error *err)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *arg = argv[i];
+
+        if (strcmp(arg, "--config") == 0 && i + 1 < argc)
+            cl->file = argv[++i];
+        else if (strncmp(arg, "--config=", 9) == 0)
+            cl->file = arg + 9;
+        else if (strcmp(arg, "--ready") == 0)
+            cl->ready = true;
+        else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+            cl->words[0] = "help", cl->word_count = 1;
+        else if (strcmp(arg, "--version") == 0)
+            cl->words[0] = "version", cl->word_count = 1;
+        else if (strncmp(arg, "--", 2) == 0 && strchr(arg, '.') && strchr(arg, '=') && cl->override_count < 63)
+            cl->overrides[cl->override_count++] = arg + 2;
+        else if (arg[0] == '-' || cl->word_count == 3)
+            return error_set(err, ERR_CONFIG, "'%s' is no option of jidpost; see jidpost --help", arg);
+        else
+            cl->words[cl->word_count++] = arg;
+    }
+    return true;
+}
+
+static bool is(const struct command_line *cl, const char *first, const char *second)
+{
+    return cl->word_count == (second ? 2u : 1u) && strcmp(cl->words[0], first) == 0 &&
+           (!second || strcmp(cl->words[1], second) == 0);
+}
+
+/* ---- serve */
+
+struct parts {
+    struct config config;
+    struct lock *lock;
+    struct spool *spool;
+    struct store *store;
+    struct gateway *gateway;
+    struct carrier *carrier;
+    struct network *network;
+    struct api *api;
+};
+
+static bool make_folder(const char *path, struct error *err)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return error_set(err, ERR_CONFIG, "[server] state_dir %s: %s", path, strerror(errno));
+    return true;
+}
+
+static enum xmpp_tls tls_of(enum tls_mode mode)
+{
+    return mode == TLS_OFF ? XMPP_TLS_OFF : mode == TLS_DIRECT ? XMPP_TLS_DIRECT : XMPP_TLS_REQUIRED;
+}
+
+static enum xmpp_direct direct_of(enum direct_mode mode)
+{
+    return mode == DIRECT_ALWAYS ? XMPP_DIRECT_ALWAYS : mode == DIRECT_NEVER ? XMPP_DIRECT_NEVER : XMPP_DIRECT_AUTO;
+}
+
+static struct network *make_network(const struct config *c, struct error *err)
+{
+    const struct xmpp_settings settings = {
+        .jid = c->xmpp.jid,
+        .password = c->xmpp.password,
+        .server = c->xmpp.server,
+        .port = c->xmpp.port,
+        .tls = tls_of(c->xmpp.tls),
+        .ca = c->xmpp.ca,
+        .proxies = c->xmpp.proxies,
+        .accept_subscriptions = c->xmpp.accept_subscriptions,
+        .direct = direct_of(c->socks5.direct),
+        .ping_interval_ms = c->xmpp.ping_interval,
+        .ping_timeout_ms = c->xmpp.ping_timeout,
+        .reconnect_min_ms = c->xmpp.reconnect_min,
+        .reconnect_max_ms = c->xmpp.reconnect_max,
+        .iq_timeout_ms = c->xmpp.iq_timeout,
+        .activate_timeout_ms = c->delivery.activate_timeout,
+    };
+
+    return xmpp_create(&settings, err);
+}
+
+static struct carrier *make_carrier(const struct config *c, uv_loop_t *loop, struct error *err)
+{
+    const struct socks5_carrier_config config = {
+        .listen = c->socks5.listen,
+        .advertise_host = c->socks5.advertise_host,
+        .advertise_port = c->socks5.advertise_port,
+        .allow_nets = c->egress.allow_nets,
+        .threads = (unsigned)c->socks5.threads,
+        .max_sessions = (unsigned)c->socks5.max_streams,
+        .pending_per_peer = (unsigned)c->socks5.pending_per_peer,
+        .idle_ms = (unsigned)c->delivery.stall_timeout,
+        .linger_ms = (unsigned)c->delivery.linger_timeout,
+    };
+
+    return socks5_carrier_create(loop, &config, err);
+}
+
+static bool start(struct parts *p, struct error *err)
+{
+    const struct config *c = &p->config;
+    const struct spool_limits limits = {.max_bytes = c->spool.max_bytes, .max_file = c->spool.max_file};
+
+    fd_raise_limit();
+    if (!fd_reserve_low(LOW_DESCRIPTORS))
+        return error_set(err, ERR_SYSTEM, "too many descriptors are open already");
+    if (!make_folder(c->server.state_dir, err))
+        return false;
+    p->lock = lock_take(c->server.state_dir, err);
+    if (!p->lock)
+        return false;
+    p->spool = spool_open(c->spool.dir, &limits, err);
+    if (!p->spool)
+        return false;
+    p->store = store_open(c->store.url, err);
+    if (!p->store)
+        return false;
+    p->gateway = gateway_create(c, p->store, p->spool, err);
+    if (!p->gateway)
+        return false;
+    p->carrier = make_carrier(c, gateway_loop(p->gateway), err);
+    if (!p->carrier)
+        return false;
+    p->network = make_network(c, err);
+    if (!p->network || !gateway_start(p->gateway, p->network, p->carrier, socks5_carrier_streams, err))
+        return false;
+    p->api = api_start(p->gateway, err);
+    return p->api != NULL;
+}
+
+static void stop(struct parts *p)
+{
+    if (p->gateway)
+        gateway_drain(p->gateway);
+    api_stop(&p->api);
+    if (p->gateway)
+        gateway_stop(p->gateway);
+    xmpp_destroy(&p->network);
+    socks5_carrier_destroy(&p->carrier);
+    gateway_destroy(&p->gateway);
+    store_close(&p->store);
+    spool_close(&p->spool);
+    lock_release(&p->lock);
+    fd_release_reserve();
+}
+
+/* libstrophe's TLS handshake blocks core and has no deadline of its own: a core that stands still in it is freed. */
+static void watch(struct parts *p)
+{
+    int64_t age = gateway_heartbeat_age(p->gateway);
+
+    if (age < STUCK_MS)
+        return;
+    log_warn("core.stuck", log_int("ms", age), log_str("handshaking", xmpp_handshaking(p->network) ? "yes" : "no"));
+    if (xmpp_handshaking(p->network))
+        xmpp_shake(p->network);
+}
+
+static void wait_for_signal(struct parts *p, const sigset_t *signals)
+{
+    const struct timespec tick = {.tv_sec = WATCH_SECONDS};
+    int sig;
+
+    while ((sig = sigtimedwait(signals, NULL, &tick)) < 0)
+        watch(p);
+    log_info("stopping", log_str("signal", strsignal(sig)));
+}
+
+static int serve(const struct command_line *cl)
+{
+    struct parts p = {0};
+    struct error error = {0};
+    sigset_t signals;
+    int status = EXIT_OK;
+
+    if (!config_load(&p.config, cl->file, environ, cl->overrides, &error)) {
+        fprintf(stderr, "jidpost: %s\n", error.text);
+        return EXIT_USAGE;
+    }
+    log_setup(p.config.log.level, p.config.log.format);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by every thread: signals come here alone */
+    json_object_seed(0);
+    log_info("starting", log_str("version", JIDPOST_VERSION), log_str("state_dir", p.config.server.state_dir));
+    if (start(&p, &error)) {
+        wait_for_signal(&p, &signals);
+    } else {
+        log_error("start.failed", log_str("code", error_name(error.code)), log_str("error", error.text));
+        status = EXIT_UNAVAILABLE;
+    }
+    stop(&p);
+    config_free(&p.config);
+    log_info("stopped", log_int("status", status));
+    return status;
+}
+
+/* ---- the other commands */
+
+static int config_check(const struct command_line *cl)
+{
+    struct config config;
+    struct error error;
+
+    if (!config_load(&config, cl->file, environ, cl->overrides, &error)) {
+        fprintf(stderr, "jidpost: %s\n", error.text);
+        return EXIT_USAGE;
+    }
+    config_free(&config);
+    puts("The configuration holds.");
+    return EXIT_OK;
+}
+
+static int config_show_command(const struct command_line *cl)
+{
+    struct error error;
+
+    if (config_show(cl->file, environ, cl->overrides, stdout, &error))
+        return EXIT_OK;
+    fprintf(stderr, "jidpost: %s\n", error.text);
+    return EXIT_USAGE;
+}
+
+static int healthcheck_command(const struct command_line *cl)
+{
+    struct config config;
+    struct error error;
+    bool well;
+
+    if (!config_load(&config, cl->file, environ, cl->overrides, &error)) {
+        fprintf(stderr, "jidpost: %s\n", error.text);
+        return EXIT_USAGE;
+    }
+    well = healthcheck(config.http.listen, cl->ready ? "/readyz" : "/livez", &error);
+    if (!well)
+        fprintf(stderr, "jidpost: %s\n", error.text);
+    config_free(&config);
+    return well ? EXIT_OK : EXIT_UNAVAILABLE;
+}
+
+int main(int argc, char **argv)
+{
+    struct command_line cl = {0};
+    struct error error;
+
+    if (!read_command_line(&cl, argc, argv, &error)) {
+        fprintf(stderr, "jidpost: %s\n", error.text);
+        return EXIT_USAGE;
+    }
+    if (is(&cl, "serve", NULL))
+        return serve(&cl);
+    if (is(&cl, "config", "check"))
+        return config_check(&cl);
+    if (is(&cl, "config", "show"))
+        return config_show_command(&cl);
+    if (is(&cl, "healthcheck", NULL))
+        return healthcheck_command(&cl);
+    if (is(&cl, "config", "keys")) {
+        config_keys(stdout);
+        return EXIT_OK;
+    }
+    if (is(&cl, "version", NULL)) {
+        puts("jidpost " JIDPOST_VERSION);
+        return EXIT_OK;
+    }
+    fputs(usage, is(&cl, "help", NULL) ? stdout : stderr);
+    return is(&cl, "help", NULL) ? EXIT_OK : EXIT_USAGE;
+}

@@ -1,0 +1,492 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "gateway/transfer.h"
+#include "tests/fake/network.h"
+
+/* One transfer on the test's own loop, with a fake network, and the owner's part played by hand: started as soon as
+ * it is ready, unless hold is set. */
+struct fixture {
+    uv_loop_t loop;
+    struct config config;
+    char *methods[3];
+    struct fake_network network;
+    struct carrier carrier;
+    struct spool *spool;
+    char dir[64];
+    struct transfer_env env;
+    struct transfer *t;
+    bool hold;
+    bool woken;
+    unsigned waits, idles, rows;
+};
+
+static void wake(void *user, struct transfer *t)
+{
+    (void)t;
+    ((struct fixture *)user)->woken = true;
+}
+
+static void changed(void *user, struct transfer *t, bool store)
+{
+    (void)t;
+    ((struct fixture *)user)->rows += store;
+}
+
+static void waiting(void *user, struct transfer *t)
+{
+    struct fixture *f = user;
+
+    f->waits++;
+    f->t = t;
+    if (!f->hold)
+        transfer_start(t);
+}
+
+static void idle(void *user, struct transfer *t)
+{
+    (void)t;
+    ((struct fixture *)user)->idles++;
+}
+
+static void turn(struct fixture *f)
+{
+    while (f->woken) {
+        f->woken = false;
+        transfer_run(f->t);
+    }
+}
+
+static void put_payload(struct fixture *f, const char *id)
+{
+    struct error error;
+    struct spool_file *file = spool_create(f->spool, id, 5, &error);
+
+    assert_non_null(file);
+    assert_true(spool_append(file, "hello", 5, &error));
+    assert_true(spool_seal(file, false, &error));
+    spool_release(&file);
+}
+
+static struct record *new_record(const char *to, const char *methods)
+{
+    struct record *r = record_new();
+
+    assert_non_null(r);
+    id_make(r->id, "tr", clock_wall_ms());
+    r->state = TRANSFER_QUEUED;
+    assert_true(record_text(&r->to, to) && record_text(&r->name, "a.txt") && record_text(&r->type, "text/plain") &&
+                record_text(&r->methods, methods));
+    r->size = r->received = 5;
+    r->max_rounds = 3;
+    r->created = r->updated = clock_wall_ms();
+    r->expires = r->created + 3600 * 1000;
+    return r;
+}
+
+static void begin(struct fixture *f, struct record *r)
+{
+    put_payload(f, r->id);
+    f->t = transfer_create(&f->env, r, f);
+    assert_non_null(f->t);
+    turn(f);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    const struct spool_limits limits = {.max_bytes = 1 << 20, .max_file = 1 << 20};
+    struct error error;
+
+    clock_fake(1000, 1700000000000);
+    uv_loop_init(&f->loop);
+    f->methods[0] = (char *)"one";
+    f->methods[1] = (char *)"two";
+    f->config.delivery.methods = f->methods;
+    f->config.delivery.offer_timeout = 300 * 1000;
+    f->config.delivery.connect_timeout = 60 * 1000;
+    f->config.delivery.backoff = 1;
+    fake_network_init(&f->network);
+    snprintf(f->dir, sizeof f->dir, "/tmp/jidpost-transfer-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    f->spool = spool_open(f->dir, &limits, &error);
+    assert_non_null(f->spool);
+    f->env = (struct transfer_env){.loop = &f->loop,
+                                   .network = &f->network.network,
+                                   .carrier = &f->carrier,
+                                   .spool = f->spool,
+                                   .config = &f->config,
+                                   .wake = wake,
+                                   .changed = changed,
+                                   .waiting = waiting,
+                                   .idle = idle,
+                                   .user = f};
+    *state = f;
+    return 0;
+}
+
+static bool keep_none(void *user, const char *id)
+{
+    (void)user;
+    (void)id;
+    return false;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    transfer_destroy(&f->t);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    assert_null(f->network.method);
+    spool_sweep(f->spool, keep_none, NULL);
+    spool_close(&f->spool);
+    rmdir(f->dir);
+    clock_real();
+    free(f);
+    return 0;
+}
+
+static const struct record *record(struct fixture *f)
+{
+    return transfer_record(f->t);
+}
+
+static void report(struct fixture *f, enum method_event event, enum error_code code)
+{
+    fake_method_report(&f->network, event, code);
+    turn(f);
+}
+
+static void found(struct fixture *f, const char *first, const char *second)
+{
+    fake_network_found(&f->network, "ana@example.org/desk", first, second);
+    turn(f);
+}
+
+/* Lets the loop's timers run, then what they caused. */
+static void run_timers(struct fixture *f)
+{
+    uv_run(&f->loop, UV_RUN_ONCE);
+    turn(f);
+}
+
+static void a_transfer_goes_through_its_states_to_delivered(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+    found(f, "one", "two");
+    assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/desk");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_CONNECTING);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_TRANSFERRING);
+    assert_string_equal(fake_last_call(&f->network), "stream one 0+5");
+    report(f, METHOD_PROGRESS, ERR_NONE);
+    report(f, METHOD_COMPLETE, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+    assert_int_equal(record(f)->proof, PROOF_PEER_CLOSED);
+    assert_int_equal(record(f)->sent, 5);
+    assert_string_equal(fake_last_call(&f->network), "end one ok");
+    assert_int_equal(record(f)->attempt_count, 1);
+    assert_int_equal(record(f)->attempts[0].error.code, ERR_NONE);
+    assert_string_equal(record(f)->resource, "desk");
+    assert_int_equal(f->idles, 1);
+}
+
+/* What a failure of the first method leads to, with a second one in common. */
+static void a_failure_leads_where_its_kind_says(void **state)
+{
+    static const struct {
+        enum error_code code;
+        enum transfer_state want;
+        const char *call;
+    } rows[] = {
+        {ERR_STREAMHOSTS_UNREACHABLE, TRANSFER_OFFERING, "offer two ana@example.org/desk"},
+        {ERR_METHOD_UNSUPPORTED, TRANSFER_OFFERING, "offer two ana@example.org/desk"},
+        {ERR_RECIPIENT_TIMEOUT, TRANSFER_OFFERING, "offer two ana@example.org/desk"},
+        {ERR_RECIPIENT_BUSY, TRANSFER_OFFERING, "offer two ana@example.org/desk"},
+        {ERR_RECIPIENT_DECLINED, TRANSFER_FAILED, "end one recipient_declined"},
+        {ERR_RECIPIENT_FORBIDS, TRANSFER_FAILED, "end one recipient_forbids"},
+        {ERR_SECURITY_REFUSED, TRANSFER_FAILED, "end one security_refused"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        begin(f, new_record("ana@example.org", NULL));
+        found(f, "one", "two");
+        report(f, METHOD_FAILED, rows[i].code);
+        if (record(f)->state != rows[i].want || strcmp(fake_last_call(&f->network), rows[i].call) != 0)
+            fail_msg("%s: state %s, last call %s", error_name(rows[i].code), transfer_state_name(record(f)->state),
+                     fake_last_call(&f->network));
+        assert_int_equal(record(f)->attempts[0].error.code, rows[i].code);
+        assert_int_equal(record(f)->attempts[0].stage, STAGE_OFFER);
+        if (i + 1 < sizeof rows / sizeof *rows)
+            teardown(state);
+    }
+}
+
+static void the_first_telling_reason_is_the_one_reported(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", "two");
+    report(f, METHOD_FAILED, ERR_METHOD_UNSUPPORTED);
+    report(f, METHOD_FAILED, ERR_STREAMHOSTS_UNREACHABLE);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_STREAMHOSTS_UNREACHABLE);
+    assert_int_equal(record(f)->error_stage, STAGE_OFFER);
+    assert_int_equal(record(f)->attempt_count, 2);
+}
+
+static void a_refused_beginning_is_a_failure_like_any_other(void **state)
+{
+    struct fixture *f = *state;
+
+    f->network.refuse_offers = true;
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", "two");
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->attempt_count, 2);
+    assert_int_equal(record(f)->error.code, ERR_METHOD_UNSUPPORTED);
+}
+
+static void nobody_there_is_final_and_says_so(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
+    turn(f);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_RECIPIENT_OFFLINE);
+    assert_int_equal(record(f)->error_stage, STAGE_RESOLVE);
+}
+
+static void nothing_in_common_is_said_so(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, NULL, NULL);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_NO_COMMON_METHOD);
+}
+
+static void the_caller_may_narrow_the_ladder(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", "two"));
+    found(f, "one", "two");
+    assert_string_equal(fake_last_call(&f->network), "offer two ana@example.org/desk");
+    assert_true(f->network.offered.only_method);
+}
+
+static void a_passing_failure_is_tried_again_a_bounded_number_of_times(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", "one"));
+    for (unsigned round = 1; round <= 3; round++) {
+        found(f, "one", NULL);
+        report(f, METHOD_ACCEPTED, ERR_NONE);
+        report(f, METHOD_STREAM_OPEN, ERR_NONE);
+        report(f, METHOD_PROGRESS, ERR_NONE);
+        report(f, METHOD_FAILED, ERR_STREAM_BROKEN);
+        assert_int_equal(record(f)->round, round);
+        if (round == 3)
+            break;
+        assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+        assert_true(record(f)->next_attempt_at > clock_wall_ms());
+        clock_advance(record(f)->next_attempt_at - clock_wall_ms());
+        run_timers(f);
+        assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+    }
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_STREAM_BROKEN);
+    assert_int_equal(record(f)->error_stage, STAGE_TRANSFER);
+    assert_int_equal(record(f)->attempt_count, 3);
+    assert_int_equal(f->idles, 3);
+}
+
+static void after_the_first_byte_no_other_method_is_tried(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", "two");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    report(f, METHOD_PROGRESS, ERR_NONE);
+    report(f, METHOD_FAILED, ERR_STREAM_BROKEN);
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+    assert_string_equal(fake_last_call(&f->network), "end one stream_broken");
+}
+
+static void a_lost_session_costs_no_round(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", "two");
+    f->hold = true;
+    report(f, METHOD_FAILED, ERR_XMPP_DISCONNECTED);
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+    assert_int_equal(record(f)->round, 0);
+    assert_int_equal(record(f)->next_attempt_at, 0);
+    assert_int_equal(f->waits, 2);
+}
+
+static void a_resource_that_vanished_is_replaced_once(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    fake_network_found_two(&f->network, "ana@example.org/desk", "ana@example.org/phone");
+    turn(f);
+    report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+    assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/phone");
+    report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_RECIPIENT_OFFLINE);
+}
+
+/* However far it got. */
+static void cancel_ends_every_unfinished_state(void **state)
+{
+    for (int depth = 0; depth < 5; depth++) {
+        struct fixture *f;
+
+        if (depth > 0)
+            setup(state);
+        f = *state;
+        f->hold = depth == 0;
+        begin(f, new_record("ana@example.org", NULL));
+        if (depth >= 2)
+            found(f, "one", NULL);
+        if (depth >= 3)
+            report(f, METHOD_ACCEPTED, ERR_NONE);
+        if (depth >= 4)
+            report(f, METHOD_STREAM_OPEN, ERR_NONE);
+        transfer_cancel(f->t);
+        turn(f);
+        assert_int_equal(record(f)->state, TRANSFER_CANCELLED);
+        assert_int_equal(record(f)->error.code, ERR_CANCELLED);
+        assert_null(f->network.finding);
+        assert_null(f->network.method);
+        assert_int_equal(f->idles, depth > 0);
+        if (depth < 4)
+            teardown(state);
+    }
+}
+
+static void a_final_transfer_stays_as_it_is(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
+    turn(f);
+    transfer_cancel(f->t);
+    turn(f);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_RECIPIENT_OFFLINE);
+}
+
+static void a_transfer_expires_unless_it_streams(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = new_record("ana@example.org", NULL);
+
+    f->hold = true;
+    r->expires = clock_wall_ms() + 1;
+    begin(f, r);
+    clock_advance(1);
+    run_timers(f);
+    assert_int_equal(record(f)->state, TRANSFER_EXPIRED);
+    assert_int_equal(record(f)->error.code, ERR_TTL_EXPIRED);
+}
+
+static void late_news_of_an_ended_method_is_not_the_next_ones(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", "two");
+    fake_method_report(&f->network, METHOD_FAILED, ERR_STREAMHOSTS_UNREACHABLE);
+    fake_method_report(&f->network, METHOD_ACCEPTED, ERR_NONE);
+    turn(f);
+    assert_string_equal(fake_last_call(&f->network), "offer two ana@example.org/desk");
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+}
+
+static void a_missing_payload_ends_the_stream_before_it_begins(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", NULL);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    spool_remove(f->spool, record(f)->id);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_NOT_FOUND);
+}
+
+static void parking_tells_the_peer_and_keeps_the_transfer(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", NULL);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    f->hold = true;
+    transfer_park(f->t);
+    assert_string_equal(fake_last_call(&f->network), "end one draining");
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+    assert_int_equal(record(f)->round, 0);
+    assert_int_equal(record(f)->attempts[0].error.code, ERR_DRAINING);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_transfer_goes_through_its_states_to_delivered),
+        T(a_failure_leads_where_its_kind_says),
+        T(the_first_telling_reason_is_the_one_reported),
+        T(a_refused_beginning_is_a_failure_like_any_other),
+        T(nobody_there_is_final_and_says_so),
+        T(nothing_in_common_is_said_so),
+        T(the_caller_may_narrow_the_ladder),
+        T(a_passing_failure_is_tried_again_a_bounded_number_of_times),
+        T(after_the_first_byte_no_other_method_is_tried),
+        T(a_lost_session_costs_no_round),
+        T(a_resource_that_vanished_is_replaced_once),
+        T(cancel_ends_every_unfinished_state),
+        T(a_final_transfer_stays_as_it_is),
+        T(a_transfer_expires_unless_it_streams),
+        T(late_news_of_an_ended_method_is_not_the_next_ones),
+        T(a_missing_payload_ends_the_stream_before_it_begins),
+        T(parking_tells_the_peer_and_keeps_the_transfer),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
