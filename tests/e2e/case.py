@@ -1,0 +1,84 @@
+"""What every test here starts from: a server for the class, gateways and recipients for each test."""
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import peers
+from gateway import Gateway
+from lab import LOOPBACK, SERVERS
+
+DIRECT = {"SOCKS5_ADVERTISE": LOOPBACK}  # without it nothing is advertised and only proxies are left
+
+
+class Case(unittest.TestCase):
+    server_name = "prosody"
+    server_options = {}
+    build = "dev"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = Path(tempfile.mkdtemp(prefix=f"jidpost-e2e-{cls.__name__}-"))
+        cls.failed = False
+        cls.addClassCleanup(cls.remove_directory)
+        cls.server = SERVERS[cls.server_name](cls.directory / "server", **cls.server_options)
+        cls.addClassCleanup(cls.server.kill)
+        cls.server.start()
+
+    @classmethod
+    def remove_directory(cls):
+        if not cls.failed:
+            shutil.rmtree(cls.directory)
+
+    def setUp(self):
+        self.gateways, self.count = [], 0
+        self.addCleanup(self.note_failure)
+
+    def note_failure(self):
+        if not self._outcome.success:
+            type(self).failed = True
+            for gateway in self.gateways:
+                print(f"---- {gateway.log}\n{gateway.tail()}", file=sys.stderr)
+
+    def path(self, name):
+        self.count += 1
+        return self.directory / f"{self._testMethodName}-{self.count}-{name}"
+
+    def gateway(self, start=True, server=None, **settings):
+        gateway = Gateway(server or self.server, self.path("gateway"), build=self.build, **settings)
+        self.gateways.append(gateway)
+        self.addCleanup(gateway.kill)
+        self.addCleanup(gateway.stop)
+        return gateway.start() if start else gateway
+
+    def recipient(self, user, *options, client=peers.slixmpp, resource="desk", server=None):
+        peer = client(server or self.server, user, self.path(f"{user}.log"), *options, resource=resource)
+        self.addCleanup(peer.kill)
+        peer.wait("ready")
+        return peer
+
+    def file(self, size, name="file.bin"):
+        """A file of random bytes and its SHA-256."""
+        path = self.path("upload") / name
+        path.parent.mkdir()
+        digest = hashlib.sha256()
+        with open(path, "wb") as out:
+            while size:
+                block = os.urandom(min(size, 1 << 20))
+                digest.update(block)
+                out.write(block)
+                size -= len(block)
+        return path, digest.hexdigest()
+
+    def assertDelivered(self, answer, path=None):
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual(answer.json["state"], "delivered", answer)
+        if path:
+            self.assertEqual(answer.json["method"]["path"], path, answer)
+
+    def assertFailed(self, answer, status, code):
+        self.assertEqual((answer.status, answer.json.get("code")), (status, code), answer)
+        self.assertTrue(answer.type.startswith("application/problem+json"), answer.type)

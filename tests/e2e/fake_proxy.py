@@ -1,0 +1,172 @@
+"""A SOCKS5 bytestream proxy that can be told to misbehave: an XMPP component (XEP-0114) and a listener.
+
+Its conduct is four attributes, each "ok" or one way of going wrong; a test sets them before it sends:
+
+    address    answer to the address query: a stanza error as "type/condition", or "silence"
+    connect    the second CONNECT of a stream, the gateway's: "refuse" (REP 02), "hang-up", "silence",
+               or "gone": the listener closes as soon as the recipient is connected
+    activate   answer to the activation: "type/condition", or "silence"
+    relay      "half": hangs up on both when half of `size` bytes went through
+"""
+import hashlib
+import selectors
+import socket
+import threading
+import xml.etree.ElementTree as xml
+from xml.sax.saxutils import quoteattr
+
+from lab import COMPONENT, LOOPBACK, PASSWORD
+
+BYTESTREAMS = "http://jabber.org/protocol/bytestreams"
+DISCO_INFO = "http://jabber.org/protocol/disco#info"
+STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+
+
+class FakeProxy:
+    def __init__(self, server, **conduct):
+        self.address = self.connect = self.activate = self.relay = "ok"
+        self.size = 0
+        self.__dict__.update(conduct)
+        self.waiting = {}
+        self.lock = threading.Lock()
+        self.sockets = []
+        self.listener = self.own(socket.create_server((LOOPBACK, 0)))
+        self.port = self.listener.getsockname()[1]
+        self.component = self.own(socket.create_connection((LOOPBACK, server.component_port), 10))
+        self.stanzas = self.handshake()
+        for work in self.serve_stanzas, self.serve_sockets:
+            threading.Thread(target=work, daemon=True).start()
+
+    def own(self, one):
+        self.sockets.append(one)
+        return one
+
+    def close(self):
+        for one in self.sockets:
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            one.close()
+
+    # ---- the component
+
+    def handshake(self):
+        """XEP-0114 section 3; returns the stanzas to come."""
+        self.component.sendall(f"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
+                               f"xmlns:stream='http://etherx.jabber.org/streams' to='{COMPONENT}'>".encode())
+        elements = self.elements()
+        stream_id = next(elements)
+        digest = hashlib.sha1((stream_id + PASSWORD).encode()).hexdigest()
+        self.component.sendall(f"<handshake>{digest}</handshake>".encode())
+        answer = next(elements)
+        assert answer.tag.endswith("}handshake"), xml.tostring(answer)
+        return elements
+
+    def elements(self):
+        """The stream's id, then every complete element below the root."""
+        parser, depth = xml.XMLPullParser(["start", "end"]), 0
+        while True:
+            try:
+                data = self.component.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            parser.feed(data)
+            for event, element in parser.read_events():
+                if event == "start":
+                    depth += 1
+                    if depth == 1:
+                        yield element.get("id")
+                else:
+                    depth -= 1
+                    if depth == 1:
+                        yield element
+
+    def serve_stanzas(self):
+        for stanza in self.stanzas:
+            if not stanza.tag.endswith("}iq") or stanza.get("type") not in ("get", "set") or not len(stanza):
+                continue
+            namespace = stanza[0].tag[1:].partition("}")[0]
+            if namespace == DISCO_INFO:
+                self.reply(stanza, f"<query xmlns='{DISCO_INFO}'><identity category='proxy' type='bytestreams'/>"
+                                   f"<feature var='{BYTESTREAMS}'/></query>")
+            elif namespace == BYTESTREAMS and stanza.get("type") == "get":
+                self.conduct(self.address, stanza,
+                             f"<query xmlns='{BYTESTREAMS}'><streamhost jid='{COMPONENT}' host='{LOOPBACK}' "
+                             f"port='{self.port}'/></query>")
+            elif namespace == BYTESTREAMS:
+                self.conduct(self.activate, stanza, "")
+                if self.activate == "ok":
+                    self.start_relay(stanza)
+            else:
+                self.conduct("cancel/service-unavailable", stanza, "")
+
+    def conduct(self, how, stanza, payload):
+        if how == "ok":
+            self.reply(stanza, payload)
+        elif how != "silence":
+            kind, condition = how.split("/")
+            self.reply(stanza, f"<error type='{kind}'><{condition} xmlns='{STANZAS}'/></error>", "error")
+
+    def reply(self, stanza, payload, kind="result"):
+        self.component.sendall(f"<iq type='{kind}' id={quoteattr(stanza.get('id'))} from='{COMPONENT}' "
+                               f"to={quoteattr(stanza.get('from'))}>{payload}</iq>".encode())
+
+    # ---- the streams
+
+    def serve_sockets(self):
+        while True:
+            try:
+                peer = self.own(self.listener.accept()[0])
+            except OSError:
+                return
+            threading.Thread(target=self.take, args=(peer,), daemon=True).start()
+
+    def take(self, peer):
+        try:
+            peer.recv(262)
+            peer.sendall(b"\5\0")
+            request = peer.recv(262)
+        except OSError:
+            return
+        name = request[5:45].decode()
+        with self.lock:
+            pair = self.waiting.setdefault(name, [])
+            second = len(pair) == 1
+            if not second or self.connect == "ok":
+                pair.append(peer)
+        if second and self.connect == "refuse":
+            peer.sendall(b"\5\2" + request[2:])
+            peer.close()
+        elif second and self.connect == "hang-up":
+            peer.close()
+        elif not second and self.connect == "gone":
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
+            peer.sendall(b"\5\0" + request[2:])
+        elif not second or self.connect == "ok":
+            peer.sendall(b"\5\0" + request[2:])
+
+    def start_relay(self, stanza):
+        query = stanza[0]
+        name = hashlib.sha1((query.get("sid") + stanza.get("from") + query[0].text).encode()).hexdigest()
+        with self.lock:
+            recipient, sender = self.waiting.pop(name)
+        threading.Thread(target=self.pump, args=(sender, recipient), daemon=True).start()
+
+    def pump(self, sender, recipient):
+        moved = 0
+        with selectors.DefaultSelector() as ready:
+            ready.register(sender, selectors.EVENT_READ, recipient)
+            ready.register(recipient, selectors.EVENT_READ, sender)
+            while True:
+                for key, _ in ready.select():
+                    data = key.fileobj.recv(65536)
+                    moved += len(data)
+                    if not data or self.relay == "half" and moved * 2 >= self.size:
+                        sender.close()
+                        recipient.close()
+                        return
+                    key.data.sendall(data)

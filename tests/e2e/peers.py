@@ -1,0 +1,90 @@
+"""The clients that receive: started, listened to, and ended with the test."""
+import fcntl
+import json
+import os
+import shlex
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from lab import DOMAIN, LOOPBACK, PASSWORD, Process
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parent.parent / "build"
+
+
+def qxmpp_peer():
+    """The QXmpp client, compiled when it is older than its source; two test programs may ask at once."""
+    source, program = HERE / "qxmpp_peer.cpp", BUILD / "e2e" / "qxmpp_peer"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    with open(program.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+            flags = subprocess.run(["pkg-config", "--cflags", "--libs", "Qt5Core", "Qt5Network", "Qt5Xml", "qxmpp"],
+                                   check=True, capture_output=True, text=True).stdout
+            subprocess.run(["g++", "-O1", "-fPIC", "-Wall", "-Wextra", "-o", str(program), str(source),
+                            *shlex.split(flags)], check=True)
+    return str(program)
+
+
+class Peer:
+    """events: everything the client told so far, oldest first."""
+
+    def __init__(self, argv, jid, server, log, options=()):
+        self.jid, self.events = jid, []
+        self.news = threading.Condition()
+        self.process = Process([*argv, jid, PASSWORD, LOOPBACK, str(server.port), *options], log,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               environment=dict(os.environ, QT_LOGGING_RULES="*.debug=false", LC_ALL="C.UTF-8"))
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.popen.stdout:
+            with self.news:
+                self.events.append(json.loads(line))
+                self.news.notify_all()
+        with self.news:
+            self.events.append({"event": "ended"})
+            self.news.notify_all()
+
+    def wait(self, event, seconds=30, **facts):
+        """The first event of that name with those facts, past or to come."""
+        deadline = time.monotonic() + seconds
+        with self.news:
+            while True:
+                for told in self.events:
+                    if told["event"] == event and all(told.get(key) == value for key, value in facts.items()):
+                        return told
+                ended = self.events and self.events[-1]["event"] == "ended"
+                if ended or not self.news.wait(max(0, deadline - time.monotonic())):
+                    raise AssertionError(f"{self.jid}: no {event} {facts} within {seconds} s; told: {self.events[-20:]}"
+                                         f"\n{self.process.tail()}")
+
+    def all(self, event):
+        with self.news:
+            return [told for told in self.events if told["event"] == event]
+
+    def command(self, line):
+        self.process.popen.stdin.write(line.encode() + b"\n")
+        self.process.popen.stdin.flush()
+
+    def leave(self):
+        """Says goodbye to the server."""
+        self.process.popen.stdin.close()
+        self.process.popen.wait(10)
+
+    def kill(self):
+        self.process.kill()
+        self.reader.join(5)
+        self.process.popen.stdout.close()
+
+
+def slixmpp(server, user, log, *options, resource="desk"):
+    return Peer(["/usr/bin/python3", str(HERE / "slixmpp_peer.py")], f"{user}@{DOMAIN}/{resource}", server, log,
+                options)
+
+
+def qxmpp(server, user, log, resource="desk"):
+    return Peer([qxmpp_peer()], f"{user}@{DOMAIN}/{resource}", server, log)

@@ -1,0 +1,217 @@
+#!/usr/bin/python3
+"""A recipient: slixmpp with its own XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on request, badly.
+
+Tells what happens as one JSON object a line: ready, offer, stream, file, broken, presence, refused. Ends when its
+standard input does; a line there is a command: "subscribe JID".
+
+Needs Debian's python3-slixmpp. Version 1.8.3 registers the coroutine that handles an SI request as a plain callback
+and so never answers one; the line that later releases have is put in here.
+"""
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import sys
+
+import slixmpp
+from slixmpp.exceptions import XMPPError
+from slixmpp.plugins.xep_0065.socks5 import Socks5Protocol
+from slixmpp.xmlstream.handler import CoroutineCallback
+from slixmpp.xmlstream.matcher import StanzaPath
+
+IBB = "http://jabber.org/protocol/ibb"
+
+BEHAVIOURS = {
+    "accept": "takes everything it is offered, and closes when the sender has",
+    "eager": "closes as soon as it has as many bytes as were announced",
+    "decline": "answers an SI offer with forbidden",
+    "ignore": "never answers an SI offer",
+    "ignore-streamhosts": "accepts the SI offer, then never answers the bytestream offer",
+    "unreachable": "reaches none of the streamhosts, and says so",
+    "phantom": "says it used a streamhost, but never connects to it",
+    "stranger": "says it used a streamhost that was never offered",
+    "refuse-streamhosts": "accepts the SI offer, then finds the bytestream not acceptable",
+    "half": "resets the connection when half of the bytes have come",
+    "stall": "stops reading after the first bytes",
+}
+
+
+def tell(event, **facts):
+    print(json.dumps({"event": event, **facts}), flush=True)
+
+
+class Offer:
+    def __init__(self, sid, name=None, size=None):
+        self.sid, self.name, self.size = sid, name, size
+
+
+class Stream(Socks5Protocol):
+    """One bytestream: hashes what comes and keeps nothing."""
+
+    def __init__(self, peer, destination, offer):
+        super().__init__(destination, 0, lambda *_: None)
+        self.peer, self.offer = peer, offer
+        self.count, self.hash, self.over = 0, hashlib.sha256(), False
+        self.file = None
+
+    def data_received(self, data):
+        if not self.connected.done():
+            super().data_received(data)
+            return
+        if self.file is None and self.peer.directory:
+            self.file = open(self.peer.path(self.offer), "wb")
+        if self.file:
+            self.file.write(data)
+        self.count += len(data)
+        self.hash.update(data)
+        if self.peer.behaviour == "stall":
+            self.transport.pause_reading()
+        elif self.peer.behaviour == "half" and self.offer.size and self.count * 2 >= self.offer.size:
+            self.finish("broken")
+            self.transport.abort()
+        elif self.peer.behaviour == "eager" and self.count == self.offer.size:
+            self.transport.close()
+
+    def connection_lost(self, error):
+        if self.connected.done():
+            short = self.offer.size is not None and self.count != self.offer.size
+            self.finish("broken" if error or short else "file")
+        else:
+            self.connected.set_exception(error or ConnectionResetError("closed in the handshake"))
+
+    def finish(self, event):
+        if self.over:
+            return
+        self.over = True
+        if self.file:
+            self.file.close()
+        elif self.peer.directory and event == "file":
+            open(self.peer.path(self.offer), "wb").close()
+        tell(event, sid=self.offer.sid, name=self.offer.name, size=self.count, sha256=self.hash.hexdigest())
+
+
+class Recipient(slixmpp.ClientXMPP):
+    def __init__(self, options):
+        super().__init__(options.jid, options.password)
+        self.behaviour, self.directory, self.only_proxy = options.behave, options.dir, options.only_proxy
+        self.offers = {}
+        self.denied = set()
+        for plugin in ("xep_0030", "xep_0047", "xep_0065", "xep_0095", "xep_0096", "xep_0115", "xep_0199"):
+            self.register_plugin(plugin)
+        if options.no_si:
+            for plugin in ("xep_0096", "xep_0095"):
+                self.plugin.disable(plugin)
+            self["xep_0065"].auto_accept = True
+        else:
+            self["xep_0095"].unregister_method(IBB)
+            self.remove_handler("SI Request")
+            self.register_handler(CoroutineCallback("SI Request", StanzaPath("iq@type=set/si"),
+                                                    self["xep_0095"]._handle_request))
+            self.add_event_handler("si_request", self.on_offer)
+            self["xep_0065"].auto_accept = options.bare
+        self["xep_0065"]._connect_proxy = self.connect_streamhost
+        self.remove_handler("Socks5 Bytestreams")
+        self.register_handler(CoroutineCallback("Socks5 Bytestreams", StanzaPath("iq@type=set/socks/streamhost"),
+                                                self.on_streamhosts))
+        self.priority = options.priority
+        self.add_event_handler("session_start", self.on_session)
+        self.add_event_handler("failed_auth", lambda _: sys.exit("failed_auth"))
+        self.add_event_handler("disconnected", lambda _: self.loop.stop())
+        for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed", "available", "unavailable"):
+            self.add_event_handler("presence_" + kind, self.on_presence)
+
+    def path(self, offer):
+        return os.path.join(self.directory, os.path.basename(offer.name or offer.sid))
+
+    async def on_session(self, _):
+        await self.get_roster()
+        self.send_presence(ppriority=self.priority)
+        tell("ready", jid=self.boundjid.full)
+
+    def on_presence(self, presence):
+        if presence["from"].bare != self.boundjid.bare:
+            tell("presence", sender=str(presence["from"]), type=presence["type"])
+
+    def on_offer(self, iq):
+        sid, file = iq["si"]["id"], iq["si"]["file"]
+        self.offers[sid] = Offer(sid, file["name"], int(file["size"]))
+        tell("offer", sid=sid, name=file["name"], size=int(file["size"]), sender=str(iq["from"]),
+             type=iq["si"]["mime_type"], hash=file["hash"], description=file["desc"])
+        si = self["xep_0095"]
+        if self.behaviour == "decline":
+            asyncio.ensure_future(si.decline(iq["from"], sid, ifrom=iq["to"]))
+        elif self.behaviour != "ignore":
+            asyncio.ensure_future(si.accept(iq["from"], sid, ifrom=iq["to"]))
+
+    async def on_streamhosts(self, iq):
+        socks = self["xep_0065"]
+        sid = iq["socks"]["sid"]
+        offer = self.offers.setdefault(sid, Offer(sid))
+        hosts = [(str(host["jid"]), host["host"], int(host["port"])) for host in iq["socks"]["streamhosts"]]
+        tell("streamhosts", sid=sid, hosts=hosts)
+        if self.behaviour == "ignore-streamhosts":
+            return
+        if self.behaviour == "unreachable":
+            raise XMPPError(etype="cancel", condition="item-not-found")
+        if self.behaviour == "refuse-streamhosts":
+            raise XMPPError(etype="modify", condition="not-acceptable")
+        if self.behaviour in ("phantom", "stranger"):
+            reply = iq.reply()
+            reply["socks"]["sid"] = sid
+            used = hosts[0][0] if self.behaviour == "phantom" else "elsewhere@" + self.boundjid.domain + "/x"
+            reply["socks"]["streamhost_used"]["jid"] = used
+            reply.send()
+            return
+        self.offers[socks._get_dest_sha1(sid, iq["from"], iq["to"])] = offer
+        if self.only_proxy:
+            self.denied.update((host, port) for jid, host, port in hosts if jid == str(iq["from"]))
+        await socks._handle_streamhost(iq)
+        tell("stream", sid=sid)
+
+    async def connect_streamhost(self, destination, host, port):
+        if (host, int(port)) in self.denied:
+            raise ConnectionRefusedError("behind a firewall")
+        return await self.loop.create_connection(lambda: Stream(self, destination, self.offers[destination]),
+                                                 host, port)
+
+    def command(self, line):
+        verb, _, argument = line.partition(" ")
+        if verb == "subscribe":
+            self.send_presence_subscription(pto=argument, ptype="subscribe")
+
+
+async def obey(peer):
+    """Commands come line by line; the end of input is the end of us."""
+    reader = asyncio.StreamReader()
+    await peer.loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while True:
+        line = await reader.readline()
+        if not line:
+            break
+        peer.command(line.decode().strip())
+    peer.disconnect(wait=1)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("jid", help="full JID")
+    arguments.add_argument("password")
+    arguments.add_argument("host")
+    arguments.add_argument("port", type=int)
+    arguments.add_argument("--behave", choices=BEHAVIOURS, default="accept",
+                           help="; ".join(f"{name}: {what}" for name, what in BEHAVIOURS.items()))
+    arguments.add_argument("--bare", action="store_true", help="accept a bytestream without an SI offer too")
+    arguments.add_argument("--no-si", action="store_true", help="announce and understand no SI at all")
+    arguments.add_argument("--only-proxy", action="store_true", help="never reach the sender's own streamhost")
+    arguments.add_argument("--priority", type=int, default=0)
+    arguments.add_argument("--dir", help="save files here")
+    options = arguments.parse_args()
+    peer = Recipient(options)
+    peer.connect((options.host, options.port), use_ssl=False, force_starttls=False, disable_starttls=True)
+    obeying = peer.loop.create_task(obey(peer))  # the loop itself holds tasks weakly
+    peer.loop.run_forever()
+    obeying.cancel()
+
+
+main()
