@@ -24,7 +24,7 @@ void proxies_online(struct proxies *p);  /* the session is up: discover what is 
 void proxies_offline(struct proxies *p); /* pending questions end */
 
 /* Calls ready once, never from inside the call, when every proxy has answered or failed to in time. Returns a
- * ticket for proxies_forget(). Costs nothing when all is known. */
+ * ticket for proxies_forget(), 0: out of memory. Costs nothing when all is known. */
 uint64_t proxies_wait(struct proxies *p, void (*ready)(void *user), void *user);
 void proxies_forget(struct proxies *p, uint64_t ticket);
 

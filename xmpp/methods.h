@@ -1,0 +1,24 @@
+/* xmpp/methods.h - the ways to offer a file, in order of preference.
+ *
+ * A new way is one file with its method_ops and one line in methods.c. Thread: core's. */
+#ifndef XMPP_METHODS_H
+#define XMPP_METHODS_H
+
+#include "gateway/method.h"
+#include "xmpp/client.h"
+
+extern const struct method_ops method_si_s5b; /* XEP-0095 and XEP-0096 over bytestreams; si.c */
+extern const struct method_ops method_s5b;    /* XEP-0065 with nothing before it; raw_s5b.c */
+
+extern const struct method_ops *const methods[]; /* NULL at the end */
+
+/* What xmpp_create() makes begins with these two: offer() gets the network as a void * and needs its client. */
+struct methods_network {
+    struct network network;
+    struct client client;
+};
+
+/* Answers what peers may ask of a side that only sends; once per client, after its IQ table exists. */
+void methods_serve(struct client *c);
+
+#endif

@@ -1,0 +1,748 @@
+/* xmpp/s5b.c - see s5b.h. The order of this file is the order of events. */
+#include "xmpp/s5b.h"
+
+#include <assert.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "xmpp/ns.h"
+#include "xmpp/proxies.h"
+#include "xmpp/stanza.h"
+
+enum {
+    HOSTS = 8,                         /* offered at once; peers try them one by one */
+    PER_HOST_MS = 30 * 1000,           /* what the slowest clients give one streamhost */
+    RESULT_MIN_MS = 60 * 1000,         /* for all of them together */
+    RESULT_MAX_MS = 180 * 1000,        /* likewise */
+    CLAIM_MS = 3 * 1000,               /* an answer can overtake the connection it speaks of */
+    ACTIVATE_AGAIN_MS = 1000,          /* the recipient's socket may reach the proxy a moment later */
+    EXPECT_MARGIN_MS = CLAIM_MS + 1000 /* the listener waits a little longer than the question */
+};
+
+enum state {
+    GATHERING,  /* proxies are being asked for their addresses */
+    READY,      /* something can be offered */
+    OFFERED,    /* the recipient tries our streamhosts */
+    BINDING,    /* it reached our listener; the socket is not here yet */
+    DIALING,    /* it reached a proxy; we go there too */
+    ACTIVATING, /* both are there */
+    OPEN,       /* the transfer may begin */
+    STREAMING,
+    OVER
+};
+
+struct s5b {
+    struct method_host *host;
+    struct client *client;
+    s5b_ready_fn *ready;
+    void *user;
+
+    struct s5b_terms terms;
+    struct jid to;
+    char sid[S5B_SID];
+    struct streamhost hosts[HOSTS];
+    size_t count;
+    bool direct; /* hosts[0] is our own listener */
+
+    enum state state;
+    size_t used;        /* the streamhost in use */
+    uint64_t gathering; /* proxies_wait() */
+    uint64_t question;  /* iq_ask() */
+    uv_timer_t timer;
+    struct carrier_stream *stream;
+    bool claimed;            /* somebody reached our listener */
+    struct error lost;       /* how the stream failed while an answer was awaited; ERR_NONE: it did not */
+    bool not_allowed;        /* the proxy said so once */
+    bool unanswered;         /* it left one activation without an answer */
+    bool second_offer;       /* the one further offer was made */
+    char avoid[JID_MAX + 1]; /* the proxy it was made without */
+};
+
+/* ---- the name */
+
+static bool is_ascii(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text >= 0x80)
+            return false;
+    return true;
+}
+
+/* As QString::toLatin1() does: '?' for every UTF-16 unit above U+00FF, so two beyond the BMP. in is valid UTF-8. */
+static bool add_latin1(struct buf *out, const char *in)
+{
+    const unsigned char *p = (const unsigned char *)in;
+
+    while (*p) {
+        size_t len = *p < 0x80 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+        unsigned char latin = len == 1 ? p[0] : (unsigned char)((p[0] & 0x03) << 6 | (p[1] & 0x3f));
+
+        if (len <= 2 && p[0] <= 0xc3)
+            buf_add(out, &latin, 1);
+        else
+            buf_puts(out, len == 4 ? "??" : "?");
+        p += len;
+    }
+    return !out->failed;
+}
+
+static bool hash(const struct buf *in, char out[static S5B_NAME])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    if (in->failed || !EVP_Digest(in->data, in->len, digest, &len, EVP_sha1(), NULL))
+        return false;
+    for (unsigned i = 0; i < len; i++)
+        snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
+    return true;
+}
+
+bool s5b_name(const char *sid, const char *requester, const char *target, char out[static S5B_NAME])
+{
+    struct buf text = {0};
+    bool ok;
+
+    buf_printf(&text, "%s%s%s", sid, requester, target);
+    ok = hash(&text, out);
+    buf_free(&text);
+    return ok;
+}
+
+static bool latin1_name(const char *sid, const char *requester, const char *target, char out[static S5B_NAME])
+{
+    struct buf text = {0};
+    bool ok = add_latin1(&text, sid) && add_latin1(&text, requester) && add_latin1(&text, target) && hash(&text, out);
+
+    buf_free(&text);
+    return ok;
+}
+
+size_t s5b_names(const char *sid, const char *self, const char *peer, char out[static CARRIER_NAMES][S5B_NAME])
+{
+    if (!s5b_name(sid, self, peer, out[0]) || !s5b_name(sid, peer, self, out[1]))
+        return 0;
+    if (is_ascii(sid) && is_ascii(self) && is_ascii(peer))
+        return 2;
+    return latin1_name(sid, self, peer, out[2]) && latin1_name(sid, peer, self, out[3]) ? 4 : 0;
+}
+
+/* ---- reports */
+
+static void report(struct s5b *s, const struct method_report *r)
+{
+    s->host->ops->report(s->host, r);
+}
+
+static void step(struct s5b *s, enum step_direction direction, const char *name, const char *outcome,
+                 const char *detail)
+{
+    s->host->ops->step(s->host, direction, name, outcome, detail);
+}
+
+/* Ends whatever could still call us. */
+static void stop(struct s5b *s)
+{
+    proxies_forget(s->client->proxies, s->gathering);
+    iq_forget(s->client->iq, s->question);
+    s->gathering = s->question = 0;
+    uv_timer_stop(&s->timer);
+    s->host->carrier->ops->close(&s->stream);
+}
+
+static void fail(struct s5b *s, const struct error *why)
+{
+    stop(s);
+    s->state = OVER;
+    report(s, &(struct method_report){.event = METHOD_FAILED, .error = *why});
+}
+
+static void open_for_bytes(struct s5b *s)
+{
+    s->state = OPEN;
+    report(s, &(struct method_report){.event = METHOD_STREAM_OPEN});
+}
+
+static bool is_direct(const struct s5b *s)
+{
+    return s->direct && s->used == 0;
+}
+
+/* ---- gathering */
+
+static void add_direct(struct s5b *s)
+{
+    struct carrier *carrier = s->host->carrier;
+    struct carrier_address address;
+    struct streamhost *h = &s->hosts[0];
+
+    s->direct = client_may_tell_address(s->client, &s->to) && carrier->ops->advertised(carrier, &address);
+    if (!s->direct)
+        return;
+    snprintf(h->jid, sizeof h->jid, "%s", s->client->self.text);
+    snprintf(h->host, sizeof h->host, "%s", address.host);
+    h->port = address.port;
+    s->count = 1;
+}
+
+/* Our own listener first: recipients try streamhosts in the order given. */
+static bool gather(struct s5b *s, struct error *err)
+{
+    size_t kept;
+
+    s->count = 0;
+    add_direct(s);
+    kept = s->count;
+    s->count += proxies_list(s->client->proxies, s->hosts + s->count, HOSTS - s->count);
+    for (size_t i = kept; i < s->count; i++)
+        if (strcmp(s->hosts[i].jid, s->avoid) != 0)
+            s->hosts[kept++] = s->hosts[i];
+    s->count = kept;
+    if (s->count > 0)
+        return true;
+    return error_set(err, ERR_STREAMHOSTS_UNREACHABLE,
+                     "there is no streamhost to offer: set [socks5] advertise to an address recipients can reach "
+                     "(told to contacts only, see [socks5] direct), or name a proxy in [xmpp] proxies");
+}
+
+static void on_gathered(void *user)
+{
+    struct s5b *s = user;
+    struct error err;
+
+    s->gathering = 0;
+    if (!gather(s, &err)) {
+        fail(s, &err);
+        return;
+    }
+    s->state = READY;
+    s->ready(s->user);
+}
+
+static void free_stream(uv_handle_t *timer)
+{
+    free(timer->data);
+}
+
+void s5b_destroy(struct s5b **s)
+{
+    if (!*s)
+        return;
+    stop(*s);
+    uv_close((uv_handle_t *)&(*s)->timer, free_stream);
+    *s = NULL;
+}
+
+struct s5b *s5b_create(struct method_host *host, struct client *client, const struct s5b_terms *terms,
+                       s5b_ready_fn *ready, void *user, struct error *err)
+{
+    struct s5b *s = calloc(1, sizeof *s);
+
+    if (!s) {
+        error_set(err, ERR_INTERNAL, "out of memory");
+        return NULL;
+    }
+    s->host = host;
+    s->client = client;
+    s->ready = ready;
+    s->user = user;
+    s->terms = *terms;
+    s->to = *terms->to;
+    s->terms.to = &s->to;
+    uv_timer_init(host->loop, &s->timer);
+    s->timer.data = s;
+    s5b_renew(s);
+    s->gathering = proxies_wait(client->proxies, on_gathered, s);
+    if (s->gathering == 0) {
+        s5b_destroy(&s);
+        error_set(err, ERR_INTERNAL, "out of memory");
+    }
+    return s;
+}
+
+const char *s5b_sid(const struct s5b *s)
+{
+    return s->sid;
+}
+
+void s5b_renew(struct s5b *s)
+{
+    assert(s->state <= READY);
+    memcpy(s->sid, "jp", 2);
+    id_random_hex(s->sid + 2, 16);
+}
+
+/* ---- the offer */
+
+static unsigned answer_ms(const struct s5b *s)
+{
+    unsigned ms = (unsigned)s->count * PER_HOST_MS, least = RESULT_MIN_MS;
+
+    if (s->terms.answer_ms > 0)
+        return s->terms.answer_ms;
+    if (least < s->terms.connect_ms)
+        least = s->terms.connect_ms;
+    if (ms < least)
+        ms = least;
+    return ms < RESULT_MAX_MS ? ms : RESULT_MAX_MS;
+}
+
+static xmpp_stanza_t *build_offer(const struct s5b *s)
+{
+    xmpp_ctx_t *ctx = s->client->ctx;
+    xmpp_stanza_t *query = stanza_new(ctx, "query", NS_BYTESTREAMS);
+
+    query = stanza_set(stanza_set(query, "sid", s->sid), "mode", "tcp");
+    for (size_t i = 0; i < s->count; i++) {
+        xmpp_stanza_t *host = stanza_set(stanza_new(ctx, "streamhost", NULL), "jid", s->hosts[i].jid);
+        char port[8];
+
+        snprintf(port, sizeof port, "%u", s->hosts[i].port);
+        query = stanza_add(query, stanza_set(stanza_set(host, "host", s->hosts[i].host), "port", port));
+    }
+    return stanza_iq(ctx, "set", query);
+}
+
+static void on_carrier(void *user, const struct carrier_event *event);
+
+/* From now on the listener knows the names, so that a peer quicker than its own answer is let in. */
+static bool expect_peer(struct s5b *s, struct error *err)
+{
+    struct carrier *carrier = s->host->carrier;
+    char names[CARRIER_NAMES][S5B_NAME];
+    const char *list[CARRIER_NAMES];
+    size_t count = s5b_names(s->sid, s->client->self.text, s->to.text, names);
+
+    if (count == 0)
+        return error_set(err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
+    for (size_t i = 0; i < count; i++)
+        list[i] = names[i];
+    s->stream = carrier->ops->open(carrier, on_carrier, s, err);
+    return s->stream && carrier->ops->expect(s->stream, list, count, answer_ms(s) + EXPECT_MARGIN_MS, err);
+}
+
+static void step_offered(struct s5b *s)
+{
+    struct buf text = {0};
+
+    for (size_t i = 0; i < s->count; i++)
+        buf_printf(&text, "%s%s", i > 0 ? ", " : "", i == 0 && s->direct ? "direct" : s->hosts[i].jid);
+    step(s, STEP_SENT, s->terms.bare ? "offer s5b" : "streamhosts", "", text.failed ? "" : text.data);
+    buf_free(&text);
+}
+
+static void on_answer(void *user, const struct iq_reply *reply);
+
+void s5b_offer(struct s5b *s)
+{
+    xmpp_stanza_t *iq = NULL;
+    struct error err;
+
+    assert(s->state == READY);
+    if (s->direct && !expect_peer(s, &err)) {
+        fail(s, &err);
+        return;
+    }
+    iq = build_offer(s);
+    s->question = iq_ask(s->client->iq, iq, &s->to, answer_ms(s), on_answer, s, &err);
+    if (iq)
+        xmpp_stanza_release(iq);
+    if (!s->question) {
+        fail(s, &err);
+        return;
+    }
+    s->state = OFFERED;
+    step_offered(s);
+}
+
+/* ---- the answer */
+
+static void read_refusal(const struct s5b *s, const struct iq_reply *reply, struct error *err)
+{
+    const struct {
+        const char *condition;
+        enum error_code code;
+        const char *says;
+    } meanings[] = {
+        {"not-acceptable", s->terms.not_acceptable, "does not want the bytestream"},
+        {"item-not-found", ERR_STREAMHOSTS_UNREACHABLE, "reached none of the streamhosts"},
+        /* what XEP-0065 before 1.8 said for the same, and Psi still says */
+        {"remote-server-not-found", ERR_STREAMHOSTS_UNREACHABLE, "reached none of the streamhosts"},
+        {"bad-request", ERR_PEER_PROTOCOL_ERROR, "did not understand the streamhosts"},
+        {"service-unavailable", ERR_METHOD_UNSUPPORTED, "takes no bytestreams"},
+        {"feature-not-implemented", ERR_METHOD_UNSUPPORTED, "takes no bytestreams"},
+    };
+
+    for (size_t i = 0; reply->outcome == IQ_ERROR && i < sizeof meanings / sizeof *meanings; i++) {
+        if (strcmp(reply->condition, meanings[i].condition) == 0) {
+            error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->to.text, meanings[i].says, reply->condition,
+                      reply->text[0] ? ": " : "", reply->text);
+            return;
+        }
+    }
+    iq_error(reply, s->to.text, err);
+}
+
+/* Addresses compare prepared: some clients spell the domain their own way. */
+static bool find_host(const struct s5b *s, const char *jid, size_t *index)
+{
+    struct jid told, known;
+
+    if (!jid || !jid_parse(&told, jid, strlen(jid), NULL))
+        return false;
+    for (size_t i = 0; i < s->count; i++) {
+        if (jid_parse(&known, s->hosts[i].jid, strlen(s->hosts[i].jid), NULL) && jid_equal(&told, &known)) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void bind_direct(struct s5b *s);
+static void dial(struct s5b *s);
+
+static void on_answer(void *user, const struct iq_reply *reply)
+{
+    struct s5b *s = user;
+    xmpp_stanza_t *query = stanza_child(reply->stanza, "query", NS_BYTESTREAMS);
+    const char *jid = stanza_attr(stanza_child(query, "streamhost-used", NULL), "jid");
+    struct error err;
+
+    s->question = 0;
+    if (reply->outcome != IQ_RESULT) {
+        read_refusal(s, reply, &err);
+        step(s, STEP_RECEIVED, "streamhost-used", reply->outcome == IQ_TIMEOUT ? "timeout" : "error", err.text);
+        fail(s, &err);
+        return;
+    }
+    if (!find_host(s, jid, &s->used)) {
+        error_set(&err, ERR_PEER_PROTOCOL_ERROR, "%s says it uses the streamhost '%s', which was not offered",
+                  s->to.text, jid ? jid : "");
+        step(s, STEP_RECEIVED, "streamhost-used", "error", err.text);
+        fail(s, &err);
+        return;
+    }
+    step(s, STEP_RECEIVED, "streamhost-used", "ok", s->hosts[s->used].jid);
+    s->host->ops->chose(s->host, is_direct(s) ? "direct" : "proxy", s->hosts[s->used].jid);
+    if (s->terms.bare && !s->second_offer)
+        report(s, &(struct method_report){.event = METHOD_ACCEPTED});
+    if (is_direct(s))
+        bind_direct(s);
+    else
+        dial(s);
+}
+
+/* ---- direct: the socket at our listener */
+
+static void on_unclaimed(uv_timer_t *timer)
+{
+    struct s5b *s = timer->data;
+    struct error err;
+
+    error_set(&err, ERR_STREAMHOSTS_UNREACHABLE, "%s says it reached this gateway directly, but no connection came",
+              s->to.text);
+    fail(s, &err);
+}
+
+static void bind_direct(struct s5b *s)
+{
+    if (s->lost.code != ERR_NONE) {
+        fail(s, &s->lost);
+    } else if (s->claimed) {
+        open_for_bytes(s);
+    } else {
+        s->state = BINDING;
+        uv_timer_start(&s->timer, on_unclaimed, CLAIM_MS, 0);
+    }
+}
+
+/* ---- a proxy: going there */
+
+static bool dial_host(struct s5b *s, const struct streamhost *h, struct error *err)
+{
+    struct carrier *carrier = s->host->carrier;
+    struct carrier_address address = {.port = h->port};
+    char name[S5B_NAME], detail[sizeof address.host + 8];
+
+    snprintf(address.host, sizeof address.host, "%s", h->host);
+    snprintf(detail, sizeof detail, strchr(h->host, ':') ? "[%s]:%u" : "%s:%u", h->host, h->port);
+    carrier->ops->close(&s->stream); /* the listener's, or that of an address that failed */
+    s->lost = (struct error){0};
+    if (!s5b_name(s->sid, s->client->self.text, s->to.text, name))
+        return error_set(err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
+    s->stream = carrier->ops->open(carrier, on_carrier, s, err);
+    /* Trusted: the operator named this proxy, or our own server did. */
+    if (!s->stream || !carrier->ops->dial(s->stream, &address, true, name, err))
+        return false;
+    step(s, STEP_SENT, "socks5 connect", "", detail);
+    return true;
+}
+
+static void dial(struct s5b *s)
+{
+    struct error err;
+
+    s->state = DIALING;
+    if (!dial_host(s, &s->hosts[s->used], &err))
+        fail(s, &err);
+}
+
+/* Offers once more, without the proxy that let us down. A bare offer costs nobody anything; one that followed an SI is
+ * spoken for: its id is used up, and a new SI would ask a person the same question again. */
+static bool offer_again(struct s5b *s)
+{
+    if (!s->terms.bare || s->second_offer)
+        return false;
+    snprintf(s->avoid, sizeof s->avoid, "%s", s->hosts[s->used].jid);
+    if (!gather(s, NULL))
+        return false;
+    stop(s);
+    s->state = READY;
+    s->second_offer = true;
+    s->claimed = s->not_allowed = s->unanswered = false;
+    s->lost = (struct error){0};
+    s5b_renew(s);
+    s5b_offer(s);
+    return true;
+}
+
+/* The chosen proxy is of no use before a byte was sent. faulty: nor will it be to others for a while. */
+static void proxy_lost(struct s5b *s, const struct error *why, bool faulty)
+{
+    if (faulty)
+        proxies_failed(s->client->proxies, s->hosts[s->used].jid, why);
+    if (!offer_again(s))
+        fail(s, why);
+}
+
+/* Several addresses under one JID are tried in the order learnt: which of them the recipient took is not said. */
+static void dial_failed(struct s5b *s, const struct error *why)
+{
+    struct error err;
+
+    step(s, STEP_RECEIVED, "socks5 connect", "error", why->text);
+    for (size_t i = s->used + 1; i < s->count; i++) {
+        if (strcmp(s->hosts[i].jid, s->hosts[s->used].jid) == 0) {
+            s->used = i;
+            dial(s);
+            return;
+        }
+    }
+    if (why->code == ERR_SYSTEM || why->code == ERR_INTERNAL) {
+        fail(s, why);
+        return;
+    }
+    error_set(&err, ERR_PROXY_UNAVAILABLE, "the proxy %s, which the recipient reached, is out of our reach: %s",
+              s->hosts[s->used].jid, why->text);
+    proxy_lost(s, &err, true);
+}
+
+/* ---- a proxy: activation */
+
+static void on_activated(void *user, const struct iq_reply *reply);
+
+static void activate(struct s5b *s)
+{
+    const struct streamhost *h = &s->hosts[s->used];
+    xmpp_ctx_t *ctx = s->client->ctx;
+    xmpp_stanza_t *query = stanza_set(stanza_new(ctx, "query", NS_BYTESTREAMS), "sid", s->sid), *iq;
+    struct jid proxy;
+    struct error err;
+
+    iq = stanza_iq(ctx, "set", stanza_add(query, stanza_add_text(ctx, stanza_new(ctx, "activate", NULL), s->to.text)));
+    s->state = ACTIVATING;
+    /* The time is spent in two halves: see activation_refused() about the second. */
+    if (jid_parse(&proxy, h->jid, strlen(h->jid), &err))
+        s->question =
+            iq_ask(s->client->iq, iq, &proxy, s->client->settings->activate_timeout_ms / 2, on_activated, s, &err);
+    if (iq)
+        xmpp_stanza_release(iq);
+    if (s->question)
+        step(s, STEP_SENT, "activate", "", h->jid);
+    else
+        fail(s, &err);
+}
+
+static void on_activate_again(uv_timer_t *timer)
+{
+    activate(timer->data);
+}
+
+/* Whether the proxy itself is to blame, and not the pair that did not meet there. */
+static bool read_activation(const struct s5b *s, const struct iq_reply *reply, struct error *err)
+{
+    static const struct {
+        const char *condition;
+        enum error_code code;
+        bool faulty;
+        const char *says;
+    } meanings[] = {
+        {"item-not-found", ERR_PROXY_HASH_MISMATCH, false, "does not know the bytestream"},
+        {"not-authorized", ERR_PROXY_HASH_MISMATCH, false, "does not know the bytestream"},
+        {"not-allowed", ERR_PROXY_PAIR_INCOMPLETE, false, "has only one of the two sides"},
+        {"conflict", ERR_PROXY_ALREADY_ACTIVE, false, "holds the bytestream for active already"},
+        {"resource-constraint", ERR_PROXY_BUSY, false, "is at its limit"},
+        {"forbidden", ERR_PROXY_REFUSED, true, "is not for us"},
+        {"service-unavailable", ERR_PROXY_UNAVAILABLE, true, "is gone"},
+        {"remote-server-not-found", ERR_PROXY_UNAVAILABLE, true, "is gone"},
+        {"recipient-unavailable", ERR_PROXY_UNAVAILABLE, true, "is gone"},
+        {"", ERR_PROXY_FAILED, true, "could not activate the bytestream"}, /* internal-server-error and the rest */
+    };
+    const char *proxy = s->hosts[s->used].jid;
+    size_t i = 0;
+
+    if (reply->outcome == IQ_TIMEOUT) {
+        error_set(err, ERR_ACTIVATION_TIMEOUT, "the proxy %s did not answer the activation", proxy);
+        return true;
+    }
+    while (meanings[i].condition[0] && strcmp(meanings[i].condition, reply->condition) != 0)
+        i++;
+    error_set(err, meanings[i].code, "the proxy %s %s (%s%s%s)", proxy, meanings[i].says,
+              reply->condition[0] ? reply->condition : "no reason given", reply->text[0] ? ": " : "", reply->text);
+    return meanings[i].faulty;
+}
+
+/* An SI told the recipient that the file is empty, so it may hang up as soon as it has answered, and the proxy is left
+ * with one side. Everything there was to deliver is delivered. */
+static bool nothing_was_left(const struct s5b *s, const struct error *why)
+{
+    return !s->terms.bare && s->terms.size == 0 &&
+           (why->code == ERR_PROXY_PAIR_INCOMPLETE || why->code == ERR_PROXY_HASH_MISMATCH);
+}
+
+static void activation_refused(struct s5b *s, const struct iq_reply *reply)
+{
+    struct error err;
+    bool faulty = read_activation(s, reply, &err);
+
+    step(s, STEP_RECEIVED, "activated", reply->outcome == IQ_TIMEOUT ? "timeout" : "error", err.text);
+    if (reply->outcome == IQ_TIMEOUT && !s->unanswered) {
+        s->unanswered = true; /* asking twice does no harm; it tells a lost answer from a dead proxy */
+        activate(s);
+    } else if (err.code == ERR_PROXY_ALREADY_ACTIVE && s->unanswered) {
+        open_for_bytes(s); /* it was the answer that got lost */
+    } else if (err.code == ERR_PROXY_PAIR_INCOMPLETE && !s->not_allowed) {
+        s->not_allowed = true;
+        uv_timer_start(&s->timer, on_activate_again, ACTIVATE_AGAIN_MS, 0);
+    } else if (nothing_was_left(s, &err)) {
+        s->host->carrier->ops->close(&s->stream);
+        open_for_bytes(s);
+    } else {
+        proxy_lost(s, &err, faulty);
+    }
+}
+
+static void on_activated(void *user, const struct iq_reply *reply)
+{
+    struct s5b *s = user;
+    struct error err;
+
+    s->question = 0;
+    if (reply->outcome == IQ_DISCONNECTED) {
+        iq_error(reply, s->hosts[s->used].jid, &err);
+        fail(s, &err);
+        return;
+    }
+    if (reply->outcome != IQ_RESULT) {
+        activation_refused(s, reply);
+        return;
+    }
+    step(s, STEP_RECEIVED, "activated", "ok", s->hosts[s->used].jid);
+    if (s->lost.code == ERR_NONE) {
+        open_for_bytes(s);
+        return;
+    }
+    error_set(&err, ERR_PROXY_FAILED, "the proxy %s closed the connection it had activated: %s", s->hosts[s->used].jid,
+              s->lost.text);
+    proxy_lost(s, &err, true);
+}
+
+/* ---- bytes */
+
+static void complete(struct s5b *s, uint64_t moved)
+{
+    enum proof proof = is_direct(s) ? PROOF_PEER_CLOSED : PROOF_PROXY_ACCEPTED;
+
+    stop(s);
+    s->state = OVER;
+    report(s, &(struct method_report){.event = METHOD_COMPLETE, .moved = moved, .proof = proof});
+}
+
+void s5b_stream(struct s5b *s, int fd, uint64_t offset, uint64_t length)
+{
+    struct error err;
+
+    if (s->state != OPEN) /* it failed while the transfer was on its way here, and said so */
+        return;
+    if (!s->stream) {
+        complete(s, 0); /* nothing_was_left() */
+        return;
+    }
+    s->state = STREAMING;
+    if (!s->host->carrier->ops->send(s->stream, fd, offset, length, &err))
+        fail(s, &err);
+}
+
+static void progress(struct s5b *s, uint64_t moved)
+{
+    if (moved > 0)
+        report(s, &(struct method_report){.event = METHOD_PROGRESS, .moved = moved});
+}
+
+/* What it means that the stream failed depends on what is awaited. */
+static void stream_failed(struct s5b *s, const struct carrier_event *event)
+{
+    switch (s->state) {
+    case OFFERED:    /* the recipient may have taken another streamhost */
+    case ACTIVATING: /* the proxy says why in its answer */
+        s->lost = event->error;
+        break;
+    case DIALING:
+        dial_failed(s, &event->error);
+        break;
+    case BINDING:
+    case OPEN:
+    case STREAMING:
+        progress(s, event->moved);
+        fail(s, &event->error);
+        break;
+    case GATHERING:
+    case READY:
+    case OVER:
+        break;
+    }
+}
+
+static void on_carrier(void *user, const struct carrier_event *event)
+{
+    struct s5b *s = user;
+
+    switch (event->kind) {
+    case CARRIER_CLAIMED:
+        s->claimed = true;
+        if (s->state == BINDING) {
+            uv_timer_stop(&s->timer);
+            open_for_bytes(s);
+        }
+        break;
+    case CARRIER_DIALED:
+        step(s, STEP_RECEIVED, "socks5 connect", "ok", s->hosts[s->used].jid);
+        activate(s);
+        break;
+    case CARRIER_PROGRESS:
+        progress(s, event->moved);
+        break;
+    case CARRIER_DONE:
+        progress(s, event->moved);
+        complete(s, event->moved);
+        break;
+    case CARRIER_FAILED:
+        stream_failed(s, event);
+        break;
+    }
+}
