@@ -1,0 +1,58 @@
+/* socks5/pump.c - sendfile in fair shares, see pump.h. */
+#include "socks5/pump.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/sendfile.h>
+
+/* sendfile(2) does not say which of its two descriptors failed; these are what only a socket reports. */
+static bool is_output_error(int error)
+{
+    switch (error) {
+    case EPIPE:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ENOTCONN:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case ENETRESET:
+    case EPROTO:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static enum pump_outcome failed(int error, struct error *err)
+{
+    if (is_output_error(error)) {
+        error_set(err, ERR_STREAM_BROKEN, "the stream broke: %s", strerror(error));
+        return PUMP_OUTPUT_FAILED;
+    }
+    error_set(err, ERR_SYSTEM, "cannot read the file: %s", strerror(error));
+    return PUMP_INPUT_FAILED;
+}
+
+enum pump_outcome pump_turn(struct pump *p, int socket, struct error *err)
+{
+    size_t share = p->left < PUMP_QUANTUM ? (size_t)p->left : PUMP_QUANTUM;
+    off_t offset = (off_t)p->offset;
+    ssize_t n;
+
+    if (p->left == 0)
+        return PUMP_FINISHED;
+    do
+        n = sendfile(socket, p->fd, &offset, share);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? PUMP_WAIT_OUTPUT : failed(errno, err);
+    if (n == 0)
+        return PUMP_WAIT_INPUT;
+    p->offset += (uint64_t)n;
+    p->left -= (uint64_t)n;
+    p->moved += (uint64_t)n;
+    return p->left == 0 ? PUMP_FINISHED : PUMP_WAIT_OUTPUT;
+}

@@ -1,0 +1,183 @@
+/* socks5/pump: a range of a file reaches a socket, a share a turn, and each end's failure is told apart. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "socks5/pump.h"
+
+enum { FILE_SIZE = 3 * PUMP_QUANTUM + 5 };
+
+struct bench {
+    int file, ours, theirs;
+    uint8_t *bytes;
+};
+
+static int setup(void **state)
+{
+    struct bench *b = calloc(1, sizeof(*b));
+    int pair[2];
+
+    assert_non_null(b);
+    b->bytes = malloc(FILE_SIZE);
+    assert_non_null(b->bytes);
+    for (size_t i = 0; i < FILE_SIZE; i++)
+        b->bytes[i] = (uint8_t)(i * 31 + (i >> 8));
+    b->file = memfd_create("file", MFD_CLOEXEC);
+    assert_int_equal(write(b->file, b->bytes, FILE_SIZE), FILE_SIZE);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    b->ours = pair[0];
+    b->theirs = pair[1];
+    *state = b;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+
+    fd_close(&b->file);
+    fd_close(&b->ours);
+    fd_close(&b->theirs);
+    free(b->bytes);
+    free(b);
+    return 0;
+}
+
+/* Pumps and reads in turns until the outcome is not "wait for output"; returns the bytes that came. */
+static size_t run(struct bench *b, struct pump *p, uint8_t *got, enum pump_outcome *last)
+{
+    struct error err = {0};
+    size_t len = 0;
+    ssize_t n;
+
+    do {
+        *last = pump_turn(p, b->ours, &err);
+        while ((n = read(b->theirs, got + len, FILE_SIZE - len)) > 0)
+            len += (size_t)n;
+    } while (*last == PUMP_WAIT_OUTPUT);
+    return len;
+}
+
+static void a_range_of_the_file_arrives(void **state)
+{
+    static const struct {
+        uint64_t offset, length;
+    } rows[] = {{0, FILE_SIZE}, {1, FILE_SIZE - 1}, {1000, 500}, {PUMP_QUANTUM, PUMP_QUANTUM}, {FILE_SIZE - 1, 1}};
+    struct bench *b = *state;
+    uint8_t *got = malloc(FILE_SIZE);
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct pump p = {.fd = b->file, .offset = rows[i].offset, .left = rows[i].length};
+        enum pump_outcome last;
+
+        assert_int_equal(run(b, &p, got, &last), rows[i].length);
+        assert_int_equal(last, PUMP_FINISHED);
+        assert_memory_equal(got, b->bytes + rows[i].offset, rows[i].length);
+        assert_int_equal(p.moved, rows[i].length);
+        assert_int_equal(p.left, 0);
+    }
+    free(got);
+}
+
+static void nothing_to_send_is_finished_at_once(void **state)
+{
+    struct bench *b = *state;
+    struct pump p = {.fd = b->file, .offset = 17};
+    struct error err = {0};
+
+    assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_FINISHED);
+    assert_int_equal(p.moved, 0);
+}
+
+static void a_turn_moves_no_more_than_its_share(void **state)
+{
+    struct bench *b = *state;
+    struct pump p = {.fd = b->file, .left = FILE_SIZE};
+    struct error err = {0};
+    int room = 8 * 1024 * 1024;
+
+    setsockopt(b->ours, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)); /* where allowed: room for more */
+    assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_WAIT_OUTPUT);
+    assert_in_range(p.moved, 1, PUMP_QUANTUM);
+}
+
+static void a_full_socket_waits_for_output_and_loses_nothing(void **state)
+{
+    struct bench *b = *state;
+    struct pump p = {.fd = b->file, .left = FILE_SIZE};
+    struct error err = {0};
+    uint64_t moved;
+    uint8_t *got = malloc(FILE_SIZE);
+    enum pump_outcome last;
+
+    do {
+        moved = p.moved;
+        assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_WAIT_OUTPUT);
+    } while (p.moved > moved);
+    assert_int_equal(run(b, &p, got, &last), FILE_SIZE);
+    assert_memory_equal(got, b->bytes, FILE_SIZE);
+    free(got);
+}
+
+static void a_file_shorter_than_promised_waits_for_input(void **state)
+{
+    struct bench *b = *state;
+    struct pump p = {.fd = b->file, .left = FILE_SIZE + 10};
+    uint8_t *got = malloc(FILE_SIZE + 10);
+    enum pump_outcome last;
+
+    assert_int_equal(run(b, &p, got, &last), FILE_SIZE);
+    assert_int_equal(last, PUMP_WAIT_INPUT);
+    assert_int_equal(p.left, 10);
+    free(got);
+}
+
+static void a_peer_that_is_gone_fails_the_output(void **state)
+{
+    struct bench *b = *state;
+    struct pump p = {.fd = b->file, .left = 10};
+    struct error err = {0};
+
+    fd_close(&b->theirs);
+    assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_OUTPUT_FAILED);
+    assert_int_equal(err.code, ERR_STREAM_BROKEN);
+}
+
+static void a_file_that_cannot_be_read_fails_the_input(void **state)
+{
+    struct bench *b = *state;
+    struct pump p = {.left = 10};
+    struct error err = {0};
+
+    p.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_INPUT_FAILED);
+    assert_int_equal(err.code, ERR_SYSTEM);
+    fd_close(&p.fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_range_of_the_file_arrives, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_to_send_is_finished_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_turn_moves_no_more_than_its_share, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_socket_waits_for_output_and_loses_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_shorter_than_promised_waits_for_input, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_peer_that_is_gone_fails_the_output, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_fails_the_input, setup, teardown),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
