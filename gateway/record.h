@@ -54,10 +54,12 @@ bool stage_parse(const char *name, enum stage *stage);
 /* How strong the evidence for "delivered" is, weakest first. */
 enum proof { PROOF_NONE, PROOF_PROXY_ACCEPTED, PROOF_PEER_CLOSED, PROOF_PEER_CONFIRMED, PROOF_HASH_CONFIRMED };
 const char *proof_name(enum proof proof); /* NULL for PROOF_NONE */
+bool proof_parse(const char *name, enum proof *proof);
 
 /* One protocol step, as a person would tell it: "disco sent", "streamhost-used received proxy.example.org". */
 enum step_direction { STEP_SENT, STEP_RECEIVED, STEP_LOCAL };
 const char *step_direction_name(enum step_direction direction);
+bool step_direction_parse(const char *name, enum step_direction *direction);
 
 struct step {
     int64_t at;
@@ -113,15 +115,17 @@ struct record {
 
     struct step *steps;
     size_t step_count;
+    unsigned steps_dropped; /* so far; steps[10] then says so */
     struct attempt *attempts;
     size_t attempt_count;
 };
 
-struct record *record_new(void); /* NULL: out of memory */
+struct record *record_new(void); /* to, name and type are empty strings; NULL: out of memory */
 struct record *record_copy(const struct record *r);
 void record_free(struct record **r);
 
-/* Append; when memory or room is short the oldest but the first ten are dropped. */
+/* Append; when memory or room is short the oldest but the first ten are dropped, a quarter of the room at a time.
+ * A step is stamped with the wall clock, and its texts (NULL: empty) are made showable and cut to their fields. */
 void record_step(struct record *r, enum step_direction direction, const char *name, const char *outcome,
                  const char *detail);
 struct attempt *record_attempt(struct record *r); /* the new one, zeroed; NULL: out of memory */

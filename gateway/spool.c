@@ -1,0 +1,513 @@
+/* gateway/spool.c - uploads on disk, see spool.h. */
+#include "gateway/spool.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/log.h"
+
+#define PREFIX "tr"    /* of the ids, base/id.h */
+#define PART   ".part" /* ends the name of a file that still grows */
+
+enum { PART_SIZE = ID_SIZE + sizeof PART - 1, READ_SIZE = 256 * 1024 };
+
+struct spool {
+    int dir;
+    struct spool_limits limits;
+    pthread_mutex_t lock; /* over used */
+    struct spool_usage used;
+};
+
+struct spool_file {
+    struct spool *spool;
+    char id[ID_SIZE];
+    int fd;
+    int64_t declared; /* -1: unknown */
+    uint64_t size;    /* present */
+    uint64_t counted; /* in the budget: what is declared, or present */
+    bool sealed;
+};
+
+/* ---- the budget */
+
+static bool count_in(struct spool *spool, uint64_t bytes, unsigned files)
+{
+    bool fits;
+
+    pthread_mutex_lock(&spool->lock);
+    fits = spool->used.bytes <= spool->limits.max_bytes && bytes <= spool->limits.max_bytes - spool->used.bytes;
+    if (fits) {
+        spool->used.bytes += bytes;
+        spool->used.files += files;
+    }
+    pthread_mutex_unlock(&spool->lock);
+    return fits;
+}
+
+static void count_out(struct spool *spool, uint64_t bytes, unsigned files)
+{
+    pthread_mutex_lock(&spool->lock);
+    /* No lower than none: somebody else may have changed a file under our hands. */
+    spool->used.bytes -= bytes < spool->used.bytes ? bytes : spool->used.bytes;
+    spool->used.files -= files < spool->used.files ? files : spool->used.files;
+    pthread_mutex_unlock(&spool->lock);
+}
+
+void spool_usage(struct spool *spool, struct spool_usage *out)
+{
+    pthread_mutex_lock(&spool->lock);
+    *out = spool->used;
+    pthread_mutex_unlock(&spool->lock);
+    out->max_bytes = spool->limits.max_bytes;
+}
+
+/* ---- failures */
+
+/* What the disk said, in the caller's terms. */
+static bool disk_error(struct error *err, const char *what, int number)
+{
+    switch (number) {
+    case ENOSPC:
+        return error_set(err, ERR_SPOOL_FULL, "the disk of the spool is full (%s)", what);
+    case EDQUOT:
+        return error_set(err, ERR_SPOOL_FULL, "the disk quota of the spool is used up (%s)", what);
+    case EFBIG: /* the file system's own limit, or RLIMIT_FSIZE (ulimit -f) */
+        return error_set(err, ERR_BODY_TOO_LARGE, "the file is larger than the spool's disk or ulimit -f allows");
+    default:
+        return error_set(err, ERR_INTERNAL, "spool: %s: %s", what, strerror(number));
+    }
+}
+
+static bool budget_error(struct spool *spool, struct error *err)
+{
+    return error_set(err, ERR_SPOOL_FULL, "the spool is full: all files together may take %" PRIu64 " bytes",
+                     spool->limits.max_bytes);
+}
+
+static bool too_large(struct spool *spool, struct error *err)
+{
+    return error_set(err, ERR_BODY_TOO_LARGE, "a file may have at most %" PRIu64 " bytes", spool->limits.max_file);
+}
+
+/* ---- names */
+
+static void part_name(const char *id, char out[static PART_SIZE])
+{
+    snprintf(out, PART_SIZE, "%s" PART, id);
+}
+
+enum entry { ENTRY_FOREIGN, ENTRY_PART, ENTRY_WHOLE };
+
+/* What a name in the folder stands for; *id is set unless it is foreign. */
+static enum entry entry_of(const char *name, char id[static ID_SIZE])
+{
+    if (strnlen(name, ID_LEN) < ID_LEN)
+        return ENTRY_FOREIGN;
+    memcpy(id, name, ID_LEN);
+    id[ID_LEN] = '\0';
+    if (!id_valid(id, PREFIX))
+        return ENTRY_FOREIGN;
+    if (name[ID_LEN] == '\0')
+        return ENTRY_WHOLE;
+    return strcmp(name + ID_LEN, PART) == 0 ? ENTRY_PART : ENTRY_FOREIGN;
+}
+
+/* ---- the folder */
+
+typedef void visit_fn(struct spool *spool, const char *name, enum entry entry, const char *id, uint64_t size,
+                      void *user);
+
+static bool walk(struct spool *spool, visit_fn *visit, void *user, struct error *err)
+{
+    int fd = openat(spool->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *d;
+
+    if (!dir) {
+        error_set(err, ERR_SYSTEM, "spool: reading the folder: %s", strerror(errno));
+        fd_close(&fd);
+        return false;
+    }
+    while ((d = readdir(dir))) {
+        char id[ID_SIZE] = "";
+        enum entry entry = entry_of(d->d_name, id);
+        struct stat st;
+
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+            continue;
+        if (fstatat(spool->dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue; /* just deleted */
+        if (!S_ISREG(st.st_mode))
+            entry = ENTRY_FOREIGN;
+        visit(spool, d->d_name, entry, id, (uint64_t)st.st_size, user);
+    }
+    closedir(dir);
+    return true;
+}
+
+static void count_entry(struct spool *spool, const char *name, enum entry entry, const char *id, uint64_t size,
+                        void *user)
+{
+    (void)id;
+    (void)user;
+    if (entry == ENTRY_FOREIGN) { /* lost+found, or somebody's notes: not ours to count or delete */
+        log_warn("spool.foreign", log_str("name", name));
+        return;
+    }
+    spool->used.bytes += size;
+    spool->used.files++;
+}
+
+struct spool *spool_open(const char *dir, const struct spool_limits *limits, struct error *err)
+{
+    struct spool *spool = calloc(1, sizeof *spool);
+
+    if (!spool) {
+        error_set(err, ERR_SYSTEM, "spool: out of memory");
+        return NULL;
+    }
+    spool->limits = *limits;
+    pthread_mutex_init(&spool->lock, NULL);
+    /* A write beyond RLIMIT_FSIZE ends the process by default; ignored, it fails with EFBIG. */
+    signal(SIGXFSZ, SIG_IGN);
+    spool->dir = -1;
+    if ((mkdir(dir, 0700) != 0 && errno != EEXIST) ||
+        (spool->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+        error_set(err, ERR_SYSTEM, "spool folder %s: %s", dir, strerror(errno));
+        goto fail;
+    }
+    if (faccessat(spool->dir, ".", W_OK | X_OK, AT_EACCESS) != 0) {
+        error_set(err, ERR_SYSTEM, "spool folder %s: not writable: %s", dir, strerror(errno));
+        goto fail;
+    }
+    if (!walk(spool, count_entry, NULL, err))
+        goto fail;
+    return spool;
+fail:
+    spool_close(&spool);
+    return NULL;
+}
+
+void spool_close(struct spool **spool)
+{
+    if (!*spool)
+        return;
+    fd_close(&(*spool)->dir);
+    pthread_mutex_destroy(&(*spool)->lock);
+    free(*spool);
+    *spool = NULL;
+}
+
+struct sweep {
+    bool (*keep)(void *user, const char *id);
+    void *user;
+    size_t deleted;
+};
+
+static void sweep_entry(struct spool *spool, const char *name, enum entry entry, const char *id, uint64_t size,
+                        void *user)
+{
+    struct sweep *sweep = user;
+
+    if (entry == ENTRY_FOREIGN || (entry == ENTRY_WHOLE && sweep->keep(sweep->user, id)))
+        return;
+    if (unlinkat(spool->dir, name, 0) == 0) {
+        count_out(spool, size, 1);
+        sweep->deleted++;
+    }
+}
+
+size_t spool_sweep(struct spool *spool, bool (*keep)(void *user, const char *id), void *user)
+{
+    struct sweep sweep = {.keep = keep, .user = user};
+    struct error err;
+
+    if (!walk(spool, sweep_entry, &sweep, &err))
+        log_error("spool.sweep", log_str("error", err.text));
+    return sweep.deleted;
+}
+
+/* ---- a file that grows */
+
+/* Takes the room now, so that a full disk is told before the body and not in its middle. The size stays what is
+ * present: a reader that follows the file sees no zeros ahead of the writer. */
+static bool reserve_disk(int fd, uint64_t size, struct error *err)
+{
+    int rc;
+
+    if (size == 0)
+        return true;
+    do {
+        rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size);
+    } while (rc != 0 && errno == EINTR);
+    /* Where the file system cannot, appending will tell. posix_fallocate() would write zeros instead. */
+    if (rc != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+        return disk_error(err, "reserving room", errno);
+    return true;
+}
+
+struct spool_file *spool_create(struct spool *spool, const char *id, int64_t size, struct error *err)
+{
+    uint64_t reserved = size > 0 ? (uint64_t)size : 0;
+    struct spool_file *file = NULL;
+    char name[PART_SIZE];
+
+    assert(size >= -1 && id_valid(id, PREFIX));
+    if (reserved > spool->limits.max_file) {
+        too_large(spool, err);
+        return NULL;
+    }
+    if (!count_in(spool, reserved, 1)) {
+        budget_error(spool, err);
+        return NULL;
+    }
+    file = calloc(1, sizeof *file);
+    if (!file) {
+        error_set(err, ERR_INTERNAL, "spool: out of memory");
+        count_out(spool, reserved, 1);
+        return NULL;
+    }
+    *file = (struct spool_file){.spool = spool, .fd = -1, .declared = size, .counted = reserved};
+    memcpy(file->id, id, sizeof file->id);
+    part_name(id, name);
+    file->fd = openat(spool->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file->fd < 0) {
+        disk_error(err, "making a file", errno);
+        count_out(spool, reserved, 1);
+        free(file);
+        return NULL;
+    }
+    if (!reserve_disk(file->fd, reserved, err))
+        spool_abandon(&file);
+    return file;
+}
+
+static bool write_all(struct spool_file *file, const uint8_t *data, size_t len, struct error *err)
+{
+    while (len > 0) {
+        ssize_t n = pwrite(file->fd, data, len, (off_t)file->size);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return disk_error(err, "writing", n < 0 ? errno : ENOSPC);
+        file->size += (uint64_t)n;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+bool spool_append(struct spool_file *file, const void *data, size_t len, struct error *err)
+{
+    struct spool *spool = file->spool;
+
+    assert(!file->sealed);
+    if (file->declared >= 0) {
+        if (len > (uint64_t)file->declared - file->size)
+            return error_set(err, ERR_LENGTH_CONFLICT, "more than the declared %" PRId64 " bytes came", file->declared);
+    } else {
+        if (file->size > spool->limits.max_file || len > spool->limits.max_file - file->size)
+            return too_large(spool, err);
+        if (!count_in(spool, len, 0))
+            return budget_error(spool, err);
+        file->counted += len;
+    }
+    return write_all(file, data, len, err);
+}
+
+bool spool_seal(struct spool_file *file, bool durable, struct error *err)
+{
+    int dir = file->spool->dir;
+    char part[PART_SIZE];
+
+    assert(!file->sealed);
+    if (file->declared >= 0 && file->size != (uint64_t)file->declared)
+        return error_set(err, ERR_LENGTH_CONFLICT, "%" PRIu64 " of the declared %" PRId64 " bytes came", file->size,
+                         file->declared);
+    if (durable && fsync(file->fd) != 0)
+        return disk_error(err, "syncing", errno);
+    part_name(file->id, part);
+    if (renameat(dir, part, dir, file->id) != 0)
+        return disk_error(err, "completing", errno);
+    file->sealed = true;
+    if (durable && fsync(dir) != 0) {
+        disk_error(err, "syncing the folder", errno);
+        file->sealed = renameat(dir, file->id, dir, part) != 0;
+        return false;
+    }
+    return true;
+}
+
+/* ---- a file that is there */
+
+struct spool_file *spool_reopen(struct spool *spool, const char *id, struct error *err)
+{
+    struct spool_file *file = NULL;
+    struct stat st;
+    int fd;
+
+    if (!id_valid(id, PREFIX)) {
+        error_set(err, ERR_NOT_FOUND, "no such file in the spool");
+        return NULL;
+    }
+    fd = openat(spool->dir, id, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) {
+        error_set(err, ERR_NOT_FOUND, "the file of %s is no longer in the spool", id);
+        return NULL;
+    }
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        disk_error(err, "opening", errno);
+        goto fail;
+    }
+    file = calloc(1, sizeof *file);
+    if (!file) {
+        error_set(err, ERR_INTERNAL, "spool: out of memory");
+        goto fail;
+    }
+    *file = (struct spool_file){.spool = spool, .fd = fd, .sealed = true};
+    memcpy(file->id, id, sizeof file->id);
+    file->size = file->counted = (uint64_t)st.st_size;
+    file->declared = st.st_size;
+    return file;
+fail:
+    fd_close(&fd);
+    return NULL;
+}
+
+uint64_t spool_size(const struct spool_file *file)
+{
+    return file->size;
+}
+
+int spool_fd(const struct spool_file *file)
+{
+    return file->fd;
+}
+
+/* Reads up to max bytes from offset; fewer only at the end, -1 with errno. */
+static ssize_t read_at(int fd, void *out, size_t max, uint64_t offset)
+{
+    size_t got = 0;
+
+    while (got < max) {
+        ssize_t n = pread(fd, (char *)out + got, max - got, (off_t)(offset + got));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    return (ssize_t)got;
+}
+
+size_t spool_peek(const struct spool_file *file, void *out, size_t max)
+{
+    ssize_t n = read_at(file->fd, out, max, 0);
+
+    return n > 0 ? (size_t)n : 0;
+}
+
+bool spool_sha256(const struct spool_file *file, char hex[static 65], struct error *err)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char digest[32];
+    uint8_t *chunk = malloc(READ_SIZE);
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    uint64_t offset = 0;
+    bool ok = false;
+    ssize_t n = 0;
+
+    if (!chunk || !md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1) {
+        error_set(err, ERR_INTERNAL, "spool: out of memory");
+        goto out;
+    }
+    while ((n = read_at(file->fd, chunk, READ_SIZE, offset)) > 0) {
+        EVP_DigestUpdate(md, chunk, (size_t)n);
+        offset += (uint64_t)n;
+    }
+    if (n < 0) {
+        disk_error(err, "reading", errno);
+        goto out;
+    }
+    if (offset != file->size) {
+        error_set(err, ERR_INTERNAL, "spool: %s has %" PRIu64 " bytes, not %" PRIu64, file->id, offset, file->size);
+        goto out;
+    }
+    EVP_DigestFinal_ex(md, digest, NULL);
+    for (size_t i = 0; i < sizeof digest; i++) {
+        hex[2 * i] = digits[digest[i] >> 4];
+        hex[2 * i + 1] = digits[digest[i] & 15];
+    }
+    hex[64] = '\0';
+    ok = true;
+out:
+    EVP_MD_CTX_free(md);
+    free(chunk);
+    return ok;
+}
+
+/* ---- letting go */
+
+void spool_release(struct spool_file **file)
+{
+    struct spool_file *f = *file;
+
+    if (!f)
+        return;
+    if (f->counted > f->size) /* a .part that stays counts as the sweep will find it */
+        count_out(f->spool, f->counted - f->size, 0);
+    fd_close(&f->fd);
+    free(f);
+    *file = NULL;
+}
+
+void spool_abandon(struct spool_file **file)
+{
+    struct spool_file *f = *file;
+    char part[PART_SIZE];
+
+    if (!f)
+        return;
+    if (f->sealed) {
+        spool_remove(f->spool, f->id);
+    } else {
+        part_name(f->id, part);
+        if (unlinkat(f->spool->dir, part, 0) == 0)
+            count_out(f->spool, f->counted, 1);
+        else
+            log_error("spool.abandon", log_str("name", part), log_str("error", strerror(errno)));
+    }
+    fd_close(&f->fd);
+    free(f);
+    *file = NULL;
+}
+
+void spool_remove(struct spool *spool, const char *id)
+{
+    struct stat st;
+
+    if (!id_valid(id, PREFIX) || fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    if (unlinkat(spool->dir, id, 0) == 0) /* of two at once only one gets here */
+        count_out(spool, (uint64_t)st.st_size, 1);
+    else if (errno != ENOENT)
+        log_error("spool.remove", log_str("transfer", id), log_str("error", strerror(errno)));
+}

@@ -1,0 +1,664 @@
+/* gateway/spool: files appear whole or not at all, inside a budget, and the disk's failures have names.
+ *
+ * pwrite, fallocate, fsync and renameat below stand in front of libc's, so that a test can let the disk fail. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "gateway/spool.h"
+
+/* ---- a disk that fails when told */
+
+static struct {
+    int pwrite, fallocate, fsync, renameat; /* errno to fail with; 0: works */
+    int fsync_of_folder;
+    size_t piece; /* at most so many bytes a write; 0: all */
+    int fsyncs;
+} disk;
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+    if (disk.pwrite) {
+        errno = disk.pwrite;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, data, disk.piece && disk.piece < len ? disk.piece : len, offset);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+    if (disk.fallocate) {
+        errno = disk.fallocate;
+        return -1;
+    }
+    return (int)syscall(SYS_fallocate, fd, mode, offset, len);
+}
+
+int fsync(int fd)
+{
+    struct stat st;
+    int fails = disk.fsync;
+
+    disk.fsyncs++;
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && disk.fsync_of_folder)
+        fails = disk.fsync_of_folder;
+    if (fails) {
+        errno = fails;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+    if (disk.renameat) {
+        errno = disk.renameat;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+/* ---- the room every test gets */
+
+struct room {
+    char dir[64];
+    struct spool *spool;
+    char id[ID_SIZE];
+};
+
+static void reopen_with(struct room *room, uint64_t max_bytes, uint64_t max_file)
+{
+    const struct spool_limits limits = {.max_bytes = max_bytes, .max_file = max_file};
+    struct error err = {0};
+
+    spool_close(&room->spool);
+    room->spool = spool_open(room->dir, &limits, &err);
+    assert_string_equal(err.text, "");
+    assert_non_null(room->spool);
+}
+
+static int set_up(void **state)
+{
+    static struct room room;
+
+    memset(&disk, 0, sizeof disk);
+    memset(&room, 0, sizeof room);
+    strcpy(room.dir, "/tmp/jidpost-spool-XXXXXX");
+    assert_non_null(mkdtemp(room.dir));
+    strcat(room.dir, "/spool");
+    id_make(room.id, "tr", 1700000000000);
+    reopen_with(&room, 1000, 600);
+    *state = &room;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct room *room = *state;
+    DIR *dir = opendir(room->dir);
+    struct dirent *d;
+
+    spool_close(&room->spool);
+    while ((d = readdir(dir)))
+        unlinkat(dirfd(dir), d->d_name, 0);
+    closedir(dir);
+    rmdir(room->dir);
+    *strrchr(room->dir, '/') = '\0';
+    return rmdir(room->dir);
+}
+
+static bool exists(const struct room *room, const char *id, const char *ending)
+{
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/%s%s", room->dir, id, ending);
+    return access(path, F_OK) == 0;
+}
+
+static void put_file(const struct room *room, const char *name, const char *text)
+{
+    char path[160];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", room->dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void assert_used(const struct room *room, uint64_t bytes, uint64_t files)
+{
+    struct spool_usage usage;
+
+    spool_usage(room->spool, &usage);
+    assert_int_equal(usage.bytes, bytes);
+    assert_int_equal(usage.files, files);
+}
+
+static struct spool_file *create(struct room *room, int64_t size)
+{
+    struct error err = {0};
+    struct spool_file *file = spool_create(room->spool, room->id, size, &err);
+
+    assert_string_equal(err.text, "");
+    assert_non_null(file);
+    return file;
+}
+
+static void append(struct spool_file *file, const char *text)
+{
+    struct error err = {0};
+
+    assert_true(spool_append(file, text, strlen(text), &err));
+}
+
+/* ---- whole or not at all */
+
+static void a_folder_is_made_for_the_owner_alone(void **state)
+{
+    struct room *room = *state;
+    struct stat st;
+
+    assert_int_equal(stat(room->dir, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+}
+
+static void a_folder_that_cannot_be_made_is_named(void **state)
+{
+    const struct spool_limits limits = {.max_bytes = 1, .max_file = 1};
+    struct error err = {0};
+
+    (void)state;
+    assert_null(spool_open("/proc/jidpost/spool", &limits, &err));
+    assert_int_equal(err.code, ERR_SYSTEM);
+    assert_non_null(strstr(err.text, "/proc/jidpost/spool"));
+}
+
+static void an_upload_is_a_part_until_it_is_sealed(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    char hex[65], head[16];
+    struct spool_file *file = create(room, 11);
+
+    append(file, "hello ");
+    append(file, "world");
+    assert_true(exists(room, room->id, ".part"));
+    assert_false(exists(room, room->id, ""));
+    assert_true(spool_seal(file, true, &err));
+    assert_false(exists(room, room->id, ".part"));
+    spool_release(&file);
+    assert_null(file);
+
+    file = spool_reopen(room->spool, room->id, &err);
+    assert_non_null(file);
+    assert_int_equal(spool_size(file), 11);
+    assert_int_equal(spool_peek(file, head, 5), 5);
+    assert_memory_equal(head, "hello", 5);
+    assert_int_equal(spool_peek(file, head, sizeof head), 11);
+    assert_true(spool_sha256(file, hex, &err));
+    assert_string_equal(hex, "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9");
+    spool_release(&file);
+}
+
+static void an_empty_file_is_a_file(void **state)
+{
+    static const int64_t sizes[] = {0, -1};
+    struct room *room = *state;
+
+    for (size_t i = 0; i < 2; i++) {
+        struct error err = {0};
+        struct spool_file *file = create(room, sizes[i]);
+        char hex[65], head[4];
+
+        assert_true(spool_seal(file, true, &err));
+        assert_int_equal(spool_size(file), 0);
+        assert_int_equal(spool_peek(file, head, sizeof head), 0);
+        assert_true(spool_sha256(file, hex, &err));
+        assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        spool_abandon(&file);
+    }
+}
+
+/* A reader that follows the file must not see zeros ahead of the writer. */
+static void the_size_on_disk_is_what_arrived_and_not_what_was_reserved(void **state)
+{
+    struct spool_file *file = create(*state, 500);
+    struct stat st;
+
+    append(file, "abc");
+    assert_int_equal(fstat(spool_fd(file), &st), 0);
+    assert_int_equal(st.st_size, 3);
+    assert_int_equal(spool_size(file), 3);
+    spool_abandon(&file);
+}
+
+static void a_digest_spans_many_reads(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file;
+    char *zeros = calloc(1, 1000000), hex[65];
+
+    reopen_with(room, 2000000, 2000000);
+    file = create(room, -1);
+    assert_true(spool_append(file, zeros, 1000000, &err));
+    assert_true(spool_sha256(file, hex, &err));
+    assert_string_equal(hex, "d29751f2649b32ff572b5e0a9f541ea660a50f94ff0beedfb0b692b924cc8025");
+    spool_abandon(&file);
+    free(zeros);
+}
+
+static void short_writes_are_continued(void **state)
+{
+    struct spool_file *file = create(*state, -1);
+    char back[16];
+
+    disk.piece = 3;
+    append(file, "0123456789");
+    assert_int_equal(spool_size(file), 10);
+    assert_int_equal(spool_peek(file, back, sizeof back), 10);
+    assert_memory_equal(back, "0123456789", 10);
+    spool_abandon(&file);
+}
+
+static void only_a_durable_seal_waits_for_the_disk(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file = create(room, 0);
+
+    assert_true(spool_seal(file, false, &err));
+    assert_int_equal(disk.fsyncs, 0);
+    spool_abandon(&file);
+    file = create(room, 0);
+    assert_true(spool_seal(file, true, &err));
+    assert_int_equal(disk.fsyncs, 2); /* the file, then its name */
+    spool_abandon(&file);
+}
+
+/* ---- lengths */
+
+static void a_length_that_lies_is_a_conflict(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file = create(room, 5);
+
+    append(file, "123");
+    assert_false(spool_append(file, "456", 3, &err));
+    assert_int_equal(err.code, ERR_LENGTH_CONFLICT);
+    assert_int_equal(spool_size(file), 3);
+    assert_false(spool_seal(file, true, &err));
+    assert_int_equal(err.code, ERR_LENGTH_CONFLICT);
+    assert_true(exists(room, room->id, ".part"));
+    append(file, "45");
+    assert_true(spool_seal(file, true, &err));
+    spool_abandon(&file);
+}
+
+static void a_file_above_the_limit_is_too_large(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file;
+    char block[601] = "";
+
+    assert_null(spool_create(room->spool, room->id, 601, &err));
+    assert_int_equal(err.code, ERR_BODY_TOO_LARGE);
+    assert_used(room, 0, 0);
+    file = create(room, -1);
+    assert_true(spool_append(file, block, 600, &err));
+    assert_false(spool_append(file, block, 1, &err));
+    assert_int_equal(err.code, ERR_BODY_TOO_LARGE);
+    spool_abandon(&file);
+}
+
+/* ---- the budget */
+
+static void the_budget_counts_what_was_declared_or_has_arrived(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *declared = create(room, 400), *unknown;
+
+    assert_used(room, 400, 1);
+    id_make(room->id, "tr", 1700000000001);
+    unknown = create(room, -1);
+    assert_used(room, 400, 2);
+    append(unknown, "1234567890");
+    assert_used(room, 410, 2);
+    assert_true(spool_seal(unknown, false, &err));
+    assert_used(room, 410, 2);
+    spool_release(&unknown);
+    assert_used(room, 410, 2);
+    spool_abandon(&declared);
+    assert_used(room, 10, 1);
+    spool_remove(room->spool, room->id);
+    assert_used(room, 0, 0);
+    spool_remove(room->spool, room->id); /* gone already is fine */
+    assert_used(room, 0, 0);
+}
+
+static void what_does_not_fit_the_budget_is_refused_before_its_body(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *first = create(room, 600), *second;
+    char block[401] = "";
+
+    id_make(room->id, "tr", 1700000000001);
+    assert_null(spool_create(room->spool, room->id, 401, &err));
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+    assert_false(exists(room, room->id, ".part"));
+    assert_used(room, 600, 1);
+
+    second = create(room, -1);
+    assert_false(spool_append(second, block, 401, &err));
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+    assert_true(spool_append(second, block, 400, &err));
+    spool_abandon(&first);
+    spool_abandon(&second);
+    assert_used(room, 0, 0);
+}
+
+static void a_restart_counts_what_lies_there(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file = create(room, 7);
+
+    append(file, "1234567");
+    assert_true(spool_seal(file, true, &err));
+    spool_release(&file);
+    reopen_with(room, 1000, 600);
+    assert_used(room, 7, 1);
+}
+
+/* The limit may have been lowered below what lies there; nothing new fits, and nothing overflows. */
+static void a_budget_already_exceeded_takes_nothing_more(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+
+    put_file(room, room->id, "1234567890");
+    reopen_with(room, 5, 600);
+    id_make(room->id, "tr", 1700000000001);
+    assert_null(spool_create(room->spool, room->id, 1, &err));
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+}
+
+static void *create_and_abandon(void *user)
+{
+    struct spool *spool = user;
+
+    for (int i = 0; i < 200; i++) {
+        struct error err = {0};
+        char id[ID_SIZE];
+        struct spool_file *file;
+
+        id_make(id, "tr", 1700000000000 + i);
+        file = spool_create(spool, id, i % 2 ? 50 : -1, &err);
+        if (file) {
+            spool_append(file, "some bytes", 10, &err);
+            spool_abandon(&file);
+        }
+    }
+    return NULL;
+}
+
+static void the_budget_is_exact_under_many_threads(void **state)
+{
+    struct room *room = *state;
+    pthread_t threads[4];
+
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, create_and_abandon, room->spool), 0);
+    for (size_t i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_used(room, 0, 0);
+}
+
+/* ---- the disk's failures */
+
+static void the_disks_failures_have_names(void **state)
+{
+    static const struct {
+        int number;
+        enum error_code code;
+    } rows[] = {{ENOSPC, ERR_SPOOL_FULL}, {EDQUOT, ERR_SPOOL_FULL}, {EFBIG, ERR_BODY_TOO_LARGE}, {EIO, ERR_INTERNAL}};
+    struct room *room = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct error err = {0};
+        struct spool_file *file;
+
+        disk.fallocate = rows[i].number;
+        assert_null(spool_create(room->spool, room->id, 10, &err));
+        assert_int_equal(err.code, rows[i].code);
+        disk.fallocate = 0;
+        assert_used(room, 0, 0);
+        assert_false(exists(room, room->id, ".part"));
+
+        file = create(room, -1);
+        disk.pwrite = rows[i].number;
+        assert_false(spool_append(file, "abc", 3, &err));
+        assert_int_equal(err.code, rows[i].code);
+        disk.pwrite = 0;
+
+        disk.fsync = rows[i].number;
+        assert_false(spool_seal(file, true, &err));
+        assert_int_equal(err.code, rows[i].code);
+        disk.fsync = 0;
+
+        disk.renameat = rows[i].number;
+        assert_false(spool_seal(file, true, &err));
+        assert_int_equal(err.code, rows[i].code);
+        disk.renameat = 0;
+        assert_true(exists(room, room->id, ".part"));
+        spool_abandon(&file);
+        assert_used(room, 0, 0);
+    }
+}
+
+static void a_file_system_that_cannot_reserve_is_used_without(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file;
+
+    disk.fallocate = EOPNOTSUPP;
+    file = create(room, 3);
+    append(file, "abc");
+    assert_true(spool_seal(file, true, &err));
+    spool_abandon(&file);
+}
+
+static void a_name_that_is_not_durable_is_taken_back(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file = create(room, 0);
+
+    disk.fsync_of_folder = EIO;
+    assert_false(spool_seal(file, true, &err));
+    assert_true(exists(room, room->id, ".part"));
+    assert_false(exists(room, room->id, ""));
+    disk.fsync_of_folder = 0;
+    assert_true(spool_seal(file, true, &err));
+    spool_abandon(&file);
+}
+
+/* Without care the kernel would end the process here. */
+static void a_file_size_limit_of_the_process_is_an_error_and_not_a_signal(void **state)
+{
+    struct room *room = *state;
+    struct rlimit before, small;
+    struct error err = {0};
+    struct spool_file *file = create(room, -1);
+    char block[200] = "";
+    bool ok;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 100;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    ok = spool_append(file, block, sizeof block, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_false(ok);
+    assert_int_equal(err.code, ERR_BODY_TOO_LARGE);
+    spool_abandon(&file);
+}
+
+/* ---- names */
+
+static void a_name_that_is_no_id_opens_and_removes_nothing(void **state)
+{
+    static const char *const names[] = {"", "..", "../outside", "tr_", "notes.txt", "tr_01KAXQ00000000000000000000/.."};
+    struct room *room = *state;
+
+    put_file(room, "notes.txt", "mine");
+    put_file(room, "../outside", "mine");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct error err = {0};
+
+        assert_null(spool_reopen(room->spool, names[i], &err));
+        assert_int_equal(err.code, ERR_NOT_FOUND);
+        spool_remove(room->spool, names[i]);
+    }
+    assert_true(exists(room, "notes.txt", ""));
+    assert_true(exists(room, "../outside", ""));
+    spool_remove(room->spool, "notes.txt");
+    char path[160];
+    snprintf(path, sizeof path, "%s/../outside", room->dir);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void an_unfinished_file_cannot_be_reopened(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file = create(room, 3);
+
+    append(file, "abc");
+    spool_release(&file);
+    assert_true(exists(room, room->id, ".part"));
+    assert_null(spool_reopen(room->spool, room->id, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+static void one_id_is_one_file(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file = create(room, 3);
+
+    assert_null(spool_create(room->spool, room->id, 3, &err));
+    assert_used(room, 3, 1);
+    spool_abandon(&file);
+}
+
+/* ---- the sweep */
+
+static bool keep_one(void *user, const char *id)
+{
+    return strcmp(id, user) == 0;
+}
+
+static void ignore_line(void *user, enum log_level level, const char *line)
+{
+    size_t *lines = user;
+
+    (void)level;
+    *lines += strstr(line, "notes.txt") != NULL;
+}
+
+static void a_sweep_leaves_what_is_claimed_and_what_is_not_ours(void **state)
+{
+    struct room *room = *state;
+    char orphan[ID_SIZE], part[ID_SIZE + 5];
+    size_t told = 0;
+
+    id_make(orphan, "tr", 1700000000001);
+    snprintf(part, sizeof part, "%s.part", room->id);
+    put_file(room, room->id, "kept");
+    put_file(room, orphan, "orphan");
+    put_file(room, part, "cut off");
+    put_file(room, "notes.txt", "somebody's");
+    log_capture(ignore_line, &told);
+    reopen_with(room, 1000, 600);
+    log_capture(NULL, NULL);
+    assert_int_equal(told, 1);
+    assert_used(room, 4 + 6 + 7, 3);
+    assert_int_equal(spool_sweep(room->spool, keep_one, room->id), 2);
+    assert_used(room, 4, 1);
+    assert_true(exists(room, room->id, ""));
+    assert_true(exists(room, "notes.txt", ""));
+    assert_false(exists(room, orphan, ""));
+    assert_false(exists(room, part, ""));
+}
+
+/* What a released upload leaves behind is counted as the sweep will find it. */
+static void a_released_part_is_swept_to_zero(void **state)
+{
+    struct room *room = *state;
+    struct spool_file *file = create(room, 100);
+    char nobody[] = "";
+
+    append(file, "abc");
+    spool_release(&file);
+    assert_used(room, 3, 1);
+    assert_int_equal(spool_sweep(room->spool, keep_one, nobody), 1);
+    assert_used(room, 0, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_folder_is_made_for_the_owner_alone),
+        TEST(a_folder_that_cannot_be_made_is_named),
+        TEST(an_upload_is_a_part_until_it_is_sealed),
+        TEST(an_empty_file_is_a_file),
+        TEST(the_size_on_disk_is_what_arrived_and_not_what_was_reserved),
+        TEST(a_digest_spans_many_reads),
+        TEST(short_writes_are_continued),
+        TEST(only_a_durable_seal_waits_for_the_disk),
+        TEST(a_length_that_lies_is_a_conflict),
+        TEST(a_file_above_the_limit_is_too_large),
+        TEST(the_budget_counts_what_was_declared_or_has_arrived),
+        TEST(what_does_not_fit_the_budget_is_refused_before_its_body),
+        TEST(a_restart_counts_what_lies_there),
+        TEST(a_budget_already_exceeded_takes_nothing_more),
+        TEST(the_budget_is_exact_under_many_threads),
+        TEST(the_disks_failures_have_names),
+        TEST(a_file_system_that_cannot_reserve_is_used_without),
+        TEST(a_name_that_is_not_durable_is_taken_back),
+        TEST(a_file_size_limit_of_the_process_is_an_error_and_not_a_signal),
+        TEST(a_name_that_is_no_id_opens_and_removes_nothing),
+        TEST(an_unfinished_file_cannot_be_reopened),
+        TEST(one_id_is_one_file),
+        TEST(a_sweep_leaves_what_is_claimed_and_what_is_not_ours),
+        TEST(a_released_part_is_swept_to_zero),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
