@@ -1,0 +1,31 @@
+/* gateway/board.h - where core hangs out snapshots of live transfers, for readers on any thread.
+ *
+ * A reader never sees a transfer half changed: a snapshot is replaced whole. Finished transfers are taken off once
+ * their row is committed; from then on the store answers.
+ * Threads: any. The lock is held to look up and to swap a pointer, never while a record is copied or freed. */
+#ifndef GATEWAY_BOARD_H
+#define GATEWAY_BOARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gateway/record.h"
+
+struct board;
+
+struct board *board_create(void); /* NULL: out of memory */
+void board_destroy(struct board **board);
+
+/* Hangs out r, which is the board's from here on, in place of the snapshot with the same id. false: out of memory;
+ * r is freed, and the older snapshot, if any, stays. */
+bool board_put(struct board *board, struct record *r);
+
+/* A copy, the caller's to free; NULL: not there, or out of memory. */
+struct record *board_get(struct board *board, const char *id);
+
+/* Not there is fine. */
+void board_remove(struct board *board, const char *id);
+
+size_t board_count_by_state(struct board *board, enum transfer_state state);
+
+#endif
