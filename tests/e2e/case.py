@@ -9,9 +9,11 @@ from pathlib import Path
 
 import peers
 from gateway import Gateway
-from lab import LOOPBACK, SERVERS
+from lab import LOOPBACK, SERVERS, Cable
 
 DIRECT = {"SOCKS5_ADVERTISE": LOOPBACK}  # without it nothing is advertised and only proxies are left
+QUICK = {"DELIVERY_OFFER_TIMEOUT": "2s", "DELIVERY_CONNECT_TIMEOUT": "2s", "DELIVERY_ACTIVATE_TIMEOUT": "2s",
+         "DELIVERY_STALL_TIMEOUT": "2s", "DELIVERY_MAX_ATTEMPTS": "1", "XMPP_IQ_TIMEOUT": "3s"}
 
 
 class Case(unittest.TestCase):
@@ -59,6 +61,11 @@ class Case(unittest.TestCase):
         self.addCleanup(peer.kill)
         peer.wait("ready")
         return peer
+
+    def cable(self):
+        cable = Cable(self.server)
+        self.addCleanup(cable.cut)
+        return cable
 
     def file(self, size, name="file.bin"):
         """A file of random bytes and its SHA-256."""

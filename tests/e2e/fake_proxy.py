@@ -1,6 +1,6 @@
 """A SOCKS5 bytestream proxy that can be told to misbehave: an XMPP component (XEP-0114) and a listener.
 
-Its conduct is four attributes, each "ok" or one way of going wrong; a test sets them before it sends:
+Its conduct has four parts, each "ok" or one way of going wrong:
 
     address    answer to the address query: a stanza error as "type/condition", or "silence"
     connect    the second CONNECT of a stream, the gateway's: "refuse" (REP 02), "hang-up", "silence",
@@ -23,19 +23,20 @@ STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 
 
 class FakeProxy:
-    def __init__(self, server, **conduct):
-        self.address = self.connect = self.activate = self.relay = "ok"
-        self.size = 0
-        self.__dict__.update(conduct)
-        self.waiting = {}
-        self.lock = threading.Lock()
-        self.sockets = []
+    def __init__(self, server):
+        self.waiting, self.lock, self.sockets = {}, threading.Lock(), []
+        self.behave()
+        self.component = self.own(socket.create_connection((LOOPBACK, server.component_port), 10))
+        self.component.settimeout(None)
+        self.stanzas = self.handshake()
+        threading.Thread(target=self.serve_stanzas, daemon=True).start()
+
+    def behave(self, address="ok", connect="ok", activate="ok", relay="ok", size=0):
+        """From now on, and on a port of its own."""
+        self.address, self.connect, self.activate, self.relay, self.size = address, connect, activate, relay, size
         self.listener = self.own(socket.create_server((LOOPBACK, 0)))
         self.port = self.listener.getsockname()[1]
-        self.component = self.own(socket.create_connection((LOOPBACK, server.component_port), 10))
-        self.stanzas = self.handshake()
-        for work in self.serve_stanzas, self.serve_sockets:
-            threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=self.serve_sockets, args=(self.listener,), daemon=True).start()
 
     def own(self, one):
         self.sockets.append(one)
@@ -116,10 +117,10 @@ class FakeProxy:
 
     # ---- the streams
 
-    def serve_sockets(self):
+    def serve_sockets(self, listener):
         while True:
             try:
-                peer = self.own(self.listener.accept()[0])
+                peer = self.own(listener.accept()[0])
             except OSError:
                 return
             threading.Thread(target=self.take, args=(peer,), daemon=True).start()

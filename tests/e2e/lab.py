@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import textwrap
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -114,6 +115,55 @@ class Process:
     def tail(self, lines=40):
         text = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(text[-lines:])
+
+
+class Cable:
+    """A way to the server that can be cut and mended; cut, it refuses new connections and ends the old ones."""
+
+    def __init__(self, server):
+        self.target, self.port = server.port, Ports.take()
+        self.listener, self.ends = None, []
+        self.lock = threading.Lock()
+        self.mend()
+
+    def mend(self):
+        self.listener = socket.create_server((LOOPBACK, self.port))
+        threading.Thread(target=self._serve, args=(self.listener,), daemon=True).start()
+
+    def cut(self):
+        with self.lock:
+            ends, self.ends = [self.listener, *self.ends], []
+        for end in ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            end.close()
+
+    def _serve(self, listener):
+        while True:
+            try:
+                near = listener.accept()[0]
+                far = socket.create_connection((LOOPBACK, self.target), 10)
+                far.settimeout(None)
+            except OSError:
+                return
+            with self.lock:
+                self.ends += [near, far]
+            for source, sink in (near, far), (far, near):
+                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _carry(source, sink):
+        try:
+            while True:
+                data = source.recv(65536)
+                if not data:
+                    break
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
 
 class Authority:

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A recipient: slixmpp with its own XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on request, badly.
 
-Tells what happens as one JSON object a line: ready, offer, stream, file, broken, presence, refused. Ends when its
-standard input does; a line there is a command: "subscribe JID".
+Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, file, broken, disconnected.
+Ends when its standard input does; a line there is a command: "subscribe JID", "go".
 
 Needs Debian's python3-slixmpp. Version 1.8.3 registers the coroutine that handles an SI request as a plain callback
 and so never answers one; the line that later releases have is put in here.
@@ -33,7 +33,7 @@ BEHAVIOURS = {
     "stranger": "says it used a streamhost that was never offered",
     "refuse-streamhosts": "accepts the SI offer, then finds the bytestream not acceptable",
     "half": "resets the connection when half of the bytes have come",
-    "stall": "stops reading after the first bytes",
+    "hold": "stops reading after the first bytes, until the command go",
 }
 
 
@@ -65,8 +65,9 @@ class Stream(Socks5Protocol):
             self.file.write(data)
         self.count += len(data)
         self.hash.update(data)
-        if self.peer.behaviour == "stall":
+        if self.peer.behaviour == "hold":
             self.transport.pause_reading()
+            self.peer.held.append(self.transport)
         elif self.peer.behaviour == "half" and self.offer.size and self.count * 2 >= self.offer.size:
             self.finish("broken")
             self.transport.abort()
@@ -95,7 +96,7 @@ class Recipient(slixmpp.ClientXMPP):
     def __init__(self, options):
         super().__init__(options.jid, options.password)
         self.behaviour, self.directory, self.only_proxy = options.behave, options.dir, options.only_proxy
-        self.offers = {}
+        self.offers, self.held, self.leaving = {}, [], False
         self.denied = set()
         for plugin in ("xep_0030", "xep_0047", "xep_0065", "xep_0095", "xep_0096", "xep_0115", "xep_0199"):
             self.register_plugin(plugin)
@@ -117,7 +118,7 @@ class Recipient(slixmpp.ClientXMPP):
         self.priority = options.priority
         self.add_event_handler("session_start", self.on_session)
         self.add_event_handler("failed_auth", lambda _: sys.exit("failed_auth"))
-        self.add_event_handler("disconnected", lambda _: self.loop.stop())
+        self.add_event_handler("disconnected", self.on_disconnected)
         for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed", "available", "unavailable"):
             self.add_event_handler("presence_" + kind, self.on_presence)
 
@@ -128,6 +129,12 @@ class Recipient(slixmpp.ClientXMPP):
         await self.get_roster()
         self.send_presence(ppriority=self.priority)
         tell("ready", jid=self.boundjid.full)
+
+    def on_disconnected(self, _):
+        """Streams under way go on: they do not need the server."""
+        tell("disconnected")
+        if self.leaving:
+            self.loop.stop()
 
     def on_presence(self, presence):
         if presence["from"].bare != self.boundjid.bare:
@@ -179,6 +186,11 @@ class Recipient(slixmpp.ClientXMPP):
         verb, _, argument = line.partition(" ")
         if verb == "subscribe":
             self.send_presence_subscription(pto=argument, ptype="subscribe")
+        elif verb == "go":
+            self.behaviour = "accept"
+            for transport in self.held:
+                transport.resume_reading()
+            self.held.clear()
 
 
 async def obey(peer):
@@ -190,6 +202,7 @@ async def obey(peer):
         if not line:
             break
         peer.command(line.decode().strip())
+    peer.leaving = True
     peer.disconnect(wait=1)
 
 
