@@ -1,0 +1,42 @@
+/* api/handlers.h - the handlers that the table in routes.c names, and the little they share; see routes.h. */
+#ifndef API_HANDLERS_H
+#define API_HANDLERS_H
+
+#include "api/request.h"
+
+/* upload.c: PUT and POST /v1/to/{jid}[/{name}], the raw bytes of one file, or a form. */
+bool api_upload_begin(struct request *rq, struct error *err);
+bool api_upload_body(struct request *rq, const char *data, size_t len, struct error *err);
+enum MHD_Result api_upload_end(struct request *rq);
+void api_upload_drop(struct request *rq); /* whatever was begun and not finished */
+
+/* multipart.c: multipart/form-data (RFC 7578) with the parts of POST /v1/transfers. */
+bool multipart_wanted(const struct request *rq);
+bool multipart_create(struct request *rq, struct error *err);
+bool multipart_feed(struct request *rq, const char *data, size_t len, struct error *err);
+bool multipart_finish(struct request *rq, struct error *err); /* the form is complete and has a file */
+void multipart_destroy(struct multipart **form);
+bool api_form_begin(struct request *rq, struct error *err);
+
+/* transfers.c */
+bool api_wait_begin(struct request *rq, struct error *err); /* reads ?wait= and Prefer into rq->wait_ms */
+enum MHD_Result reply_transfer(struct request *rq, unsigned status, const struct record *r);
+bool api_transfer_begin(struct request *rq, struct error *err);
+enum MHD_Result api_transfer_get(struct request *rq);
+enum MHD_Result api_transfer_cancel(struct request *rq);
+enum MHD_Result api_transfers_list(struct request *rq);
+
+/* recipients.c */
+bool api_recipient_begin(struct request *rq, struct error *err);    /* reads the address of the path into rq->to */
+bool api_recipient_resource(struct request *rq, struct error *err); /* puts ?resource= behind rq->to */
+enum MHD_Result api_recipient_get(struct request *rq);
+
+/* status.c */
+enum MHD_Result api_root_get(struct request *rq);
+enum MHD_Result api_network_get(struct request *rq);
+enum MHD_Result api_description_get(struct request *rq);
+enum MHD_Result api_problem_get(struct request *rq);
+enum MHD_Result api_live_get(struct request *rq);
+enum MHD_Result api_ready_get(struct request *rq);
+
+#endif

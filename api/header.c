@@ -1,0 +1,185 @@
+#include "api/header.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/params.h"
+#include "base/text.h"
+
+static bool is_token_char(char c)
+{
+    return c && (isalnum((unsigned char)c) || strchr("!#$%&'*+-.^_`|~", c));
+}
+
+bool header_is_token(const char *text)
+{
+    const char *p = text;
+
+    while (is_token_char(*p))
+        p++;
+    return p > text && !*p;
+}
+
+static void skip_space(const char **p)
+{
+    *p += strspn(*p, " \t");
+}
+
+/* A token into out, cut off (and so never matched) when it is longer. */
+static bool take_token(const char **p, char *out, size_t max)
+{
+    size_t n = 0;
+
+    for (; is_token_char(**p); (*p)++) {
+        if (n + 1 < max)
+            out[n] = **p;
+        n++;
+    }
+    out[n < max ? n : max - 1] = '\0';
+    return n > 0;
+}
+
+/* A token or a quoted-string (RFC 9110 section 5.6.4), unquoted. false: neither, unterminated, or too long. */
+static bool take_word(const char **p, char *out, size_t max)
+{
+    size_t n = 0;
+
+    if (**p != '"') {
+        const char *start = *p;
+
+        return take_token(p, out, max) && (size_t)(*p - start) < max;
+    }
+    for ((*p)++; **p != '"'; (*p)++) {
+        if (**p == '\\')
+            (*p)++;
+        if (!**p || n + 1 >= max)
+            return false;
+        out[n++] = **p;
+    }
+    (*p)++;
+    out[n] = '\0';
+    return true;
+}
+
+/* `name` or `name=word`; value is empty when there is none. */
+static bool take_pair(const char **p, char *name, size_t name_max, char *value, size_t value_max)
+{
+    skip_space(p);
+    value[0] = '\0';
+    if (!take_token(p, name, name_max))
+        return false;
+    skip_space(p);
+    if (**p != '=')
+        return true;
+    (*p)++;
+    skip_space(p);
+    return take_word(p, value, value_max);
+}
+
+/* To the next separator of the list outside a quoted-string. */
+static void skip_to(const char **p, char separator)
+{
+    bool quoted = false;
+
+    for (; **p && (quoted || **p != separator); (*p)++) {
+        if (**p == '"')
+            quoted = !quoted;
+        else if (quoted && **p == '\\' && (*p)[1])
+            (*p)++;
+    }
+}
+
+void prefer_read(struct prefer *p, const char *value)
+{
+    char name[32], word[32];
+    uint64_t seconds;
+
+    while (*value) {
+        if (take_pair(&value, name, sizeof name, word, sizeof word)) {
+            if (strcasecmp(name, "respond-async") == 0) {
+                p->async = true;
+            } else if (strcasecmp(name, "wait") == 0 && !p->wait && number_parse(word, 0, 1000000000, &seconds)) {
+                p->wait = true;
+                p->wait_ms = (int64_t)seconds * 1000;
+            }
+        }
+        skip_to(&value, ',');
+        value += *value == ',';
+    }
+}
+
+/* RFC 8187: UTF-8'language'percent-encoded. Other character sets are of the past and not read. */
+static bool decode_extended(const char *value, char *out, size_t max)
+{
+    const char *quote;
+
+    if (strncasecmp(value, "UTF-8'", 6) != 0)
+        return false;
+    quote = strchr(value + 6, '\'');
+    return quote && text_percent_decode(quote + 1, strlen(quote + 1), false, out, max, NULL);
+}
+
+bool disposition_filename(const char *value, char *out, size_t max)
+{
+    char name[16], word[2048];
+    bool found = false;
+
+    skip_to(&value, ';');
+    while (*value == ';') {
+        value++;
+        if (take_pair(&value, name, sizeof name, word, sizeof word)) {
+            if (strcasecmp(name, "filename*") == 0 && decode_extended(word, out, max))
+                return true;
+            if (strcasecmp(name, "filename") == 0 && !found && strlen(word) < max) {
+                strcpy(out, word);
+                found = true;
+            }
+        }
+        skip_to(&value, ';');
+    }
+    return found;
+}
+
+bool media_type_is(const char *value, const char *type)
+{
+    size_t len = strlen(type);
+
+    return strncasecmp(value, type, len) == 0 && strchr("; \t", value[len]);
+}
+
+bool media_type_valid(const char *value)
+{
+    const char *p = value;
+    char part[128];
+
+    if (strlen(value) >= sizeof part)
+        return false;
+    if (!take_token(&p, part, sizeof part) || *p++ != '/' || !take_token(&p, part, sizeof part))
+        return false;
+    skip_space(&p);
+    if (*p && *p != ';')
+        return false;
+    for (; *p; p++)
+        if (*p < ' ' || *p > '~')
+            return false;
+    return true;
+}
+
+bool accept_wants_text(const char *value)
+{
+    return strcasestr(value, "text/plain") && !strcasestr(value, "application/json");
+}
+
+bool etag_listed(const char *value, const char *etag)
+{
+    size_t len = strlen(etag);
+
+    skip_space(&value);
+    if (*value == '*')
+        return true;
+    for (const char *p = strstr(value, etag); p; p = strstr(p + 1, etag))
+        if (strchr(", \t", p[len]) && (p == value || strchr(", \t/", p[-1])))
+            return true;
+    return false;
+}

@@ -1,0 +1,38 @@
+/* api/header.h - the header fields whose values have a grammar of their own. Pure functions; any bytes may come in. */
+#ifndef API_HEADER_H
+#define API_HEADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* RFC 7240. Preferences we do not know, and values we cannot read, are to be ignored; of two the first counts. */
+struct prefer {
+    bool async; /* respond-async */
+    bool wait;
+    int64_t wait_ms;
+};
+
+/* Adds one field line to what earlier lines said; *p starts zeroed. */
+void prefer_read(struct prefer *p, const char *value);
+
+/* The file name of a Content-Disposition (RFC 6266), filename* before filename, as sent but unquoted and decoded;
+ * it has not passed any gate. false: none that fits. */
+bool disposition_filename(const char *value, char *out, size_t max);
+
+/* Whether a Content-Type is that type, parameters aside; both may be any case. */
+bool media_type_is(const char *value, const char *type);
+
+/* Whether it is a media type at all, "type/subtype" with optional parameters, printable ASCII, at most 127 bytes. */
+bool media_type_valid(const char *value);
+
+/* The caller reads words rather than JSON: Accept names text/plain and nothing of JSON. */
+bool accept_wants_text(const char *value);
+
+/* If-None-Match: "*", or a list in which our strong tag (with its quotes) occurs, weak or not (RFC 9110 13.1.2). */
+bool etag_listed(const char *value, const char *etag);
+
+/* A token of RFC 9110 section 5.6.2 and nothing else, as header names are. */
+bool header_is_token(const char *text);
+
+#endif

@@ -1,0 +1,278 @@
+#include "api/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/problem.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+json_t *json_of_text(const char *text)
+{
+    size_t max;
+    char *clean;
+    json_t *out;
+
+    if (!text || !*text)
+        return json_null();
+    max = strlen(text) * 3 + 1; /* each bad byte becomes the three of U+FFFD */
+    clean = malloc(max);
+    if (!clean)
+        return NULL;
+    text_clean(text, clean, max);
+    out = json_string(clean);
+    free(clean);
+    return out;
+}
+
+json_t *json_of_time(int64_t wall_ms)
+{
+    char text[CLOCK_TEXT];
+
+    return wall_ms ? json_string(clock_text(wall_ms, text)) : json_null();
+}
+
+static json_t *of_count(uint64_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+/* json_pack() checks each value it is given with 'o' for NULL, frees the others and returns NULL: one check a call. */
+
+static json_t *of_file(const struct record *r)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "name", json_of_text(r->name), "size", of_count(r->size), "type",
+                     json_of_text(r->type), "sha256", json_of_text(r->sha256));
+}
+
+static json_t *of_upload(const struct record *r)
+{
+    const char *state = "complete";
+
+    if (r->state == TRANSFER_RECEIVING)
+        state = "receiving";
+    else if (r->received < r->size)
+        state = "aborted";
+    return json_pack("{s:s, s:o}", "state", state, "received", of_count(r->received));
+}
+
+static bool tried_before(const struct record *r, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(r->attempts[i].method, r->attempts[n].method) == 0)
+            return true;
+    return false;
+}
+
+/* The methods that failed, each once, in the order they were tried. */
+static json_t *of_tried(const struct record *r)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; out && i < r->attempt_count; i++) {
+        const struct attempt *a = &r->attempts[i];
+
+        if (!*a->method || a->error.code == ERR_NONE || tried_before(r, i))
+            continue;
+        if (json_array_append_new(out, json_of_text(a->method)) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+static json_t *of_method(const struct record *r)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "name", json_of_text(r->method), "path", json_of_text(r->path),
+                     "streamhost", json_of_text(r->streamhost), "tried", of_tried(r));
+}
+
+static json_t *of_step(const struct step *s)
+{
+    return json_pack("{s:o, s:s, s:o, s:o, s:o}", "at", json_of_time(s->at), "direction",
+                     step_direction_name(s->direction), "step", json_of_text(s->name), "outcome",
+                     json_of_text(s->outcome), "detail", json_of_text(s->detail));
+}
+
+static json_t *of_timeline(const struct record *r)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; out && i < r->step_count; i++) {
+        if (json_array_append_new(out, of_step(&r->steps[i])) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+static json_t *of_attempt(const struct attempt *a, size_t n)
+{
+    bool failed = a->error.code != ERR_NONE;
+
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", of_count(n), "round", of_count(a->round),
+                     "method", json_of_text(a->method), "to", json_of_text(a->to), "started", json_of_time(a->started),
+                     "ended", json_of_time(a->ended), "stage", json_of_text(stage_name(a->stage)), "code",
+                     json_of_text(failed ? error_name(a->error.code) : NULL), "detail",
+                     json_of_text(failed ? a->error.text : NULL));
+}
+
+static json_t *of_attempts(const struct record *r)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; out && i < r->attempt_count; i++) {
+        if (json_array_append_new(out, of_attempt(&r->attempts[i], i + 1)) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+static json_t *of_error(const struct record *r)
+{
+    struct problem p = problem_of(r->error.code);
+
+    if (r->error.code == ERR_NONE)
+        return json_null();
+    return json_pack("{s:s, s:s, s:s, s:o, s:b, s:s}", "code", error_name(r->error.code), "stage",
+                     stage_name(r->error_stage), "title", p.title, "detail", json_of_text(r->error.text), "retryable",
+                     (int)p.retryable, "hint", p.hint);
+}
+
+static json_t *of_links(const struct record *r)
+{
+    char self[64];
+
+    snprintf(self, sizeof self, "/v1/transfers/%s", r->id);
+    return json_pack("{s:s, s:s}", "self", self, "cancel", self);
+}
+
+static bool add_parts(json_t *out, const struct record *r)
+{
+    return json_object_set_new(out, "file", of_file(r)) == 0 && json_object_set_new(out, "upload", of_upload(r)) == 0 &&
+           json_object_set_new(out, "caption", json_of_text(r->caption)) == 0 &&
+           json_object_set_new(out, "mode", json_string("spool")) == 0 &&
+           json_object_set_new(out, "progress", json_pack("{s:o}", "sent", of_count(r->sent))) == 0 &&
+           json_object_set_new(out, "method", of_method(r)) == 0 &&
+           json_object_set_new(out, "delivery_proof", json_of_text(proof_name(r->proof))) == 0 &&
+           json_object_set_new(out, "attempts", of_attempts(r)) == 0 &&
+           json_object_set_new(out, "attempt", of_count(r->round)) == 0 &&
+           json_object_set_new(out, "max_attempts", of_count(r->max_rounds)) == 0 &&
+           json_object_set_new(out, "next_attempt_at", json_of_time(r->next_attempt_at)) == 0 &&
+           json_object_set_new(out, "error", of_error(r)) == 0 &&
+           json_object_set_new(out, "timeline", of_timeline(r)) == 0 &&
+           json_object_set_new(out, "created", json_of_time(r->created)) == 0 &&
+           json_object_set_new(out, "updated", json_of_time(r->updated)) == 0 &&
+           json_object_set_new(out, "finished", json_of_time(r->finished)) == 0 &&
+           json_object_set_new(out, "expires", json_of_time(r->expires)) == 0 &&
+           json_object_set_new(out, "request_id", json_of_text(r->request_id)) == 0 &&
+           json_object_set_new(out, "links", of_links(r)) == 0;
+}
+
+json_t *json_of_transfer(const struct record *r)
+{
+    json_t *out = json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:o}", "id", r->id, "object", "transfer", "state",
+                            transfer_state_name(r->state), "final", (int)transfer_state_final(r->state), "to",
+                            json_of_text(r->to), "resource", json_of_text(r->resource), "from", json_of_text(r->from));
+
+    if (out && !add_parts(out, r)) {
+        json_decref(out);
+        return NULL;
+    }
+    return out;
+}
+
+static json_t *of_names(const char *const *names, size_t max)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; out && i < max && names && names[i]; i++) {
+        if (json_array_append_new(out, json_of_text(names[i])) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+static json_t *of_resource(const struct candidate_resource *c)
+{
+    size_t most = sizeof c->methods / sizeof *c->methods;
+
+    return json_pack("{s:o, s:i, s:o, s:b, s:o, s:o}", "jid", json_of_text(c->jid.text), "priority", c->priority,
+                     "show", json_of_text(c->show), "answered", (int)c->answered, "methods", of_names(c->methods, most),
+                     "features", of_names((const char *const *)c->features, SIZE_MAX));
+}
+
+/* Best first, so the first resource's methods are those a transfer would try. */
+static json_t *of_best_methods(const struct recipient *r)
+{
+    if (r->count == 0)
+        return json_array();
+    return of_names(r->resources[0].methods, sizeof r->resources[0].methods / sizeof *r->resources[0].methods);
+}
+
+json_t *json_of_recipient(const struct recipient *r)
+{
+    json_t *resources = json_array();
+
+    for (size_t i = 0; resources && i < r->count; i++) {
+        if (json_array_append_new(resources, of_resource(&r->resources[i])) != 0) {
+            json_decref(resources);
+            return NULL;
+        }
+    }
+    return json_pack("{s:o, s:b, s:b, s:o, s:o, s:n}", "jid", json_of_text(r->asked.text), "subscribed",
+                     (int)r->subscribed, "reachable", (int)(r->count > 0 && r->resources[0].methods[0]), "resources",
+                     resources, "methods", of_best_methods(r), "error");
+}
+
+json_t *json_of_unreachable(const struct jid *asked, const struct error *why)
+{
+    return json_pack("{s:o, s:n, s:b, s:[], s:[], s:{s:s, s:o, s:s}}", "jid", json_of_text(asked->text), "subscribed",
+                     "reachable", 0, "resources", "methods", "error", "code", error_name(why->code), "detail",
+                     json_of_text(why->text), "hint", problem_of(why->code).hint);
+}
+
+static json_t *of_proxy(const struct proxy_view *p)
+{
+    return json_pack("{s:o, s:o, s:o, s:b, s:o, s:o}", "jid", json_of_text(p->jid), "host", json_of_text(p->host),
+                     "port", p->port ? json_integer(p->port) : json_null(), "configured", (int)p->configured, "result",
+                     json_of_text(p->result), "asked", json_of_time(p->asked));
+}
+
+json_t *json_of_network(const struct network_view *view)
+{
+    json_t *proxies = json_array();
+
+    for (size_t i = 0; proxies && i < view->proxy_count; i++) {
+        if (json_array_append_new(proxies, of_proxy(&view->proxies[i])) != 0) {
+            json_decref(proxies);
+            return NULL;
+        }
+    }
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "jid", json_of_text(view->jid), "state",
+                     network_state_name(view->state), "since", json_of_time(view->since), "advice",
+                     json_of_text(view->advice), "next_connect", json_of_time(view->next_connect), "reconnects",
+                     of_count(view->reconnects), "proxies", proxies);
+}
+
+char *json_line(json_t *value)
+{
+    char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    size_t len = text ? strlen(text) : 0;
+    char *line = text ? realloc(text, len + 2) : NULL;
+
+    json_decref(value);
+    if (!line) {
+        free(text);
+        return NULL;
+    }
+    memcpy(line + len, "\n", 2);
+    return line;
+}

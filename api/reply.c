@@ -1,0 +1,133 @@
+#include "api/reply.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "api/json.h"
+#include "api/problem.h"
+#include "base/buf.h"
+#include "base/log.h"
+
+#define PROBLEM_TYPE "application/problem+json"
+
+void reply_header(struct request *rq, const char *name, const char *fmt, ...)
+{
+    char *value = NULL;
+    va_list args;
+
+    assert(rq->headers < REQUEST_HEADERS);
+    va_start(args, fmt);
+    if (vasprintf(&value, fmt, args) < 0)
+        value = NULL;
+    va_end(args);
+    if (!value)
+        return; /* out of memory: the answer is still true without it */
+    rq->header[rq->headers].name = name;
+    rq->header[rq->headers++].value = value;
+}
+
+typedef void header_fn(void *out, const char *name, const char *value);
+
+/* Every header of the answer but those of its framing. */
+static void each_header(const struct request *rq, const char *type, header_fn *add, void *out)
+{
+    if (type)
+        add(out, "Content-Type", type);
+    add(out, "Cache-Control", "no-store");
+    add(out, "X-Content-Type-Options", "nosniff");
+    add(out, "X-Request-Id", rq->id);
+    if (rq->close)
+        add(out, "Connection", "close");
+    for (size_t i = 0; i < rq->headers; i++)
+        add(out, rq->header[i].name, rq->header[i].value);
+}
+
+static void add_to_response(void *out, const char *name, const char *value)
+{
+    MHD_add_response_header(out, name, value);
+}
+
+static void answered(struct request *rq, unsigned status)
+{
+    assert(rq->phase != PHASE_ANSWERED);
+    rq->phase = PHASE_ANSWERED;
+    rq->status = status;
+}
+
+enum MHD_Result reply_text(struct request *rq, unsigned status, const char *type, char *body)
+{
+    enum MHD_ResponseMemoryMode mode = body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT;
+    struct MHD_Response *response = MHD_create_response_from_buffer(body ? strlen(body) : 0, body, mode);
+    enum MHD_Result result;
+
+    answered(rq, status);
+    if (!response) {
+        free(body);
+        return MHD_NO;
+    }
+    each_header(rq, type, add_to_response, response);
+    result = MHD_queue_response(rq->connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body)
+{
+    char *line = json_line(body);
+
+    if (!line)
+        return reply_text(rq, 500, NULL, NULL);
+    return reply_text(rq, status, status < 400 ? "application/json" : PROBLEM_TYPE, line);
+}
+
+static void add_problem_headers(struct request *rq, unsigned status, const struct error *err)
+{
+    if (status == 401) {
+        reply_header(rq, "WWW-Authenticate", "Bearer realm=\"jidpost\"");
+        reply_header(rq, "WWW-Authenticate", "Basic realm=\"jidpost\", charset=\"UTF-8\"");
+    }
+    if (status == 429 || status == 503 || status == 507)
+        reply_header(rq, "Retry-After", "10");
+    if (status >= 500)
+        log_warn("http.problem", log_str("request_id", rq->id), log_str("code", error_name(err->code)),
+                 log_str("detail", err->text));
+}
+
+enum MHD_Result reply_problem(struct request *rq, const struct error *err, enum stage stage,
+                              const struct record *transfer)
+{
+    unsigned status = problem_of(err->code).status;
+
+    add_problem_headers(rq, status, err);
+    return reply_json(rq, status, problem_json(err, stage, rq->id, transfer));
+}
+
+static void add_to_text(void *out, const char *name, const char *value)
+{
+    buf_printf(out, "%s: %s\r\n", name, value);
+}
+
+enum MHD_Result reply_mid_body(struct request *rq, const struct error *err, enum stage stage)
+{
+    unsigned status = problem_of(err->code).status;
+    char *body = json_line(problem_json(err, stage, rq->id, NULL));
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct buf text = {0};
+
+    rq->close = true;
+    answered(rq, status);
+    add_problem_headers(rq, status, err);
+    buf_printf(&text, "HTTP/1.1 %u %s\r\n", status, MHD_get_reason_phrase_for(status));
+    each_header(rq, body ? PROBLEM_TYPE : NULL, add_to_text, &text);
+    buf_printf(&text, "Content-Length: %zu\r\n\r\n%s", body ? strlen(body) : 0, body ? body : "");
+    /* Nothing was sent before, so a kilobyte fits the socket's buffer; if not, the caller is gone or hostile. */
+    if (info && !text.failed)
+        (void)!send(info->connect_fd, text.data, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_free(&text);
+    free(body);
+    return MHD_NO;
+}

@@ -1,0 +1,28 @@
+/* api/reply.h - answers: what every one carries, and the three forms they take.
+ *
+ * HTTP thread, inside request_handle() only. Each returns what the library's handler must return. */
+#ifndef API_REPLY_H
+#define API_REPLY_H
+
+#include <jansson.h>
+
+#include "api/request.h"
+
+/* Adds a header to the answer to come. */
+void reply_header(struct request *rq, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* body: given away, NULL: none. type: static; NULL: no body. */
+enum MHD_Result reply_text(struct request *rq, unsigned status, const char *type, char *body);
+
+/* One line of JSON; takes the reference. NULL: memory was short, and that is what is answered. */
+enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body);
+
+/* transfer: embedded; NULL: none. */
+enum MHD_Result reply_problem(struct request *rq, const struct error *err, enum stage stage,
+                              const struct record *transfer);
+
+/* The library takes no answer in the middle of a body. This one is written past it, and MHD_NO makes it close the
+ * connection: a caller who sends without end, or into a full spool, still learns why. */
+enum MHD_Result reply_mid_body(struct request *rq, const struct error *err, enum stage stage);
+
+#endif

@@ -1,0 +1,344 @@
+#include "api/request.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "api/routes.h"
+#include "base/clock.h"
+#include "base/id.h"
+
+struct request *request_create(struct gateway *gw, struct gate *gate, const char *raw,
+                               struct MHD_Connection *connection)
+{
+    struct request *rq = calloc(1, sizeof *rq);
+
+    if (!rq)
+        return NULL;
+    atomic_init(&rq->refs, 1);
+    atomic_init(&rq->waiting, WAIT_NONE);
+    rq->gw = gw;
+    rq->gate = gate;
+    rq->connection = connection;
+    rq->started = clock_ms();
+    target_parse(&rq->target, raw, &rq->error);
+    return rq;
+}
+
+void request_release(struct request *rq)
+{
+    if (atomic_fetch_sub(&rq->refs, 1) > 1)
+        return;
+    api_upload_drop(rq);
+    target_free(&rq->target);
+    params_free(&rq->params);
+    record_free(&rq->got.record);
+    record_list_free(&rq->got.list);
+    recipient_free(&rq->got.recipient);
+    record_free(&rq->kept);
+    for (size_t i = 0; i < rq->headers; i++)
+        free(rq->header[i].value);
+    free(rq);
+}
+
+const char *request_header(const struct request *rq, const char *name)
+{
+    return MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, name);
+}
+
+/* ---- the headers */
+
+struct framing {
+    unsigned hosts, lengths, encodings;
+    bool bad_name;
+};
+
+static enum MHD_Result count_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct framing *f = user;
+
+    (void)kind;
+    (void)value;
+    f->hosts += strcasecmp(name, "Host") == 0;
+    f->lengths += strcasecmp(name, "Content-Length") == 0;
+    f->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
+    f->bad_name |= !header_is_token(name);
+    return MHD_YES;
+}
+
+/* Where two readers could disagree about where this request ends, a front proxy and we could be made to see different
+ * requests (RFC 9112 section 6.3 and 11.2). The library takes all of these, so they are counted here. */
+static bool check_framing(struct request *rq, const char *version, struct error *err)
+{
+    const char *encoding = request_header(rq, "Transfer-Encoding"), *length = request_header(rq, "Content-Length");
+    struct framing f = {0};
+    uint64_t announced = 0;
+
+    MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, count_header, &f);
+    rq->announced = f.encodings ? -1 : 0;
+    rq->close = true;
+    if (f.lengths > 1)
+        return error_set(err, ERR_LENGTH_CONFLICT, "%u Content-Length headers", f.lengths);
+    if (f.lengths && f.encodings)
+        return error_set(err, ERR_LENGTH_CONFLICT, "Content-Length beside Transfer-Encoding");
+    if (length && !number_parse(length, 0, INT64_MAX, &announced))
+        return error_set(err, ERR_LENGTH_CONFLICT, "the Content-Length is no length");
+    if (f.encodings > 1 || (encoding && strcasecmp(encoding, "chunked") != 0))
+        return error_set(err, ERR_REQUEST_MALFORMED, "the only Transfer-Encoding taken is 'chunked'");
+    if (encoding && strcmp(version, "HTTP/1.1") != 0)
+        return error_set(err, ERR_REQUEST_MALFORMED, "Transfer-Encoding needs HTTP/1.1");
+    if (f.hosts > 1 || (f.hosts == 0 && strcmp(version, "HTTP/1.1") == 0))
+        return error_set(err, ERR_REQUEST_MALFORMED, "%u Host headers", f.hosts);
+    if (f.bad_name)
+        return error_set(err, ERR_REQUEST_MALFORMED, "a header's name has characters that no name has");
+    rq->close = false;
+    if (length)
+        rq->announced = (int64_t)announced;
+    return true;
+}
+
+/* The caller's id when it is fit for a log line, else one of ours. */
+static void take_id(struct request *rq)
+{
+    static const char fit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    const char *given = request_header(rq, "X-Request-Id");
+    size_t len = given ? strlen(given) : 0;
+
+    if (len > 0 && len <= REQUEST_ID_MAX && strspn(given, fit) == len)
+        memcpy(rq->id, given, len + 1);
+    else
+        id_make(rq->id, "rq", clock_wall_ms());
+}
+
+/* The authority of an absolute target overrides the Host header (RFC 9112 section 3.2.2). */
+static bool check_guard(struct request *rq, struct error *err)
+{
+    const char *host = request_header(rq, "Host");
+    char authority[300];
+
+    if (rq->target.authority.len >= sizeof authority)
+        return error_set(err, ERR_REQUEST_MALFORMED, "the target's authority is too long");
+    if (rq->target.authority.len > 0) {
+        memcpy(authority, rq->target.authority.at, rq->target.authority.len);
+        authority[rq->target.authority.len] = '\0';
+        host = authority;
+    }
+    return guard_check(&rq->gate->guard, host, request_header(rq, "Origin"), request_header(rq, "Sec-Fetch-Site"), err);
+}
+
+static enum MHD_Result options_get(struct request *rq)
+{
+    return reply_text(rq, 204, NULL, NULL);
+}
+
+static bool not_found(const struct request *rq, struct error *err)
+{
+    const struct target *t = &rq->target;
+
+    if (t->segments >= 2 && strcmp(t->segment[1], "to") == 0)
+        return error_set(err, ERR_NOT_FOUND, "files go to /v1/to/{jid}/{name}; a '/' inside either is written %%2F");
+    return error_set(err, ERR_NOT_FOUND, "there is nothing at this path");
+}
+
+static bool check_route(struct request *rq, const char *method, struct error *err)
+{
+    char allow[ROUTE_ALLOW];
+
+    rq->route = route_find(&rq->target, method, allow);
+    if (!(rq->route && rq->route->flags & ROUTE_OPEN) &&
+        !auth_check(&rq->gate->auth, request_header(rq, "Authorization"), err))
+        return false;
+    if (rq->route) {
+        rq->step = rq->route->end;
+        return true;
+    }
+    if (!*allow)
+        return not_found(rq, err);
+    reply_header(rq, "Allow", "%s", allow);
+    if (strcmp(method, "OPTIONS") != 0)
+        return error_set(err, ERR_METHOD_NOT_ALLOWED, "this path takes %s", allow);
+    rq->step = options_get;
+    return true;
+}
+
+static bool check_body(const struct request *rq, struct error *err)
+{
+    if (!(rq->route && rq->route->body) && rq->announced > REQUEST_SWALLOW)
+        return error_set(err, ERR_BODY_TOO_LARGE, "no body belongs here");
+    return true;
+}
+
+static bool check_closing(const struct request *rq, struct error *err)
+{
+    if (atomic_load(&rq->gate->closing) && !(rq->route && rq->route->flags & ROUTE_OPEN))
+        return error_set(err, ERR_DRAINING, "the gateway is shutting down");
+    return true;
+}
+
+static bool check_headers(struct request *rq, const char *method, const char *version, struct error *err)
+{
+    const struct error target = rq->error;
+
+    if (!check_framing(rq, version, err))
+        return false;
+    if (target.code != ERR_NONE)
+        return error_set(err, target.code, "%s", target.text);
+    if (!check_guard(rq, err) || !check_route(rq, method, err) || !check_closing(rq, err) || !check_body(rq, err))
+        return false;
+    if (!rq->route)
+        return true;
+    if (!params_read(&rq->params, &rq->target, rq->route->params, err))
+        return false;
+    return !rq->route->begin || rq->route->begin(rq, err);
+}
+
+/* A refusal is answered at once when a body is to come: a client that asked with "Expect: 100-continue" then keeps it.
+ * Without a body the answer waits for the next call, because an early one costs the connection. */
+static enum MHD_Result take_headers(struct request *rq, const char *method, const char *version)
+{
+    struct error err = {0};
+
+    rq->phase = PHASE_BODY;
+    rq->stage = STAGE_REQUEST;
+    take_id(rq);
+    if (check_headers(rq, method, version, &err)) {
+        rq->stage = STAGE_UPLOAD;
+        return MHD_YES;
+    }
+    rq->error = err;
+    if (rq->announced == 0)
+        return MHD_YES;
+    rq->unread = true;
+    return reply_problem(rq, &rq->error, rq->stage, NULL);
+}
+
+/* ---- the body */
+
+static bool drop_body(struct request *rq, size_t len, struct error *err)
+{
+    rq->swallowed += len;
+    return rq->swallowed <= REQUEST_SWALLOW || error_set(err, ERR_BODY_TOO_LARGE, "no body belongs here");
+}
+
+static enum MHD_Result take_body(struct request *rq, const char *data, size_t len)
+{
+    bool wanted = rq->route && rq->route->body;
+
+    if (wanted ? rq->route->body(rq, data, len, &rq->error) : drop_body(rq, len, &rq->error))
+        return MHD_YES;
+    assert(rq->error.code != ERR_NONE);
+    api_upload_drop(rq);
+    rq->unread = true;
+    return reply_mid_body(rq, &rq->error, rq->stage);
+}
+
+/* `stepping` is up before `closed` is read, and the server reads them the other way round: either the step sees that it
+ * is too late, or the server sees the step and waits for what it began. */
+static enum MHD_Result take_step(struct request *rq)
+{
+    enum MHD_Result result = MHD_NO;
+
+    atomic_store(&rq->gate->stepping, true);
+    if (!atomic_load(&rq->gate->closed))
+        result = rq->step(rq);
+    atomic_store(&rq->gate->stepping, false);
+    return result;
+}
+
+enum MHD_Result request_handle(struct request *rq, const char *method, const char *version, const char *data,
+                               size_t *len)
+{
+    enum MHD_Result result;
+
+    if (rq->phase == PHASE_HEADERS)
+        return take_headers(rq, method, version);
+    if (rq->phase == PHASE_BODY && *len > 0) {
+        result = take_body(rq, data, *len);
+        *len = 0; /* what is not taken would stall the connection */
+        return result;
+    }
+    assert(rq->phase != PHASE_ANSWERED);
+    rq->phase = PHASE_STEP;
+    if (rq->error.code != ERR_NONE)
+        return reply_problem(rq, &rq->error, rq->stage, NULL);
+    return take_step(rq);
+}
+
+/* ---- waiting */
+
+void request_wait(struct request *rq, enum waiting why, step_fn *then)
+{
+    assert(rq->phase == PHASE_STEP && atomic_load(&rq->waiting) == WAIT_NONE);
+    record_free(&rq->got.record);
+    memset(&rq->got.error, 0, sizeof rq->got.error);
+    rq->step = then;
+    atomic_fetch_add(&rq->refs, 1);
+    MHD_suspend_connection(rq->connection);
+    atomic_store(&rq->waiting, why);
+}
+
+bool request_claim(struct request *rq, bool force)
+{
+    int answer = WAIT_ANSWER;
+
+    return atomic_compare_exchange_strong(&rq->waiting, &answer, WAIT_NONE) ||
+           (force && atomic_exchange(&rq->waiting, WAIT_NONE) != WAIT_NONE);
+}
+
+void request_resume(struct request *rq)
+{
+    MHD_resume_connection(rq->connection);
+}
+
+static void keep_error(struct request *rq, const struct error *err)
+{
+    if (err)
+        rq->got.error = *err;
+}
+
+void request_got_record(void *user, struct record *r, const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        rq->got.record = r;
+        keep_error(rq, r ? NULL : err);
+        request_resume(rq);
+    } else {
+        record_free(&r);
+    }
+    request_release(rq);
+}
+
+void request_got_list(void *user, struct record_list *list, const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        keep_error(rq, err);
+        if (!err) {
+            rq->got.list = *list;
+            memset(list, 0, sizeof *list);
+        }
+        request_resume(rq);
+    }
+    request_release(rq);
+}
+
+void request_got_recipient(void *user, struct recipient *r, const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        keep_error(rq, err);
+        if (!err) {
+            rq->got.recipient = *r;
+            memset(r, 0, sizeof *r);
+        }
+        request_resume(rq);
+    }
+    request_release(rq);
+}

@@ -1,0 +1,126 @@
+/* api/request.h - one HTTP request from its first line to its answer.
+ *
+ * The HTTP thread owns it and calls request_handle() again and again: once with the headers, for each piece of the
+ * body, once when the body is over, and once after each wait. What a request does next is its `step`.
+ *
+ * A step answers (reply.h), or asks the gateway and waits:
+ *
+ *     request_wait(rq, WAIT_COMMIT, committed);          first: from here on the connection is suspended
+ *     gateway_upload_finish(…, request_got_record, rq);  then: whoever answers wakes it, perhaps at once
+ *     return MHD_YES;
+ *
+ * The answer may come on any thread and after the server has given up waiting; so the request is counted, and of
+ * those who want to wake it exactly one does. */
+#ifndef API_REQUEST_H
+#define API_REQUEST_H
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+
+#include "api/auth.h"
+#include "api/guard.h"
+#include "api/header.h"
+#include "api/params.h"
+#include "api/target.h"
+#include "gateway/gateway.h"
+
+struct multipart;
+struct request;
+struct route;
+
+/* What every request has to pass; the server's, and constant but for `closing`. */
+struct gate {
+    struct guard guard;
+    struct auth auth;
+    atomic_bool closing;  /* the server stops: nothing new is begun */
+    atomic_bool closed;   /* its time is up: no step is taken any more */
+    atomic_bool stepping; /* the HTTP thread is inside a step, which may begin to wait */
+};
+
+typedef enum MHD_Result step_fn(struct request *rq);
+
+/* WAIT_COMMIT: what is waited for will be done in any case, so the caller should hear of it even while we stop. */
+enum waiting { WAIT_NONE, WAIT_ANSWER, WAIT_COMMIT };
+
+enum phase { PHASE_HEADERS, PHASE_BODY, PHASE_STEP, PHASE_ANSWERED };
+
+enum {
+    REQUEST_ID_MAX = 64,
+    REQUEST_HEADERS = 8,              /* of the answer, beside those every answer has */
+    REQUEST_SWALLOW = 4 * 1024 * 1024 /* bytes of a body nobody asked for that are read and dropped */
+};
+
+struct request {
+    struct gateway *gw;
+    struct gate *gate; /* gone when the server is: the HTTP thread's eyes only */
+    struct MHD_Connection *connection;
+    struct request *next, **link; /* the server's list of those in progress */
+    struct request *claimed;      /* the server's list of those it wakes while it stops */
+    atomic_uint refs;             /* the server's, and one per question asked */
+    atomic_int waiting;           /* enum waiting; whoever sets it to WAIT_NONE resumes */
+
+    enum phase phase;
+    const struct route *route;
+    step_fn *step;
+    int64_t started;
+    char id[REQUEST_ID_MAX + 1];
+    struct error error; /* refused; ERR_NONE: not */
+    enum stage stage;   /* where an error belongs */
+    bool close;         /* the connection must not be used again */
+    bool unread;        /* answered before its body was read */
+    unsigned status;    /* of the answer */
+
+    struct target target;
+    struct params params;
+    struct prefer prefer;
+    int64_t wait_ms;   /* 0: answer at once */
+    int64_t announced; /* bytes of body; 0: none; -1: chunked */
+    uint64_t swallowed;
+
+    struct jid to;
+    char name[1024]; /* file name, not checked before it is complete; empty: none */
+    char type[128];  /* empty: to be sniffed */
+    struct upload *upload;
+    struct multipart *multipart;
+
+    struct {
+        struct record *record;
+        struct record_list list;
+        struct recipient recipient;
+        struct error error; /* ERR_NONE: the answer is there */
+    } got;
+    struct record *kept; /* an upload that is committed and now waited for */
+
+    struct {
+        const char *name;
+        char *value;
+    } header[REQUEST_HEADERS];
+    size_t headers;
+};
+
+/* raw: the target as sent. NULL: out of memory. */
+struct request *request_create(struct gateway *gw, struct gate *gate, const char *raw,
+                               struct MHD_Connection *connection);
+void request_release(struct request *rq);
+
+enum MHD_Result request_handle(struct request *rq, const char *method, const char *version, const char *data,
+                               size_t *len);
+
+/* Suspends the connection; when the question is answered, `then` runs with rq->got. Takes a reference, which the
+ * callback below gives back. */
+void request_wait(struct request *rq, enum waiting why, step_fn *then);
+
+/* The callbacks for the gateway; user is the request. */
+void request_got_record(void *user, struct record *r, const struct error *err);
+void request_got_list(void *user, struct record_list *list, const struct error *err);
+void request_got_recipient(void *user, struct recipient *r, const struct error *err);
+
+/* The server stops: takes the waiting request from whoever would have answered it, so that exactly one wakes it; a
+ * commit only when forced. true: the caller fills rq->got and calls request_resume() once. */
+bool request_claim(struct request *rq, bool force);
+void request_resume(struct request *rq);
+
+/* A request header, or NULL. */
+const char *request_header(const struct request *rq, const char *name);
+
+#endif

@@ -1,0 +1,89 @@
+#include "api/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/handlers.h"
+
+#define B(param) PARAM_BIT(PARAM_##param)
+
+/* Which parameters a route knows. */
+enum {
+    NONE = 0,
+    SEND = B(RESOURCE) | B(CAPTION) | B(METHODS) | B(TTL) | B(DIGEST) | B(WAIT),
+    SEND_NAMED = SEND | B(NAME),
+    FORM = SEND_NAMED | B(TO),
+    LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR),
+};
+
+enum { PLAIN = 0, SLASH = ROUTE_SLASH, OPEN = ROUTE_OPEN };
+
+/* clang-format off */
+static const struct route routes[] = {
+    /* method    path                 flags  params       begin                body             end */
+    { "PUT",    "/v1/to/{}/{}",      PLAIN, SEND,        api_upload_begin,    api_upload_body, api_upload_end },
+    { "POST",   "/v1/to/{}/{}",      PLAIN, SEND,        api_upload_begin,    api_upload_body, api_upload_end },
+    { "PUT",    "/v1/to/{}",         SLASH, SEND_NAMED,  api_upload_begin,    api_upload_body, api_upload_end },
+    { "POST",   "/v1/to/{}",         SLASH, SEND_NAMED,  api_upload_begin,    api_upload_body, api_upload_end },
+    { "POST",   "/v1/transfers",     PLAIN, FORM,        api_form_begin,      api_upload_body, api_upload_end },
+    { "GET",    "/v1/transfers",     PLAIN, LIST,        NULL,                NULL,            api_transfers_list },
+    { "GET",    "/v1/transfers/{}",  PLAIN, B(WAIT),     api_transfer_begin,  NULL,            api_transfer_get },
+    { "DELETE", "/v1/transfers/{}",  PLAIN, NONE,        api_transfer_begin,  NULL,            api_transfer_cancel },
+    { "GET",    "/v1/recipients/{}", PLAIN, B(RESOURCE), api_recipient_begin, NULL,            api_recipient_get },
+    { "GET",    "/v1/xmpp",          PLAIN, NONE,        NULL,                NULL,            api_network_get },
+    { "GET",    "/v1",               SLASH, NONE,        NULL,                NULL,            api_root_get },
+    { "GET",    "/v1/openapi.yaml",  PLAIN, NONE,        NULL,                NULL,            api_description_get },
+    { "GET",    "/problems/{}",      PLAIN, NONE,        NULL,                NULL,            api_problem_get },
+    { "GET",    "/livez",            OPEN,  NONE,        NULL,                NULL,            api_live_get },
+    { "GET",    "/readyz",           OPEN,  B(VERBOSE),  NULL,                NULL,            api_ready_get },
+};
+/* clang-format on */
+
+static bool path_fits(const char *path, const struct target *t)
+{
+    size_t i = 0;
+
+    while (*path == '/') {
+        size_t len = strcspn(++path, "/");
+        const char *segment = i < t->segments && i < TARGET_SEGMENTS ? t->segment[i] : NULL;
+
+        i++;
+        if (!segment)
+            return false;
+        if (strncmp(path, "{}", len) == 0 && len == 2) {
+            if (!*segment)
+                return false;
+        } else if (strlen(segment) != len || memcmp(path, segment, len) != 0) {
+            return false;
+        }
+        path += len;
+    }
+    return i == t->segments;
+}
+
+static void allow_method(char allow[static ROUTE_ALLOW], const char *method)
+{
+    size_t len = strlen(allow);
+
+    snprintf(allow + len, ROUTE_ALLOW - len, "%s%s%s", len ? ", " : "", method,
+             strcmp(method, "GET") == 0 ? ", HEAD" : "");
+}
+
+const struct route *route_find(const struct target *t, const char *method, char allow[static ROUTE_ALLOW])
+{
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+
+    allow[0] = '\0';
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        const struct route *r = &routes[i];
+
+        if (!path_fits(r->path, t) || (t->slash && !(r->flags & ROUTE_SLASH)))
+            continue;
+        if (strcmp(r->method, wanted) == 0)
+            return r;
+        allow_method(allow, r->method);
+    }
+    if (*allow)
+        snprintf(allow + strlen(allow), ROUTE_ALLOW - strlen(allow), ", OPTIONS");
+    return NULL;
+}

@@ -1,0 +1,32 @@
+/* api/routes.h - which path and method leads to which handler: one table. */
+#ifndef API_ROUTES_H
+#define API_ROUTES_H
+
+#include "api/request.h"
+
+/* A handler is up to three functions, called in this order on the HTTP thread:
+ *   begin  the headers are there, the body is not: everything that can be refused is refused here, because then a
+ *          client that waits for "100 Continue" sends nothing. NULL: nothing to refuse.
+ *   body   a piece of the body; on failure the rest is swallowed and the error answered. NULL: takes no body.
+ *   end    the body is over: answer, or ask the gateway and wait. */
+enum {
+    ROUTE_SLASH = 1, /* the path with a '/' behind it is the same */
+    ROUTE_OPEN = 2,  /* without a token */
+};
+
+struct route {
+    const char *method;
+    const char *path; /* "{}" stands for any one segment */
+    unsigned flags;
+    unsigned params; /* PARAM_BITs of its query */
+    bool (*begin)(struct request *rq, struct error *err);
+    bool (*body)(struct request *rq, const char *data, size_t len, struct error *err);
+    step_fn *end;
+};
+
+enum { ROUTE_ALLOW = 64 };
+
+/* HEAD finds GET's route. NULL: the path is unknown (allow is empty), or it is known and allow lists its methods. */
+const struct route *route_find(const struct target *t, const char *method, char allow[static ROUTE_ALLOW]);
+
+#endif

@@ -1,0 +1,362 @@
+#include "api/server.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "api/handlers.h"
+#include "api/drain.h"
+#include "api/request.h"
+#include "api/routes.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+enum { DRAIN_MS = 5000, FORCE_MS = 1000, DRAIN_TURN_MS = 50 };
+
+struct api {
+    struct gateway *gw;
+    struct gate gate;
+    struct MHD_Daemon *daemon;
+    struct drainer *drainer;
+    int listener;
+    uint16_t port;
+    pthread_mutex_t lock;
+    pthread_cond_t fewer;     /* a request has ended */
+    struct request *requests; /* in progress; under lock */
+};
+
+/* ---- the library's calls, all on its thread */
+
+static void __attribute__((format(printf, 2, 0))) on_log(void *user, const char *fmt, va_list args)
+{
+    char text[256];
+
+    (void)user;
+    vsnprintf(text, sizeof text, fmt, args);
+    text[strcspn(text, "\r\n")] = '\0';
+    log_debug("http.library", log_str("text", text));
+}
+
+/* The first that is heard of a request: its target, before the library decodes it in place. */
+static void *on_target(void *user, const char *raw, struct MHD_Connection *connection)
+{
+    struct api *api = user;
+    struct request *rq = request_create(api->gw, &api->gate, raw, connection);
+
+    if (!rq)
+        return NULL;
+    pthread_mutex_lock(&api->lock);
+    rq->next = api->requests;
+    rq->link = &api->requests;
+    if (rq->next)
+        rq->next->link = &rq->next;
+    api->requests = rq;
+    pthread_mutex_unlock(&api->lock);
+    return rq;
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *len, void **state)
+{
+    (void)user;
+    (void)connection;
+    (void)url;
+    if (!*state)
+        return MHD_NO; /* memory was short when its target came */
+    return request_handle(*state, method, version, data, len);
+}
+
+static void log_request(const struct request *rq)
+{
+    const char *method = rq->route ? rq->route->method : NULL;
+    bool quiet = rq->status < 400 && method && strcmp(method, "GET") == 0;
+
+    if (rq->phase == PHASE_HEADERS)
+        return; /* its headers never came */
+    log_write(quiet ? LOG_DEBUG : LOG_INFO, "http.request",
+              (const struct log_field[]){log_str("request_id", rq->id),
+                                         log_str("method", method),
+                                         log_str("route", rq->route ? rq->route->path : NULL),
+                                         log_int("status", rq->status),
+                                         log_str("code", error_name(rq->error.code)),
+                                         log_int("ms", clock_ms() - rq->started),
+                                         {0}});
+}
+
+static void linger_on(struct api *api, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int fd = info ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+    if (fd >= 0)
+        drainer_take(api->drainer, fd);
+}
+
+/* The only call that always comes, also for a caller who went away in the middle. */
+static void on_completed(void *user, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct api *api = user;
+    struct request *rq = *state;
+
+    (void)why;
+    if (!rq)
+        return;
+    *state = NULL;
+    api_upload_drop(rq);
+    log_request(rq);
+    if (rq->unread)
+        linger_on(api, connection);
+    pthread_mutex_lock(&api->lock);
+    *rq->link = rq->next;
+    if (rq->next)
+        rq->next->link = rq->link;
+    pthread_cond_signal(&api->fewer);
+    pthread_mutex_unlock(&api->lock);
+    request_release(rq);
+}
+
+/* ---- the listening socket */
+
+/* "127.0.0.1:8080", "[::1]:0", "localhost:8080"; ":8080" is every address. */
+static struct addrinfo *resolve(const char *listen, struct error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    const char *colon = strrchr(listen, ':');
+    struct addrinfo *found = NULL;
+    char host[256];
+    size_t len;
+    int rc;
+
+    len = colon ? (size_t)(colon - listen) : sizeof host;
+    if (len >= sizeof host) {
+        error_set(err, ERR_CONFIG, "[http] listen: '%s' is not like 127.0.0.1:8080 or [::1]:8080", listen);
+        return NULL;
+    }
+    if (len >= 2 && listen[0] == '[' && listen[len - 1] == ']')
+        snprintf(host, sizeof host, "%.*s", (int)len - 2, listen + 1);
+    else
+        snprintf(host, sizeof host, "%.*s", (int)len, listen);
+    rc = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
+    if (rc != 0)
+        error_set(err, ERR_CONFIG, "[http] listen: '%s': %s", listen, gai_strerror(rc));
+    return rc == 0 ? found : NULL;
+}
+
+static bool is_loopback(const struct sockaddr *addr)
+{
+    if (addr->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr) >> 24 == 127;
+    return addr->sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
+}
+
+/* SO_REUSEADDR takes over addresses in TIME_WAIT only; SO_REUSEPORT would let two gateways share one port unseen. */
+static int open_listener(const struct addrinfo *at)
+{
+    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int on = 1, off = 0;
+
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (at->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0)
+        fd_close(&fd);
+    return fd;
+}
+
+static void log_listening(struct api *api)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+
+    if (getsockname(api->listener, (struct sockaddr *)&addr, &len) != 0 ||
+        getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return;
+    api->port = (uint16_t)strtoul(port, NULL, 10);
+    log_info("http.listening", log_str("addr", host), log_int("port", api->port));
+}
+
+static bool listen_on(struct api *api, const struct config *config, struct error *err)
+{
+    struct addrinfo *found = resolve(config->http.listen, err);
+    bool ok = false;
+
+    if (!found)
+        return false;
+    if (!config->http.token && !is_loopback(found->ai_addr)) {
+        error_set(err, ERR_CONFIG,
+                  "[http] listen: beyond loopback a token is needed; set JIDPOST_HTTP_TOKEN, say to "
+                  "the output of: openssl rand -hex 32");
+        goto out;
+    }
+    api->listener = open_listener(found);
+    if (api->listener < 0) {
+        error_set(err, ERR_SYSTEM, "[http] listen: '%s': %s", config->http.listen, strerror(errno));
+        goto out;
+    }
+    ok = true;
+out:
+    freeaddrinfo(found);
+    return ok;
+}
+
+/* ---- start and stop */
+
+/* The types of these options are what the library reads with va_arg: a wrong width shifts all that follow. */
+static struct MHD_Daemon *start_daemon(struct api *api, const struct config *config)
+{
+    unsigned connections = (unsigned)config->http.max_connections;
+
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                            on_request, api, MHD_OPTION_EXTERNAL_LOGGER, on_log, api, /* must come first */
+                            MHD_OPTION_LISTEN_SOCKET, api->listener,                  /* */
+                            MHD_OPTION_URI_LOG_CALLBACK, on_target, api,              /* */
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,           /* */
+                            MHD_OPTION_CONNECTION_LIMIT, connections,                 /* */
+                            MHD_OPTION_PER_IP_CONNECTION_LIMIT, connections / 2 + 1,  /* no single client takes all */
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,    /* */
+                            MHD_OPTION_CONNECTION_TIMEOUT,
+                            (unsigned)(config->http.idle_timeout / 1000), /* of silence */
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+}
+
+static void destroy(struct api *api)
+{
+    drainer_stop(&api->drainer);
+    fd_close(&api->listener);
+    pthread_cond_destroy(&api->fewer);
+    pthread_mutex_destroy(&api->lock);
+    free(api);
+}
+
+static struct api *create(struct gateway *gw, struct error *err)
+{
+    struct api *api = calloc(1, sizeof *api);
+    pthread_condattr_t attr;
+
+    if (!api) {
+        error_set(err, ERR_SYSTEM, "out of memory");
+        return NULL;
+    }
+    api->gw = gw;
+    api->listener = -1;
+    pthread_mutex_init(&api->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&api->fewer, &attr);
+    pthread_condattr_destroy(&attr);
+    return api;
+}
+
+struct api *api_start(struct gateway *gw, struct error *err)
+{
+    const struct config *config = gateway_config(gw);
+    struct api *api = create(gw, err);
+
+    if (!api)
+        return NULL;
+    api->gate.guard = (struct guard){.hosts = config->http.hosts, .any_host = config->http.token != NULL};
+    if (!auth_init(&api->gate.auth, config->http.token, err) || !listen_on(api, config, err))
+        goto fail;
+    api->drainer = drainer_start(err);
+    if (!api->drainer)
+        goto fail;
+    api->daemon = start_daemon(api, config);
+    if (!api->daemon) {
+        error_set(err, ERR_SYSTEM, "the HTTP server does not start: %s", strerror(errno));
+        goto fail;
+    }
+    log_listening(api);
+    return api;
+fail:
+    destroy(api);
+    return NULL;
+}
+
+uint16_t api_port(const struct api *api)
+{
+    return api->port;
+}
+
+/* Wakes those who wait. They are chained first and woken without the lock: waking takes the library's. */
+static void wake_waiting(struct api *api, bool force)
+{
+    struct request *claimed = NULL;
+
+    pthread_mutex_lock(&api->lock);
+    for (struct request *rq = api->requests; rq; rq = rq->next) {
+        if (!request_claim(rq, force))
+            continue;
+        error_set(&rq->got.error, ERR_DRAINING, "the gateway is shutting down");
+        rq->claimed = claimed;
+        claimed = rq;
+    }
+    pthread_mutex_unlock(&api->lock);
+    while (claimed) {
+        struct request *rq = claimed;
+
+        claimed = rq->claimed; /* read before waking: it may be gone after */
+        request_resume(rq);
+    }
+}
+
+/* Until all requests have ended or the time is up, waking again and again: one may begin to wait meanwhile. */
+static void finish_requests(struct api *api, bool force, int64_t ms)
+{
+    int64_t deadline = clock_ms() + ms;
+
+    pthread_mutex_lock(&api->lock);
+    while (api->requests && clock_ms() < deadline) {
+        struct timespec until;
+
+        pthread_mutex_unlock(&api->lock);
+        wake_waiting(api, force);
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += DRAIN_TURN_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_mutex_lock(&api->lock);
+        if (api->requests)
+            pthread_cond_timedwait(&api->fewer, &api->lock, &until);
+    }
+    pthread_mutex_unlock(&api->lock);
+}
+
+/* A suspended connection must not be there when the library stops, so each is woken: first kindly, in the end by force,
+ * once no step is running that could suspend another. */
+void api_stop(struct api **api)
+{
+    const struct timespec moment = {.tv_nsec = 1000000};
+    struct api *a = *api;
+
+    *api = NULL;
+    if (!a)
+        return;
+    atomic_store(&a->gate.closing, true);
+    MHD_quiesce_daemon(a->daemon);
+    finish_requests(a, false, DRAIN_MS);
+    atomic_store(&a->gate.closed, true);
+    while (atomic_load(&a->gate.stepping))
+        nanosleep(&moment, NULL);
+    finish_requests(a, true, FORCE_MS);
+    MHD_stop_daemon(a->daemon);
+    assert(!a->requests);
+    destroy(a);
+}

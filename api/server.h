@@ -1,0 +1,24 @@
+/* api/server.h - the HTTP server: one thread that serves the whole API of a gateway.
+ *
+ * Plain HTTP/1.1; TLS is a front proxy's business. The process ignores SIGPIPE (main's business). */
+#ifndef API_SERVER_H
+#define API_SERVER_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "gateway/gateway.h"
+
+struct api;
+
+/* Listens where [http] listen says and logs http.listening. gw outlives the server. NULL: ERR_CONFIG (no such address;
+ * beyond loopback without a token), ERR_SYSTEM (in use, no memory, no threads). */
+struct api *api_start(struct gateway *gw, struct error *err);
+
+uint16_t api_port(const struct api *api); /* the one listened on, also when port 0 was asked for */
+
+/* Stops accepting, answers everybody who waits (503 `draining`, or 202 for an upload that is accepted), gives the
+ * others five seconds and cuts the rest. NULL is fine; leaves *api NULL. Stop it before the gateway. */
+void api_stop(struct api **api);
+
+#endif

@@ -1,0 +1,201 @@
+/* api/transfers.c - GET and DELETE /v1/transfers/{id}, GET /v1/transfers. */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/handlers.h"
+#include "api/json.h"
+#include "api/reply.h"
+#include "base/buf.h"
+#include "base/id.h"
+
+enum { LIST_DEFAULT = 50, LIST_MOST = 1000 };
+
+static enum MHD_Result add_preference(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    if (strcasecmp(name, "Prefer") == 0 && value)
+        prefer_read(user, value);
+    return MHD_YES;
+}
+
+bool api_wait_begin(struct request *rq, struct error *err)
+{
+    const char *asked = rq->params.value[PARAM_WAIT];
+    int64_t most = gateway_config(rq->gw)->http.max_wait;
+
+    MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, add_preference, &rq->prefer);
+    if (asked) {
+        rq->prefer.wait = false; /* the parameter was applied, not the preference */
+        if (!duration_parse(asked, &rq->wait_ms))
+            return error_set(err, ERR_PARAMETER_INVALID, "wait: seconds, or a time like 30s or 5m");
+    } else if (rq->prefer.wait) {
+        rq->wait_ms = rq->prefer.wait_ms;
+    }
+    if (rq->wait_ms > most)
+        rq->wait_ms = most;
+    return true;
+}
+
+/* `tr_… queued /v1/transfers/tr_…`: for scripts that cut a line at its spaces; never to change. */
+static enum MHD_Result reply_words(struct request *rq, unsigned status, const struct record *r)
+{
+    struct buf line = {0};
+
+    buf_printf(&line, "%s %s /v1/transfers/%s\n", r->id, transfer_state_name(r->state), r->id);
+    return reply_text(rq, status, "text/plain; charset=utf-8", buf_steal(&line));
+}
+
+enum MHD_Result reply_transfer(struct request *rq, unsigned status, const struct record *r)
+{
+    const char *accept = request_header(rq, "Accept");
+
+    if (status == 202)
+        reply_header(rq, "Location", "/v1/transfers/%s", r->id);
+    if (accept && accept_wants_text(accept))
+        return reply_words(rq, status, r);
+    return reply_json(rq, status, json_of_transfer(r));
+}
+
+bool api_transfer_begin(struct request *rq, struct error *err)
+{
+    if (!id_valid(rq->target.segment[2], "tr"))
+        return error_set(err, ERR_NOT_FOUND, "no transfer has such an id");
+    return api_wait_begin(rq, err);
+}
+
+static enum MHD_Result got_transfer(struct request *rq)
+{
+    const struct record *r = rq->got.record;
+    const char *known = request_header(rq, "If-None-Match");
+    char etag[80];
+
+    if (!r)
+        return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
+    /* Progress changes nothing but `sent`, and a reader wants to see it. */
+    snprintf(etag, sizeof etag, "\"%" PRIx64 "-%s-%" PRIx64 "\"", (uint64_t)r->updated, transfer_state_name(r->state),
+             r->sent);
+    reply_header(rq, "ETag", "%s", etag);
+    if (rq->prefer.wait)
+        reply_header(rq, "Preference-Applied", "wait=%" PRId64, rq->wait_ms / 1000);
+    if (known && etag_listed(known, etag))
+        return reply_text(rq, 304, NULL, NULL);
+    return reply_transfer(rq, 200, r);
+}
+
+enum MHD_Result api_transfer_get(struct request *rq)
+{
+    const char *id = rq->target.segment[2];
+
+    request_wait(rq, WAIT_ANSWER, got_transfer);
+    if (rq->wait_ms > 0)
+        gateway_wait(rq->gw, id, rq->wait_ms, request_got_record, rq);
+    else
+        gateway_get(rq->gw, id, request_got_record, rq);
+    return MHD_YES;
+}
+
+static enum MHD_Result cancelled(struct request *rq)
+{
+    if (!rq->got.record)
+        return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
+    return reply_transfer(rq, 200, rq->got.record);
+}
+
+enum MHD_Result api_transfer_cancel(struct request *rq)
+{
+    request_wait(rq, WAIT_ANSWER, cancelled);
+    gateway_cancel(rq->gw, rq->target.segment[2], request_got_record, rq);
+    return MHD_YES;
+}
+
+/* ---- the list */
+
+static bool read_filter(const struct request *rq, struct record_filter *f, struct jid *to, struct error *err)
+{
+    char *const *value = rq->params.value;
+    uint64_t limit = LIST_DEFAULT;
+
+    *f = (struct record_filter){.before = value[PARAM_CURSOR]};
+    if (value[PARAM_TO] && !jid_parse(to, value[PARAM_TO], strlen(value[PARAM_TO]), err))
+        return false;
+    if (value[PARAM_TO])
+        f->to = to->text;
+    f->by_state = value[PARAM_STATE] != NULL;
+    if (f->by_state && !transfer_state_parse(value[PARAM_STATE], &f->state))
+        return error_set(err, ERR_PARAMETER_INVALID, "state: there is no '%s'", value[PARAM_STATE]);
+    if (value[PARAM_SINCE] && !time_parse(value[PARAM_SINCE], &f->since))
+        return error_set(err, ERR_PARAMETER_INVALID, "since: a time like 2026-11-22T19:00:00Z");
+    if (value[PARAM_LIMIT] && !number_parse(value[PARAM_LIMIT], 1, LIST_MOST, &limit))
+        return error_set(err, ERR_PARAMETER_INVALID, "limit: a number from 1 to %d", LIST_MOST);
+    if (f->before && !id_valid(f->before, "tr"))
+        return error_set(err, ERR_PARAMETER_INVALID, "cursor: take it from 'next' of the page before");
+    f->limit = (unsigned)limit;
+    return true;
+}
+
+static void add_encoded(struct buf *out, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        buf_printf(out, (*p < 0x80 && isalnum(*p)) || strchr("-._~@:", *p) ? "%c" : "%%%02X", *p);
+}
+
+/* The same question, from where this page ends. */
+static char *next_page(const struct request *rq)
+{
+    const struct record_list *list = &rq->got.list;
+    struct buf url = {0};
+
+    if (!list->more || list->count == 0)
+        return NULL;
+    buf_puts(&url, "/v1/transfers?");
+    for (size_t i = 0; i < PARAM_COUNT; i++) {
+        if (!rq->params.value[i] || i == PARAM_CURSOR)
+            continue;
+        buf_printf(&url, "%s=", param_name((enum param)i));
+        add_encoded(&url, rq->params.value[i]);
+        buf_puts(&url, "&");
+    }
+    buf_printf(&url, "cursor=%s", list->items[list->count - 1]->id);
+    return buf_steal(&url);
+}
+
+static enum MHD_Result listed(struct request *rq)
+{
+    json_t *items = json_array();
+    json_t *page;
+    char *next;
+
+    if (rq->got.error.code != ERR_NONE) {
+        json_decref(items);
+        return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
+    }
+    for (size_t i = 0; i < rq->got.list.count; i++) {
+        if (json_array_append_new(items, json_of_transfer(rq->got.list.items[i])) != 0) {
+            json_decref(items);
+            return reply_json(rq, 200, NULL);
+        }
+    }
+    next = next_page(rq);
+    if (next)
+        reply_header(rq, "Link", "<%s>; rel=\"next\"", next);
+    page = json_pack("{s:o, s:s?}", "items", items, "next", next);
+    free(next);
+    return reply_json(rq, 200, page);
+}
+
+enum MHD_Result api_transfers_list(struct request *rq)
+{
+    struct record_filter filter;
+    struct error err = {0};
+    struct jid to;
+
+    if (!read_filter(rq, &filter, &to, &err))
+        return reply_problem(rq, &err, STAGE_REQUEST, NULL);
+    request_wait(rq, WAIT_ANSWER, listed);
+    gateway_list(rq->gw, &filter, request_got_list, rq);
+    return MHD_YES;
+}

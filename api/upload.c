@@ -1,0 +1,193 @@
+/* api/upload.c - PUT and POST /v1/to/{jid}[/{name}]: from the first header to the final state, if that is waited for.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "base/log.h"
+#include "base/text.h"
+
+/* The file's name: the path's, then `name`, then Content-Disposition; a form's part or the gateway names it else. */
+static bool take_name(struct request *rq, struct error *err)
+{
+    const char *disposition = request_header(rq, "Content-Disposition");
+    const char *name = rq->params.value[PARAM_NAME];
+
+    if (rq->target.segments == 4)
+        name = rq->target.segment[3];
+    if (!name)
+        return !disposition || !disposition_filename(disposition, rq->name, sizeof rq->name) ||
+               text_name_check(rq->name, strlen(rq->name), err);
+    if (!text_name_check(name, strlen(name), err))
+        return false;
+    strcpy(rq->name, name); /* at most 255 bytes, now that it is checked */
+    return true;
+}
+
+/* curl and HTML forms label raw bytes as a form when nobody says what they are. */
+static bool take_type(struct request *rq, struct error *err)
+{
+    const char *type = request_header(rq, "Content-Type");
+
+    if (!type || !*type || media_type_is(type, "application/x-www-form-urlencoded"))
+        return true;
+    if (!media_type_valid(type))
+        return error_set(err, ERR_MEDIA_REFUSED, "the Content-Type is no media type");
+    strcpy(rq->type, type);
+    return true;
+}
+
+/* Parameters whose meaning is the gateway's are checked there; those whose form is ours are read here. */
+static bool submission_of(const struct request *rq, struct submission *s, struct error *err)
+{
+    char *const *value = rq->params.value;
+
+    *s = (struct submission){
+        .to = &rq->to,
+        .name = *rq->name ? rq->name : NULL,
+        .type = *rq->type ? rq->type : NULL,
+        .caption = value[PARAM_CAPTION],
+        .methods = value[PARAM_METHODS],
+        .request_id = rq->id,
+        .digest = value[PARAM_DIGEST] != NULL,
+    };
+    if (s->digest && strcmp(value[PARAM_DIGEST], "sha-256") != 0)
+        return error_set(err, ERR_PARAMETER_INVALID, "digest: the one that can be computed is 'sha-256'");
+    if (value[PARAM_TTL] && (!duration_parse(value[PARAM_TTL], &s->ttl_ms) || s->ttl_ms == 0))
+        return error_set(err, ERR_PARAMETER_INVALID, "ttl: a time like 30s, 15m, 12h or 7d");
+    return true;
+}
+
+static bool check_submission(struct request *rq, struct error *err)
+{
+    struct submission s;
+
+    return submission_of(rq, &s, err) && gateway_submission_check(rq->gw, &s, err);
+}
+
+bool api_upload_begin(struct request *rq, struct error *err)
+{
+    bool form = multipart_wanted(rq);
+
+    if (!api_recipient_begin(rq, err) || !take_name(rq, err) || !api_wait_begin(rq, err))
+        return false;
+    if (!form && !take_type(rq, err))
+        return false;
+    if (!check_submission(rq, err))
+        return false;
+    if (form)
+        return multipart_create(rq, err);
+    rq->upload = gateway_upload_begin(rq->gw, rq->announced, err);
+    return rq->upload != NULL;
+}
+
+/* `to` as a parameter; who it is may be known before the form or only at its end. */
+static bool take_to(struct request *rq, struct error *err)
+{
+    const char *to = rq->params.value[PARAM_TO];
+
+    return jid_parse(&rq->to, to, strlen(to), err) && api_recipient_resource(rq, err) && check_submission(rq, err);
+}
+
+bool api_form_begin(struct request *rq, struct error *err)
+{
+    if (!multipart_wanted(rq))
+        return error_set(err, ERR_MEDIA_REFUSED, "POST /v1/transfers takes multipart/form-data");
+    if (!take_name(rq, err) || !api_wait_begin(rq, err) || (rq->params.value[PARAM_TO] && !take_to(rq, err)))
+        return false;
+    return multipart_create(rq, err);
+}
+
+bool api_upload_body(struct request *rq, const char *data, size_t len, struct error *err)
+{
+    if (rq->multipart)
+        return multipart_feed(rq, data, len, err);
+    return gateway_upload_append(rq->upload, data, len, err);
+}
+
+void api_upload_drop(struct request *rq)
+{
+    multipart_destroy(&rq->multipart);
+    if (!rq->upload)
+        return;
+    log_info("http.upload_dropped", log_str("transfer", gateway_upload_id(rq->upload)), log_str("request_id", rq->id),
+             log_str("code", error_name(rq->error.code)));
+    gateway_upload_abort(&rq->upload);
+}
+
+/* ---- the answer */
+
+/* Asked to wait, a caller wants to know from the status alone whether the file arrived. */
+static enum MHD_Result reply_final(struct request *rq, const struct record *r)
+{
+    struct error error = r->error;
+
+    if (r->state == TRANSFER_DELIVERED)
+        return reply_transfer(rq, 200, r);
+    if (error.code == ERR_NONE && r->state == TRANSFER_CANCELLED)
+        error_set(&error, ERR_CANCELLED, "the transfer was cancelled");
+    else if (error.code == ERR_NONE && r->state == TRANSFER_EXPIRED)
+        error_set(&error, ERR_TTL_EXPIRED, "the transfer expired");
+    reply_header(rq, "Location", "/v1/transfers/%s", r->id);
+    return reply_problem(rq, &error, r->error_stage, r);
+}
+
+static enum MHD_Result reply_accepted(struct request *rq, const struct record *r)
+{
+    if (rq->prefer.async)
+        reply_header(rq, "Preference-Applied", "respond-async");
+    return reply_transfer(rq, 202, r);
+}
+
+static enum MHD_Result waited(struct request *rq)
+{
+    /* Without an answer, say because we stop, the transfer is still accepted: its own record tells. */
+    const struct record *r = rq->got.record ? rq->got.record : rq->kept;
+
+    if (rq->prefer.wait)
+        reply_header(rq, "Preference-Applied", "wait=%" PRId64, rq->wait_ms / 1000);
+    return transfer_state_final(r->state) ? reply_final(rq, r) : reply_accepted(rq, r);
+}
+
+static enum MHD_Result committed(struct request *rq)
+{
+    if (!rq->got.record)
+        return reply_problem(rq, &rq->got.error, STAGE_UPLOAD, NULL);
+    if (rq->wait_ms == 0)
+        return reply_accepted(rq, rq->got.record);
+    rq->kept = rq->got.record;
+    rq->got.record = NULL;
+    request_wait(rq, WAIT_ANSWER, waited);
+    gateway_wait(rq->gw, rq->kept->id, rq->wait_ms, request_got_record, rq);
+    return MHD_YES;
+}
+
+/* Only now are all parts known. */
+static bool finish_form(struct request *rq, struct error *err)
+{
+    if (!multipart_finish(rq, err))
+        return false;
+    if (rq->params.value[PARAM_NAME] && !take_name(rq, err))
+        return false;
+    if (rq->to.text[0])
+        return check_submission(rq, err);
+    if (!rq->params.value[PARAM_TO])
+        return error_set(err, ERR_PARAMETER_INVALID, "the form has no 'to': whom the file is for");
+    return take_to(rq, err);
+}
+
+enum MHD_Result api_upload_end(struct request *rq)
+{
+    struct submission s;
+
+    if ((rq->multipart && !finish_form(rq, &rq->error)) || !submission_of(rq, &s, &rq->error)) {
+        api_upload_drop(rq);
+        return reply_problem(rq, &rq->error, STAGE_REQUEST, NULL);
+    }
+    multipart_destroy(&rq->multipart);
+    request_wait(rq, WAIT_COMMIT, committed);
+    gateway_upload_finish(&rq->upload, &s, request_got_record, rq);
+    return MHD_YES;
+}
