@@ -28,7 +28,7 @@ check() {
                 home["libpq-fe.h"]   = "^gateway/store_postgres[.]c$"
                 home["ini.h"]        = "^gateway/config[.]c$"
                 home["magic.h"]      = "^gateway/"
-                home["idna.h"]       = "^base/jid[.]c$"
+                home["idna.h"]       = "^(base/jid|xmpp/dns)[.]c$"
                 home["stringprep.h"] = "^base/jid[.]c$"
             }
             function offence(why) {

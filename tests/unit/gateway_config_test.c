@@ -1,0 +1,738 @@
+/* gateway/config: layers, secrets, refusals that say what to write instead, and the defaults. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gateway/config.h"
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#define ACCOUNT     "JIDPOST_XMPP_JID=gw@example.org", "JIDPOST_XMPP_PASSWORD=secret"
+#define TOKEN       "0123456789abcdef"
+
+static char folder[] = "/tmp/jidpost-config-XXXXXX";
+static char ini_path[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0); /* no jidpost.ini of somebody else */
+    snprintf(ini_path, sizeof(ini_path), "%s/some.ini", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const names[] = {"some.ini", "jidpost.ini", "secret", "http.token", "xmpp.password"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++)
+        unlink(names[i]);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(rmdir(folder), 0);
+    return 0;
+}
+
+static void write_file(const char *name, const char *text, size_t len)
+{
+    FILE *file = fopen(name, "we");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, len, file), len);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* ini NULL: no file. */
+static bool load(struct config *c, const char *ini, const char *const *environment, const char *const *overrides,
+                 struct error *err)
+{
+    char *copy[16] = {NULL};
+    bool ok;
+
+    for (size_t i = 0; environment && environment[i]; i++) {
+        assert_true(i + 1 < COUNT(copy));
+        copy[i] = strdup(environment[i]);
+    }
+    if (ini)
+        write_file(ini_path, ini, strlen(ini));
+    ok = config_load(c, ini ? ini_path : NULL, copy, overrides, err);
+    for (size_t i = 0; copy[i]; i++)
+        free(copy[i]);
+    return ok;
+}
+
+static void must_load(struct config *c, const char *ini, const char *const *environment, const char *const *overrides)
+{
+    struct error err = {0};
+
+    if (!load(c, ini, environment, overrides, &err))
+        fail_msg("%s", err.text);
+}
+
+static void assert_list(char *const *list, const char *want)
+{
+    char text[256] = "";
+
+    for (; *list; list++)
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s|", *list);
+    assert_string_equal(text, want);
+}
+
+static void account_and_password_are_enough(void **state)
+{
+    static const char *const environment[] = {ACCOUNT, NULL};
+    struct config c;
+
+    (void)state;
+    must_load(&c, NULL, environment, NULL);
+    assert_string_equal(c.server.state_dir, "/var/lib/jidpost");
+    assert_string_equal(c.http.listen, "127.0.0.1:8080");
+    assert_null(c.http.token);
+    assert_list(c.http.hosts, "");
+    assert_int_equal(c.http.max_connections, 4096);
+    assert_int_equal(c.http.idle_timeout, 60000);
+    assert_int_equal(c.http.max_wait, 600000);
+    assert_string_equal(c.xmpp.jid.text, "gw@example.org");
+    assert_false(c.xmpp.jid.full);
+    assert_string_equal(c.xmpp.password, "secret");
+    assert_null(c.xmpp.server);
+    assert_int_equal(c.xmpp.port, 0);
+    assert_int_equal(c.xmpp.tls, TLS_REQUIRED);
+    assert_null(c.xmpp.ca);
+    assert_list(c.xmpp.proxies, "");
+    assert_list(c.xmpp.accept_subscriptions, "*@example.org|");
+    assert_int_equal(c.xmpp.ping_interval, 30000);
+    assert_int_equal(c.xmpp.ping_timeout, 10000);
+    assert_int_equal(c.xmpp.reconnect_min, 1000);
+    assert_int_equal(c.xmpp.reconnect_max, 60000);
+    assert_int_equal(c.xmpp.iq_timeout, 10000);
+    assert_string_equal(c.socks5.listen, "[::]:5086");
+    assert_null(c.socks5.advertise_host);
+    assert_int_equal(c.socks5.advertise_port, 0);
+    assert_int_equal(c.socks5.direct, DIRECT_AUTO);
+    assert_int_equal(c.socks5.threads, 0);
+    assert_int_equal(c.socks5.max_streams, 8192);
+    assert_int_equal(c.socks5.pending_per_peer, 64);
+    assert_list(c.delivery.methods, "si-s5b|s5b|");
+    assert_int_equal(c.delivery.offer_timeout, 300000);
+    assert_int_equal(c.delivery.connect_timeout, 60000);
+    assert_int_equal(c.delivery.activate_timeout, 20000);
+    assert_int_equal(c.delivery.stall_timeout, 120000);
+    assert_int_equal(c.delivery.linger_timeout, 30000);
+    assert_int_equal(c.delivery.max_attempts, 3);
+    assert_int_equal(c.delivery.backoff, 2000);
+    assert_int_equal(c.delivery.ttl, 604800000);
+    assert_int_equal(c.delivery.retention, 604800000);
+    assert_int_equal(c.delivery.parallel, 256);
+    assert_int_equal(c.delivery.per_recipient_parallel, 4);
+    assert_string_equal(c.spool.dir, "/var/lib/jidpost/spool");
+    assert_int_equal(c.spool.max_bytes, 10ULL << 30);
+    assert_int_equal(c.spool.max_file, 5ULL << 30);
+    assert_int_equal(c.spool.durability, DURABLE_POWER);
+    assert_string_equal(c.store.url, "sqlite:///var/lib/jidpost/jidpost.db");
+    assert_list(c.egress.allow_nets, "");
+    assert_int_equal(c.log.level, LOG_INFO);
+    assert_int_equal(c.log.format, LOG_TEXT);
+    config_free(&c);
+}
+
+static void every_key_of_a_file_arrives(void **state)
+{
+    static const char ini[] = "[server]\nstate_dir = /srv/jp\n"
+                              "[http]\nlisten = [::]:80\ntoken = " TOKEN "\nhosts = gw.example.org, gw\n"
+                              "max_connections = 10\nidle_timeout = 5s\nmax_wait = 1m\n"
+                              "[xmpp]\njid = Gw@Example.ORG/one\npassword = a ; b = c # d\nserver = xmpp.example.org\n"
+                              "port = 5223\ntls = direct\nca = some.ini\nproxies = proxy.example.org\n"
+                              "accept_subscriptions = *@a.org *@b.org\nping_interval = 1m\nping_timeout = 2s\n"
+                              "reconnect_min = 2s\nreconnect_max = 3s\niq_timeout = 4s\n"
+                              "[socks5]\nlisten = :1080\nadvertise = gw.example.org:7777\ndirect = always\n"
+                              "threads = 2\nmax_streams = 100\npending_per_peer = 9\n"
+                              "[delivery]\nmethods = s5b\noffer_timeout = 1s\nconnect_timeout = 2s\n"
+                              "activate_timeout = 3s\nstall_timeout = 4s\nlinger_timeout = 5s\nmax_attempts = 6\n"
+                              "backoff = 7s\nttl = 8d\nretention = 9d\nparallel = 10\nper_recipient_parallel = 11\n"
+                              "[spool]\ndir = /spool\nmax_bytes = 2G\nmax_file = 1G\ndurability = process\n"
+                              "[store]\nurl = sqlite:///db\n"
+                              "[egress]\nallow_nets = 10.0.0.0/8, fd00::/8\n"
+                              "[log]\nlevel = debug\nformat = json\n";
+    struct config c;
+
+    (void)state;
+    must_load(&c, ini, NULL, NULL);
+    assert_string_equal(c.server.state_dir, "/srv/jp");
+    assert_string_equal(c.http.listen, "[::]:80");
+    assert_string_equal(c.http.token, TOKEN);
+    assert_list(c.http.hosts, "gw.example.org|gw|");
+    assert_int_equal(c.http.max_connections, 10);
+    assert_int_equal(c.http.idle_timeout, 5000);
+    assert_int_equal(c.http.max_wait, 60000);
+    assert_string_equal(c.xmpp.jid.text, "gw@example.org/one");
+    assert_string_equal(c.xmpp.password, "a ; b = c # d"); /* no comment begins within a value */
+    assert_string_equal(c.xmpp.server, "xmpp.example.org");
+    assert_int_equal(c.xmpp.port, 5223);
+    assert_int_equal(c.xmpp.tls, TLS_DIRECT);
+    assert_string_equal(c.xmpp.ca, "some.ini");
+    assert_list(c.xmpp.proxies, "proxy.example.org|");
+    assert_list(c.xmpp.accept_subscriptions, "*@a.org|*@b.org|");
+    assert_int_equal(c.xmpp.ping_interval, 60000);
+    assert_int_equal(c.xmpp.ping_timeout, 2000);
+    assert_int_equal(c.xmpp.reconnect_min, 2000);
+    assert_int_equal(c.xmpp.reconnect_max, 3000);
+    assert_int_equal(c.xmpp.iq_timeout, 4000);
+    assert_string_equal(c.socks5.listen, ":1080");
+    assert_string_equal(c.socks5.advertise_host, "gw.example.org");
+    assert_int_equal(c.socks5.advertise_port, 7777);
+    assert_int_equal(c.socks5.direct, DIRECT_ALWAYS);
+    assert_int_equal(c.socks5.threads, 2);
+    assert_int_equal(c.socks5.max_streams, 100);
+    assert_int_equal(c.socks5.pending_per_peer, 9);
+    assert_list(c.delivery.methods, "s5b|");
+    assert_int_equal(c.delivery.offer_timeout, 1000);
+    assert_int_equal(c.delivery.connect_timeout, 2000);
+    assert_int_equal(c.delivery.activate_timeout, 3000);
+    assert_int_equal(c.delivery.stall_timeout, 4000);
+    assert_int_equal(c.delivery.linger_timeout, 5000);
+    assert_int_equal(c.delivery.max_attempts, 6);
+    assert_int_equal(c.delivery.backoff, 7000);
+    assert_int_equal(c.delivery.ttl, 691200000);
+    assert_int_equal(c.delivery.retention, 777600000);
+    assert_int_equal(c.delivery.parallel, 10);
+    assert_int_equal(c.delivery.per_recipient_parallel, 11);
+    assert_string_equal(c.spool.dir, "/spool");
+    assert_int_equal(c.spool.max_bytes, 2ULL << 30);
+    assert_int_equal(c.spool.max_file, 1ULL << 30);
+    assert_int_equal(c.spool.durability, DURABLE_PROCESS);
+    assert_string_equal(c.store.url, "sqlite:///db");
+    assert_list(c.egress.allow_nets, "10.0.0.0/8|fd00::/8|");
+    assert_int_equal(c.log.level, LOG_DEBUG);
+    assert_int_equal(c.log.format, LOG_JSON);
+    config_free(&c);
+}
+
+static void the_command_line_wins_over_the_environment_and_that_over_the_file(void **state)
+{
+    static const char ini[] = "[http]\nlisten = 127.0.0.1:1\nmax_wait = 1s\nidle_timeout = 1s\n";
+    static const char *const environment[] = {ACCOUNT, "JIDPOST_HTTP_LISTEN=127.0.0.1:2", "JIDPOST_HTTP_MAX_WAIT=2s",
+                                              "PATH=/bin", NULL};
+    static const char *const overrides[] = {"http.listen=127.0.0.1:3", NULL};
+    struct config c;
+
+    (void)state;
+    must_load(&c, ini, environment, overrides);
+    assert_string_equal(c.http.listen, "127.0.0.1:3");
+    assert_int_equal(c.http.max_wait, 2000);
+    assert_int_equal(c.http.idle_timeout, 1000);
+    config_free(&c);
+}
+
+static void an_empty_variable_is_an_unset_one(void **state)
+{
+    static const char *const environment[] = {ACCOUNT,
+                                              "JIDPOST_HTTP_LISTEN=",
+                                              "JIDPOST_HTTP_TOKEN=",
+                                              "JIDPOST_HTTP_TOKEN_FILE=",
+                                              "JIDPOST_XMPP_COMPONENT_SECRET=",
+                                              "JIDPOST_SOCKS5_ADVERTISE=",
+                                              NULL};
+    struct config c;
+
+    (void)state;
+    must_load(&c, "[http]\nlisten = 127.0.0.1:1\n", environment, NULL);
+    assert_string_equal(c.http.listen, "127.0.0.1:1");
+    assert_null(c.http.token);
+    config_free(&c);
+}
+
+static void a_file_in_the_current_folder_is_found(void **state)
+{
+    static const char *const environment[] = {ACCOUNT, NULL};
+    static const char ini[] = "[delivery]\nmax_attempts = 42\n";
+    struct config c;
+
+    (void)state;
+    write_file("jidpost.ini", ini, strlen(ini));
+    must_load(&c, NULL, environment, NULL);
+    assert_int_equal(c.delivery.max_attempts, 42);
+    config_free(&c);
+}
+
+static void an_indented_key_is_a_key_of_its_own(void **state)
+{
+    struct config c;
+
+    (void)state;
+    must_load(&c, "[xmpp]\n  jid = a@b\n  password = pw\n\n# a comment\n; another\n[log]\n\tlevel = warn\n", NULL,
+              NULL);
+    assert_string_equal(c.xmpp.jid.text, "a@b");
+    assert_string_equal(c.xmpp.password, "pw");
+    assert_int_equal(c.log.level, LOG_WARN);
+    config_free(&c);
+}
+
+static void a_long_line_is_read_whole(void **state)
+{
+    static const char *const environment[] = {ACCOUNT, NULL};
+    char ini[3000] = "[http]\nhosts = ";
+    struct config c;
+    size_t count = 0;
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        snprintf(ini + strlen(ini), sizeof(ini) - strlen(ini), "host%d.example.org,", i);
+    must_load(&c, ini, environment, NULL);
+    while (c.http.hosts[count])
+        count++;
+    assert_int_equal(count, 100);
+    config_free(&c);
+}
+
+static void folders_follow_the_state_dir_and_are_absolute(void **state)
+{
+    static const char *const environment[] = {ACCOUNT, "JIDPOST_SERVER_STATE_DIR=state", NULL};
+    char want[128];
+    struct config c;
+
+    (void)state;
+    must_load(&c, NULL, environment, NULL);
+    snprintf(want, sizeof(want), "%s/state", folder);
+    assert_string_equal(c.server.state_dir, want);
+    snprintf(want, sizeof(want), "%s/state/spool", folder);
+    assert_string_equal(c.spool.dir, want);
+    snprintf(want, sizeof(want), "sqlite://%s/state/jidpost.db", folder);
+    assert_string_equal(c.store.url, want);
+    config_free(&c);
+}
+
+static void what_is_advertised_is_a_host_and_maybe_a_port(void **state)
+{
+    static const struct {
+        const char *text, *host;
+        uint16_t port;
+    } rows[] = {
+        {"gw.example.org", "gw.example.org", 0},     {"gw.example.org:5086", "gw.example.org", 5086},
+        {"192.0.2.7:1080", "192.0.2.7", 1080},       {"[2001:DB8::0:7]", "2001:db8::7", 0},
+        {"[2001:db8::7]:1080", "2001:db8::7", 1080}, {"127.0.0.1", "127.0.0.1", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char variable[128];
+        const char *const environment[] = {ACCOUNT, variable, NULL};
+        struct config c;
+
+        snprintf(variable, sizeof(variable), "JIDPOST_SOCKS5_ADVERTISE=%s", rows[i].text);
+        must_load(&c, NULL, environment, NULL);
+        assert_string_equal(c.socks5.advertise_host, rows[i].host);
+        assert_int_equal(c.socks5.advertise_port, rows[i].port);
+        config_free(&c);
+    }
+}
+
+static void a_secret_may_be_the_content_of_a_file_without_its_line_end(void **state)
+{
+    static const struct {
+        const char *content, *want;
+    } rows[] = {
+        {"pass word", "pass word"},
+        {"password\n", "password"},
+        {"password\r\n", "password"},
+        {"p", "p"},
+        {" p ", " p "},
+    };
+    static const char *const environment[] = {"JIDPOST_XMPP_JID=a@b", "JIDPOST_XMPP_PASSWORD_FILE=secret", NULL};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct config c;
+
+        write_file("secret", rows[i].content, strlen(rows[i].content));
+        must_load(&c, "[xmpp]\npassword = of the file below\n", environment, NULL);
+        assert_string_equal(c.xmpp.password, rows[i].want);
+        config_free(&c);
+    }
+}
+
+static void a_file_that_holds_no_secret_is_refused(void **state)
+{
+    static char big[5000];
+    static const struct {
+        const char *says, *content;
+        size_t len;
+        const char *why;
+    } rows[] = {
+        {"empty", "", 0, "JIDPOST_HTTP_TOKEN_FILE: the file is empty"},
+        {"a line end", "\n", 1, "the file is empty"},
+        {"two lines", "0123456789abcdef\n0123456789abcdef\n", 34, "control characters"},
+        {"a NUL", "0123456789\0abcdef", 17, "not a text"},
+        {"a program", big, sizeof(big), "longer than any secret"},
+        {"broken UTF-8", "0123456789abcdef\xff", 17, "UTF-8"},
+        {"too short", "0123456789abcde\n", 16, "at least 16 characters"},
+    };
+    static const char *const environment[] = {ACCOUNT, "JIDPOST_HTTP_TOKEN_FILE=secret", NULL};
+
+    (void)state;
+    memset(big, 'x', sizeof(big));
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct error err = {0};
+        struct config c;
+
+        write_file("secret", rows[i].content, rows[i].len);
+        if (load(&c, NULL, environment, NULL, &err) || !strstr(err.text, rows[i].why))
+            fail_msg("%s: %s", rows[i].says, err.text);
+        assert_int_equal(err.code, ERR_CONFIG);
+        assert_null(strstr(err.text, "0123456789"));
+    }
+}
+
+static void a_credential_of_systemd_is_picked_up(void **state)
+{
+    char credentials[64];
+    const char *const environment[] = {credentials, "JIDPOST_XMPP_JID=a@b", NULL};
+    const char *const both[] = {"JIDPOST_XMPP_PASSWORD=other", "JIDPOST_XMPP_JID=a@b", credentials, NULL};
+    struct error err = {0};
+    struct config c;
+
+    (void)state;
+    snprintf(credentials, sizeof(credentials), "CREDENTIALS_DIRECTORY=%s", folder);
+    write_file("xmpp.password", "from systemd\n", 13);
+    must_load(&c, NULL, environment, NULL);
+    assert_string_equal(c.xmpp.password, "from systemd");
+    assert_null(c.http.token);
+    config_free(&c);
+    assert_false(load(&c, NULL, both, NULL, &err));
+    assert_non_null(strstr(err.text, "xmpp.password is given twice, by JIDPOST_XMPP_PASSWORD and by credential"));
+    write_file("xmpp.password", "", 0);
+    assert_false(load(&c, NULL, environment, NULL, &err));
+    assert_non_null(strstr(err.text, "credential xmpp.password: the file is empty"));
+}
+
+static void listening_beyond_loopback_needs_a_token(void **state)
+{
+    static const char *const open[] = {"0.0.0.0:80", "[::]:80", ":80", "192.0.2.1:80", "gw.example.org:80"};
+    static const char *const closed[] = {"127.0.0.1:80", "127.9.9.9:0", "[::1]:80", "localhost:80"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(open); i++) {
+        char variable[64];
+        const char *const without[] = {ACCOUNT, variable, NULL};
+        const char *const with[] = {ACCOUNT, variable, "JIDPOST_HTTP_TOKEN=" TOKEN, NULL};
+        struct error err = {0};
+        struct config c;
+
+        snprintf(variable, sizeof(variable), "JIDPOST_HTTP_LISTEN=%s", open[i]);
+        assert_false(load(&c, NULL, without, NULL, &err));
+        assert_non_null(strstr(err.text, "JIDPOST_HTTP_TOKEN=$(openssl rand -base64 32)"));
+        must_load(&c, NULL, with, NULL);
+        config_free(&c);
+    }
+    for (size_t i = 0; i < COUNT(closed); i++) {
+        char variable[64];
+        const char *const without[] = {ACCOUNT, variable, NULL};
+        struct config c;
+
+        snprintf(variable, sizeof(variable), "JIDPOST_HTTP_LISTEN=%s", closed[i]);
+        must_load(&c, NULL, without, NULL);
+        config_free(&c);
+    }
+}
+
+static void tls_is_off_only_towards_this_machine(void **state)
+{
+    static const struct {
+        const char *server;
+        bool want;
+    } rows[] = {
+        {"127.0.0.1", true}, {"localhost", true}, {"::1", true},          {"[::1]", true},
+        {"", false},         {"10.0.0.1", false}, {"example.org", false}, {"127.0.0.1.example.org", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char variable[64];
+        const char *const environment[] = {ACCOUNT, "JIDPOST_XMPP_TLS=off", variable, NULL};
+        struct error err = {0};
+        struct config c;
+        bool ok;
+
+        snprintf(variable, sizeof(variable), "JIDPOST_XMPP_SERVER=%s", rows[i].server);
+        ok = load(&c, NULL, environment, NULL, &err);
+        if (ok != rows[i].want)
+            fail_msg("'%s': %s", rows[i].server, err.text);
+        if (!ok)
+            assert_non_null(strstr(err.text, "loopback"));
+        config_free(&c);
+    }
+}
+
+static void a_bad_file_is_refused_with_its_line(void **state)
+{
+    static const struct {
+        const char *says, *ini, *why;
+    } rows[] = {
+        {"an unknown key", "[http]\nlisen = x:1\n",
+         "some.ini:2: there is no key 'http.lisen'; did you mean 'http.listen'?"},
+        {"an unknown section", "[htpp]\n\nlisten = x:1\n", "some.ini:3: there is no key 'htpp.listen'; did you mean"},
+        {"nothing near", "[colours]\nfavourite = blue\n", "'jidpost config keys' lists them all"},
+        {"no section", "jid = a@b\n", "there is no key '.jid'"},
+        {"no value", "[http]\nlisten\n", "some.ini:2: neither '[section]' nor 'key = value'"},
+        {"an open section", "[http\nlisten = x:1\n", "some.ini:1: neither"},
+        {"twice", "[log]\nlevel = info\nlevel = warn\n", "some.ini:3: log.level is given twice, first at"},
+        {"a bad value", "[http]\nmax_wait = soon\n", "http.max_wait = 'soon' ("},
+        {"a control character", "[xmpp]\npassword = a\x01\n", "xmpp.password ("},
+        {"broken UTF-8", "[xmpp]\nserver = \xff\n", "UTF-8"},
+    };
+    static const char *const environment[] = {ACCOUNT, NULL};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct error err = {0};
+        struct config c;
+
+        if (load(&c, rows[i].ini, environment, NULL, &err))
+            fail_msg("%s: loaded", rows[i].says);
+        if (!strstr(err.text, rows[i].why) || err.code != ERR_CONFIG)
+            fail_msg("%s: %s", rows[i].says, err.text);
+    }
+}
+
+static void a_line_beyond_reason_is_refused(void **state)
+{
+    static char ini[10000] = "[http]\nhosts = ";
+    struct error err = {0};
+    struct config c;
+
+    (void)state;
+    memset(ini + strlen(ini), 'x', sizeof(ini) - strlen(ini) - 1);
+    assert_false(load(&c, ini, NULL, NULL, &err));
+    assert_non_null(strstr(err.text, "some.ini:2: the line is too long"));
+}
+
+static void a_named_file_must_be_there(void **state)
+{
+    struct error err = {0};
+    struct config c;
+    char *none[] = {NULL};
+
+    (void)state;
+    assert_false(config_load(&c, "/nonexistent/jidpost.ini", none, NULL, &err));
+    assert_non_null(strstr(err.text, "/nonexistent/jidpost.ini cannot be read"));
+    assert_false(config_load(&c, folder, none, NULL, &err));
+    assert_non_null(strstr(err.text, "cannot be read: Is a directory"));
+}
+
+static void a_bad_environment_is_refused_by_name(void **state)
+{
+    static const struct {
+        const char *says;
+        const char *environment[5];
+        const char *why;
+    } rows[] = {
+        {"no account", {"JIDPOST_XMPP_PASSWORD=x"}, "xmpp.jid must be given: set JIDPOST_XMPP_JID, or jid in [xmpp]"},
+        {"no password",
+         {"JIDPOST_XMPP_JID=a@b"},
+         "xmpp.password must be given: set JIDPOST_XMPP_PASSWORD, JIDPOST_XMPP_PASSWORD_FILE (a path)"},
+        {"an unknown key",
+         {ACCOUNT, "JIDPOST_HTTP_LISEN=x:1"},
+         "JIDPOST_HTTP_LISEN, which is no key; did you mean JIDPOST_HTTP_LISTEN?"},
+        {"an unknown key without a value", {ACCOUNT, "JIDPOST_HTTP_LISEN="}, "did you mean JIDPOST_HTTP_LISTEN?"},
+        {"nothing near", {ACCOUNT, "JIDPOST_COLOUR_OF_THE_SKY=blue"}, "'jidpost config keys' lists them all"},
+        {"a prefix of a key", {ACCOUNT, "JIDPOST_HTTP_TOKE=x"}, "did you mean JIDPOST_HTTP_TOKEN?"},
+        {"a file for what is no secret",
+         {ACCOUNT, "JIDPOST_HTTP_LISTEN_FILE=x"},
+         "no key; did you mean JIDPOST_HTTP_LISTEN?"},
+        {"component mode", {ACCOUNT, "JIDPOST_XMPP_COMPONENT_SECRET=x"}, "cannot be a component; give it an account"},
+        {"component mode by file", {ACCOUNT, "JIDPOST_XMPP_COMPONENT_SECRET_FILE=/x"}, "cannot be a component"},
+        {"value and file",
+         {ACCOUNT, "JIDPOST_XMPP_PASSWORD_FILE=secret"},
+         "xmpp.password is given twice, by JIDPOST_XMPP_PASSWORD and by JIDPOST_XMPP_PASSWORD_FILE"},
+        {"no such file",
+         {ACCOUNT, "JIDPOST_HTTP_TOKEN_FILE=/nonexistent"},
+         "JIDPOST_HTTP_TOKEN_FILE: /nonexistent cannot be read: No such file"},
+        {"a short token",
+         {ACCOUNT, "JIDPOST_HTTP_TOKEN=0123456789abcde"},
+         "http.token (JIDPOST_HTTP_TOKEN): a token has at least 16"},
+        {"a token with a space", {ACCOUNT, "JIDPOST_HTTP_TOKEN=0123456789 abcdef"}, "visible ASCII"},
+        {"a token beyond ASCII", {ACCOUNT, "JIDPOST_HTTP_TOKEN=0123456789abcde\xc3\xa9"}, "visible ASCII"},
+        {"no address", {"JIDPOST_XMPP_JID=@@"}, "xmpp.jid = '@@' (JIDPOST_XMPP_JID): the local part"},
+        {"a server as the account", {"JIDPOST_XMPP_JID=example.org"}, "expected an account, as gateway@example.org"},
+        {"a proxy that is no address", {ACCOUNT, "JIDPOST_XMPP_PROXIES=a.org @b"}, "xmpp.proxies = 'a.org @b'"},
+        {"a listener without a port", {ACCOUNT, "JIDPOST_HTTP_LISTEN=127.0.0.1"}, "expected host:port"},
+        {"no listener", {ACCOUNT, "JIDPOST_SOCKS5_LISTEN=5086"}, "socks5.listen = '5086'"},
+        {"a port beside the server", {ACCOUNT, "JIDPOST_XMPP_SERVER=a.org:5222"}, "the port goes to xmpp.port"},
+        {"no port", {ACCOUNT, "JIDPOST_XMPP_PORT=65536"}, "a port number up to 65535"},
+        {"no such mode", {ACCOUNT, "JIDPOST_XMPP_TLS=on"}, "expected one of required, direct, off"},
+        {"no such authorities", {ACCOUNT, "JIDPOST_XMPP_CA=/nonexistent"}, "cannot be read: No such file"},
+        {"an address nobody can reach",
+         {ACCOUNT, "JIDPOST_SOCKS5_ADVERTISE=0.0.0.0:1"},
+         "nobody can connect to 0.0.0.0"},
+        {"the same in IPv6", {ACCOUNT, "JIDPOST_SOCKS5_ADVERTISE=[::]:1"}, "nobody can connect to ::"},
+        {"only a port to advertise", {ACCOUNT, "JIDPOST_SOCKS5_ADVERTISE=:5086"}, "expected host[:port]"},
+        {"port 0 to advertise", {ACCOUNT, "JIDPOST_SOCKS5_ADVERTISE=a.org:0"}, "expected host[:port]"},
+        {"too few", {ACCOUNT, "JIDPOST_HTTP_MAX_CONNECTIONS=0"}, "a number from 1 to 65536"},
+        {"too many", {ACCOUNT, "JIDPOST_SOCKS5_THREADS=257"}, "a number from 0 to 256"},
+        {"no unit", {ACCOUNT, "JIDPOST_XMPP_PING_INTERVAL=30"}, "expected a time up to 1d, as 500ms"},
+        {"no time at all", {ACCOUNT, "JIDPOST_XMPP_PING_INTERVAL=0s"}, "expected a time"},
+        {"too long", {ACCOUNT, "JIDPOST_DELIVERY_OFFER_TIMEOUT=25h"}, "expected a time up to 1d"},
+        {"ages", {ACCOUNT, "JIDPOST_DELIVERY_TTL=3651d"}, "expected a time up to 3650d"},
+        {"no size", {ACCOUNT, "JIDPOST_SPOOL_MAX_BYTES=10GB"}, "expected a size"},
+        {"nothing", {ACCOUNT, "JIDPOST_SPOOL_MAX_FILE=0"}, "expected a size"},
+        {"no such method",
+         {ACCOUNT, "JIDPOST_DELIVERY_METHODS=s5b,smtp"},
+         "'smtp' is no method; there are si-s5b, s5b"},
+        {"a method twice", {ACCOUNT, "JIDPOST_DELIVERY_METHODS=s5b si-s5b s5b"}, "'s5b' stands there twice"},
+        {"no method", {ACCOUNT, "JIDPOST_DELIVERY_METHODS=,"}, "at least one of"},
+        {"no network", {ACCOUNT, "JIDPOST_EGRESS_ALLOW_NETS=10.0.0.0/8 x"}, "'x' is no network"},
+        {"another engine", {ACCOUNT, "JIDPOST_STORE_URL=postgres://db"}, "expected sqlite:///absolute/path.db"},
+        {"a relative store", {ACCOUNT, "JIDPOST_STORE_URL=sqlite://x.db"}, "expected sqlite:///absolute/path.db"},
+        {"no such level", {ACCOUNT, "JIDPOST_LOG_LEVEL=loud"}, "expected one of debug, info, warn, error"},
+        {"a backoff that shrinks", {ACCOUNT, "JIDPOST_XMPP_RECONNECT_MIN=2m"}, "xmpp.reconnect_min is longer than"},
+        {"a line end", {ACCOUNT, "JIDPOST_XMPP_SERVER=a\nb"}, "control characters"},
+    };
+
+    (void)state;
+    write_file("secret", "another", 7);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct error err = {0};
+        struct config c;
+
+        if (load(&c, NULL, rows[i].environment, NULL, &err))
+            fail_msg("%s: loaded", rows[i].says);
+        if (!strstr(err.text, rows[i].why) || err.code != ERR_CONFIG)
+            fail_msg("%s: %s", rows[i].says, err.text);
+        assert_null(c.server.state_dir); /* nothing is left behind */
+    }
+}
+
+static void a_bad_command_line_is_refused(void **state)
+{
+    static const struct {
+        const char *override, *why;
+    } rows[] = {
+        {"http.listen", "--http.listen: expected --section.key=value"},
+        {"http.lisen=x:1", "no key 'http.lisen'; did you mean 'http.listen'?"},
+        {"http.listen=x", "http.listen = 'x' (--http.listen): expected host:port"},
+        {"xmpp.jid=", "xmpp.jid must be given"},
+    };
+    static const char *const environment[] = {ACCOUNT, NULL};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *const overrides[] = {rows[i].override, NULL};
+        struct error err = {0};
+        struct config c;
+
+        if (load(&c, NULL, environment, overrides, &err) || !strstr(err.text, rows[i].why))
+            fail_msg("%s: %s", rows[i].override, err.text);
+    }
+}
+
+/* What a function writes to a stream, yours to free(). */
+static char *captured(bool (*print)(FILE *out))
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+
+    assert_non_null(out);
+    assert_true(print(out));
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+static bool show(FILE *out)
+{
+    static char jid[] = "JIDPOST_XMPP_JID=gw@example.org";
+    static char password[] = "JIDPOST_XMPP_PASSWORD=geheim";
+    static char *const environment[] = {jid, password, NULL};
+    static const char *const overrides[] = {"http.max_wait=5s", NULL};
+    struct error err;
+
+    return config_show(ini_path, environment, overrides, out, &err);
+}
+
+static void showing_tells_each_value_and_where_it_is_from_but_no_secret(void **state)
+{
+    static const char ini[] = "[log]\nlevel = warn\n";
+    char from_file[128];
+    char *text;
+
+    (void)state;
+    write_file(ini_path, ini, strlen(ini));
+    text = captured(show);
+    snprintf(from_file, sizeof(from_file), "\nlog.level = warn  (%s:2)\n", ini_path);
+    assert_non_null(strstr(text, from_file));
+    assert_non_null(strstr(text, "\nhttp.listen = 127.0.0.1:8080  (default)\n"));
+    assert_non_null(strstr(text, "\nhttp.max_wait = 5s  (--http.max_wait)\n"));
+    assert_non_null(strstr(text, "\nhttp.token = (none)  (default)\n"));
+    assert_non_null(strstr(text, "\nxmpp.jid = gw@example.org  (JIDPOST_XMPP_JID)\n"));
+    assert_non_null(strstr(text, "\nxmpp.password = (set)  (JIDPOST_XMPP_PASSWORD)\n"));
+    assert_non_null(strstr(text, "\nspool.dir = /var/lib/jidpost/spool  (default)\n"));
+    assert_null(strstr(text, "geheim"));
+    free(text);
+}
+
+static bool keys(FILE *out)
+{
+    config_keys(out);
+    return true;
+}
+
+static void the_printed_keys_are_a_file_of_the_defaults(void **state)
+{
+    static const char *const overrides[] = {"xmpp.jid=gw@example.org", "xmpp.password=x", NULL};
+    char *text = captured(keys);
+    struct config c;
+
+    (void)state;
+    assert_non_null(strstr(text, "\n[socks5]\n"));
+    assert_non_null(strstr(text, "(JIDPOST_HTTP_TOKEN, also _FILE)\n;token =\n"));
+    assert_non_null(strstr(text, "; must be given: "));
+    must_load(&c, text, NULL, overrides); /* as printed, all lines being comments */
+    config_free(&c);
+    for (char *at = text; (at = strstr(at, "\n;")); at++) {
+        if (at[2] != ' ')
+            at[1] = ' '; /* a reader takes the key into use */
+    }
+    must_load(&c, text, NULL, overrides);
+    assert_string_equal(c.spool.dir, "/var/lib/jidpost/spool");
+    assert_list(c.xmpp.accept_subscriptions, "*@example.org|");
+    assert_int_equal(c.delivery.stall_timeout, 120000);
+    config_free(&c);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(account_and_password_are_enough, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_key_of_a_file_arrives, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_command_line_wins_over_the_environment_and_that_over_the_file, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_empty_variable_is_an_unset_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_in_the_current_folder_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_indented_key_is_a_key_of_its_own, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_long_line_is_read_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(folders_follow_the_state_dir_and_are_absolute, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_advertised_is_a_host_and_maybe_a_port, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_secret_may_be_the_content_of_a_file_without_its_line_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_holds_no_secret_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_credential_of_systemd_is_picked_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(listening_beyond_loopback_needs_a_token, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tls_is_off_only_towards_this_machine, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_bad_file_is_refused_with_its_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_line_beyond_reason_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_named_file_must_be_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_bad_environment_is_refused_by_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_bad_command_line_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(showing_tells_each_value_and_where_it_is_from_but_no_secret, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_printed_keys_are_a_file_of_the_defaults, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("gateway/config", tests, NULL, NULL);
+}
