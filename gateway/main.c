@@ -3,7 +3,6 @@
  * Starts the parts in order, waits for a signal, stops them in reverse; and while it waits it is the watchdog over
  * core's heartbeat. */
 #include <errno.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,7 +238,6 @@ static int serve(const struct command_line *cl)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by every thread: signals come here alone */
-    json_object_seed(0);
     log_info("starting", log_str("version", JIDPOST_VERSION), log_str("state_dir", p.config.server.state_dir));
     if (start(&p, &error)) {
         wait_for_signal(&p, &signals);
