@@ -1,0 +1,482 @@
+#include "xmpp/finder.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "xmpp/contacts.h"
+#include "xmpp/disco.h"
+#include "xmpp/ns.h"
+#include "xmpp/stanza.h"
+
+enum {
+    RESOURCES_MAX = 32,
+    METHODS_MAX = sizeof(((struct candidate_resource *)NULL)->methods) / sizeof(char *) - 1,
+    YOUNG_MS = 5000, /* the server sends our contacts' presence in the first seconds of a session */
+    SETTLE_MS = 250  /* a contact's devices come one right after the other */
+};
+
+enum phase {
+    PHASE_START,    /* find() has just been called */
+    PHASE_PRESENCE, /* a contact is not to be seen yet */
+    PHASE_SETTLING, /* the first of his devices came */
+    PHASE_ASKING    /* devices for features, or a server for devices */
+};
+
+/* A question about the features of one device. */
+struct asking {
+    struct search *search;
+    uint64_t ticket; /* 0: none on its way */
+};
+
+struct search {
+    struct finder *finder;
+    uint64_t ticket;
+    LIST_ENTRY(search) next;
+    network_recipient_fn *done;
+    void *user;
+    enum phase phase;
+    uv_timer_t timer;
+    struct recipient found;
+    struct asking asking[RESOURCES_MAX];
+    int64_t since[RESOURCES_MAX]; /* of the devices' presence */
+    size_t pending;
+    uint64_t items;     /* question for the devices of a stranger */
+    struct error error; /* the first of a device */
+};
+
+struct finder {
+    struct client *client;
+    const struct method_ops *const *methods;
+    int64_t online_since;
+    uint64_t last_ticket;
+    LIST_HEAD(, search) searches;
+};
+
+struct finder *finder_create(struct client *c, const struct method_ops *const *methods)
+{
+    struct finder *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        return NULL;
+    f->client = c;
+    f->methods = methods;
+    LIST_INIT(&f->searches);
+    return f;
+}
+
+/* ---- the end of a search */
+
+static void free_search(uv_handle_t *timer)
+{
+    free(timer->data);
+}
+
+static void drop(struct search *s)
+{
+    struct client *c = s->finder->client;
+
+    for (size_t i = 0; i < s->found.count; i++)
+        if (s->asking[i].ticket)
+            disco_forget(c->disco, s->asking[i].ticket);
+    if (s->items)
+        iq_forget(c->iq, s->items);
+    recipient_free(&s->found);
+    LIST_REMOVE(s, next);
+    uv_close((uv_handle_t *)&s->timer, free_search);
+}
+
+static void answer(struct search *s, const struct error *err)
+{
+    network_recipient_fn *done = s->done;
+    void *user = s->user;
+    struct recipient found = s->found;
+
+    s->found = (struct recipient){0};
+    drop(s);
+    done(user, err ? NULL : &found, err);
+    recipient_free(&found);
+}
+
+static void answer_offline(struct search *s)
+{
+    struct client *c = s->finder->client;
+    char own[JID_MAX + 1];
+    struct error err;
+
+    jid_bare(&c->self, own);
+    if (s->found.subscribed)
+        error_set(&err, ERR_RECIPIENT_OFFLINE, "no device of %s is online", s->found.asked.text);
+    else
+        error_set(&err, ERR_RECIPIENT_OFFLINE,
+                  "no device of %s is visible to us: add %s as a contact there, or send to a full address",
+                  s->found.asked.text, own);
+    answer(s, &err);
+}
+
+static void answer_disconnected(struct search *s)
+{
+    struct error err;
+
+    error_set(&err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
+    answer(s, &err);
+}
+
+void finder_destroy(struct finder **f)
+{
+    if (!*f)
+        return;
+    while (!LIST_EMPTY(&(*f)->searches))
+        drop(LIST_FIRST(&(*f)->searches));
+    free(*f);
+    *f = NULL;
+}
+
+/* ---- which device is best */
+
+static bool has_feature(char *const *features, const char *wanted)
+{
+    for (; features && *features; features++)
+        if (strcmp(*features, wanted) == 0)
+            return true;
+    return false;
+}
+
+static bool can(const struct candidate_resource *r, const struct method_ops *m)
+{
+    for (const char *const *need = m->needs; *need; need++)
+        if (!has_feature(r->features, *need))
+            return false;
+    return true;
+}
+
+static void note_methods(const struct finder *f, struct candidate_resource *r)
+{
+    size_t count = 0;
+
+    for (const struct method_ops *const *m = f->methods; *m && count < METHODS_MAX; m++)
+        if (can(r, *m))
+            r->methods[count++] = (*m)->name;
+    r->methods[count] = NULL;
+}
+
+static int method_rank(const struct finder *f, const struct candidate_resource *r)
+{
+    int rank = 0;
+
+    while (f->methods[rank] && !(r->methods[0] && strcmp(f->methods[rank]->name, r->methods[0]) == 0))
+        rank++;
+    return rank; /* none: behind all */
+}
+
+static int show_rank(const char *show)
+{
+    static const char *const order[] = {"chat", "", "away", "xa", "dnd"};
+    int rank = 0;
+
+    while (rank < 5 && strcmp(show, order[rank]) != 0)
+        rank++;
+    return rank;
+}
+
+/* The better method first, then the priority its owner gave, then who is most likely there, then the newest. */
+static bool is_better(const struct search *s, size_t a, size_t b)
+{
+    const struct candidate_resource *x = &s->found.resources[a], *y = &s->found.resources[b];
+    int by_method = method_rank(s->finder, x) - method_rank(s->finder, y);
+    int by_show = show_rank(x->show) - show_rank(y->show);
+
+    if (by_method != 0)
+        return by_method < 0;
+    if (x->priority != y->priority)
+        return x->priority > y->priority;
+    if (by_show != 0)
+        return by_show < 0;
+    return s->since[a] > s->since[b];
+}
+
+static void swap(struct search *s, size_t a, size_t b)
+{
+    struct candidate_resource r = s->found.resources[a];
+    int64_t since = s->since[a];
+
+    s->found.resources[a] = s->found.resources[b];
+    s->found.resources[b] = r;
+    s->since[a] = s->since[b];
+    s->since[b] = since;
+}
+
+/* By selection: devices are few, and an entry is large. */
+static void sort(struct search *s)
+{
+    for (size_t i = 0; i < s->found.count; i++) {
+        size_t best = i;
+
+        for (size_t k = i + 1; k < s->found.count; k++)
+            if (is_better(s, k, best))
+                best = k;
+        if (best != i)
+            swap(s, i, best);
+    }
+}
+
+/* ---- asking devices */
+
+static void conclude(struct search *s)
+{
+    bool answered = false;
+
+    for (size_t i = 0; i < s->found.count; i++)
+        answered |= s->found.resources[i].answered;
+    if (!s->finder->client->online)
+        answer_disconnected(s);
+    else if (!answered)
+        answer(s, &s->error);
+    else {
+        sort(s);
+        answer(s, NULL);
+    }
+}
+
+static char **copy_features(const char *const *features)
+{
+    size_t count = 0;
+    char **copy;
+
+    while (features[count])
+        count++;
+    copy = calloc(count + 1, sizeof(*copy));
+    for (size_t i = 0; copy && i < count; i++) {
+        copy[i] = strdup(features[i]);
+        if (!copy[i])
+            break; /* the rest counts as not announced */
+    }
+    return copy;
+}
+
+static void take_features(struct search *s, size_t i, const char *const *features)
+{
+    struct candidate_resource *r = &s->found.resources[i];
+
+    r->features = copy_features(features);
+    r->answered = r->features != NULL;
+    note_methods(s->finder, r);
+}
+
+static void note_error(struct search *s, const struct error *err)
+{
+    if (s->error.code == ERR_NONE)
+        s->error = *err;
+}
+
+static void device_answered(void *user, const char *const *features, const struct error *err)
+{
+    struct asking *a = user;
+    struct search *s = a->search;
+
+    a->ticket = 0;
+    if (features)
+        take_features(s, (size_t)(a - s->asking), features);
+    else
+        note_error(s, err);
+    if (--s->pending == 0)
+        conclude(s);
+}
+
+static void ask_devices(struct search *s)
+{
+    struct client *c = s->finder->client;
+
+    s->phase = PHASE_ASKING;
+    for (size_t i = 0; i < s->found.count; i++) {
+        const struct jid *who = &s->found.resources[i].jid;
+        const char *const *known = disco_known(c->disco, who);
+        struct error err;
+
+        if (known) {
+            take_features(s, i, known);
+            continue;
+        }
+        s->asking[i] = (struct asking){.search = s};
+        s->asking[i].ticket = disco_ask(c->disco, who, device_answered, &s->asking[i], &err);
+        if (s->asking[i].ticket)
+            s->pending++;
+        else
+            note_error(s, &err);
+    }
+    if (s->pending == 0)
+        conclude(s);
+}
+
+/* ---- finding devices */
+
+static bool add_device(struct search *s, const struct jid *who, const struct resource *presence)
+{
+    struct candidate_resource *r;
+
+    if (s->found.count == RESOURCES_MAX)
+        return false;
+    if (!s->found.resources)
+        s->found.resources = calloc(RESOURCES_MAX, sizeof(*s->found.resources));
+    if (!s->found.resources)
+        return false;
+    r = &s->found.resources[s->found.count];
+    r->jid = *who;
+    if (presence) {
+        r->priority = presence->priority;
+        strcpy(r->show, presence->show);
+        s->since[s->found.count] = presence->since_ms;
+    }
+    s->found.count++;
+    return true;
+}
+
+/* A negative priority says "nothing for this device that is not addressed to it" (RFC 6121 section 4.7.2.3). */
+static void add_visible(struct search *s)
+{
+    const struct resource *visible[RESOURCES_MAX];
+    size_t count = contacts_resources(s->finder->client->contacts, &s->found.asked, visible, RESOURCES_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        struct jid who;
+
+        if (visible[i]->priority >= 0 && jid_parse(&who, visible[i]->jid, strlen(visible[i]->jid), NULL))
+            add_device(s, &who, visible[i]);
+    }
+}
+
+static void add_items(struct search *s, xmpp_stanza_t *query)
+{
+    for (xmpp_stanza_t *i = stanza_child(query, "item", NULL); i; i = stanza_next(i, "item", NULL)) {
+        const char *text = stanza_attr(i, "jid");
+        struct jid who;
+
+        if (text && jid_parse(&who, text, strlen(text), NULL) && who.full && jid_same_bare(&who, &s->found.asked))
+            add_device(s, &who, NULL);
+    }
+}
+
+static void server_answered(void *user, const struct iq_reply *reply)
+{
+    struct search *s = user;
+    struct error err;
+
+    s->items = 0;
+    if (reply->outcome == IQ_RESULT) {
+        add_items(s, stanza_child(reply->stanza, "query", NS_DISCO_ITEMS));
+        if (s->found.count > 0)
+            ask_devices(s);
+        else
+            answer_offline(s);
+        return;
+    }
+    iq_error(reply, s->found.asked.text, &err);
+    /* What a server says about its user to a stranger is no more than that he is one. */
+    if (err.code == ERR_REMOTE_SERVER_UNREACHABLE || err.code == ERR_REMOTE_SERVER_TIMEOUT ||
+        err.code == ERR_XMPP_DISCONNECTED)
+        answer(s, &err);
+    else
+        answer_offline(s);
+}
+
+static void ask_server(struct search *s)
+{
+    struct client *c = s->finder->client;
+    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", NS_DISCO_ITEMS));
+    struct error err;
+
+    s->phase = PHASE_ASKING;
+    s->items = iq_ask(c->iq, iq, &s->found.asked, c->settings->iq_timeout_ms, server_answered, s, &err);
+    if (iq)
+        xmpp_stanza_release(iq);
+    if (s->items == 0)
+        answer(s, &err);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+static void look_among_contacts(struct search *s)
+{
+    struct finder *f = s->finder;
+    int64_t age = clock_ms() - f->online_since;
+
+    s->found.subscribed = contacts_subscribed(f->client->contacts, &s->found.asked);
+    add_visible(s);
+    if (s->found.count > 0) {
+        ask_devices(s);
+    } else if (s->phase == PHASE_START && s->found.subscribed && age < YOUNG_MS) {
+        s->phase = PHASE_PRESENCE;
+        uv_timer_start(&s->timer, on_timer, (uint64_t)(YOUNG_MS - age), 0);
+    } else if (s->found.subscribed) {
+        answer_offline(s);
+    } else {
+        ask_server(s);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct search *s = timer->data;
+    const struct jid *to = &s->found.asked;
+
+    if (!s->finder->client->online) {
+        answer_disconnected(s);
+    } else if (to->full || to->local == 0) {
+        s->found.subscribed = contacts_subscribed(s->finder->client->contacts, to);
+        add_device(s, to, contacts_resource(s->finder->client->contacts, to));
+        ask_devices(s);
+    } else {
+        look_among_contacts(s);
+    }
+}
+
+/* ---- for the network */
+
+uint64_t finder_find(struct finder *f, const struct jid *to, network_recipient_fn *done, void *user)
+{
+    struct search *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return 0;
+    s->finder = f;
+    s->ticket = ++f->last_ticket;
+    s->done = done;
+    s->user = user;
+    s->found.asked = *to;
+    LIST_INSERT_HEAD(&f->searches, s, next);
+    uv_timer_init(f->client->loop, &s->timer);
+    s->timer.data = s;
+    uv_timer_start(&s->timer, on_timer, 0, 0);
+    return s->ticket;
+}
+
+void finder_forget(struct finder *f, uint64_t ticket)
+{
+    for (struct search *s = LIST_FIRST(&f->searches); s; s = LIST_NEXT(s, next))
+        if (s->ticket == ticket) {
+            drop(s);
+            return;
+        }
+}
+
+void finder_online(struct finder *f)
+{
+    f->online_since = clock_ms();
+}
+
+void finder_offline(struct finder *f)
+{
+    for (struct search *s = LIST_FIRST(&f->searches); s; s = LIST_NEXT(s, next))
+        if (s->phase != PHASE_ASKING)
+            uv_timer_start(&s->timer, on_timer, 0, 0); /* those asking hear it from whom they ask */
+}
+
+void finder_presence(struct finder *f, const struct jid *who)
+{
+    for (struct search *s = LIST_FIRST(&f->searches); s; s = LIST_NEXT(s, next))
+        if (s->phase == PHASE_PRESENCE && jid_same_bare(&s->found.asked, who)) {
+            s->phase = PHASE_SETTLING;
+            uv_timer_start(&s->timer, on_timer, SETTLE_MS, 0);
+        }
+}

@@ -1,0 +1,123 @@
+#include "xmpp/responder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "xmpp/caps.h"
+#include "xmpp/ns.h"
+#include "xmpp/stanza.h"
+
+#define CAPS_NODE "https://jidpost.example/"
+
+/* Only what is served here: this side sends files and takes none, so no stream is announced. */
+static const char *const features[] = {NS_CAPS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_VERSION, NS_PING};
+
+static xmpp_stanza_t *info(xmpp_ctx_t *ctx, const char *node)
+{
+    xmpp_stanza_t *query = stanza_set(stanza_new(ctx, "query", NS_DISCO_INFO), "node", node);
+    xmpp_stanza_t *identity = stanza_new(ctx, "identity", NULL);
+
+    identity = stanza_set(stanza_set(identity, "category", "client"), "type", "bot");
+    query = stanza_add(query, stanza_set(identity, "name", "jidpost"));
+    for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
+        query = stanza_add(query, stanza_set(stanza_new(ctx, "feature", NULL), "var", features[i]));
+    return query;
+}
+
+static bool own_ver(xmpp_ctx_t *ctx, char ver[static CAPS_VER])
+{
+    xmpp_stanza_t *query = info(ctx, NULL);
+    bool ok = query && caps_hash(query, "sha-1", ver);
+
+    if (query)
+        xmpp_stanza_release(query);
+    return ok;
+}
+
+xmpp_stanza_t *responder_caps(struct client *c)
+{
+    char ver[CAPS_VER];
+    xmpp_stanza_t *caps;
+
+    if (!own_ver(c->ctx, ver))
+        return NULL;
+    caps = stanza_set(stanza_new(c->ctx, "c", NS_CAPS), "hash", "sha-1");
+    return stanza_set(stanza_set(caps, "node", CAPS_NODE), "ver", ver);
+}
+
+/* Whether the question is about all of us: no node, or the one our presence announces (XEP-0115 section 6.2). */
+static bool about_us(struct client *c, const char *node)
+{
+    char ver[CAPS_VER], own[sizeof(CAPS_NODE) + 1 + CAPS_VER];
+
+    if (!node)
+        return true;
+    if (!own_ver(c->ctx, ver))
+        return false;
+    snprintf(own, sizeof(own), CAPS_NODE "#%s", ver);
+    return strcmp(node, own) == 0;
+}
+
+static void reply_with(struct client *c, xmpp_stanza_t *iq, xmpp_stanza_t *payload)
+{
+    if (!payload)
+        return; /* out of memory: the asker's deadline tells him */
+    iq_reply_result(c->iq, iq, payload);
+    xmpp_stanza_release(payload);
+}
+
+static bool answer_info(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
+{
+    struct client *c = user;
+    const char *node = stanza_attr(payload, "node");
+
+    (void)from;
+    if (about_us(c, node))
+        reply_with(c, iq, info(c->ctx, node));
+    else
+        iq_reply_error(c->iq, iq, "cancel", "item-not-found");
+    return true;
+}
+
+static bool answer_items(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
+{
+    struct client *c = user;
+
+    (void)from;
+    if (stanza_attr(payload, "node"))
+        iq_reply_error(c->iq, iq, "cancel", "item-not-found");
+    else
+        reply_with(c, iq, stanza_new(c->ctx, "query", NS_DISCO_ITEMS));
+    return true;
+}
+
+static bool answer_version(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
+{
+    struct client *c = user;
+    xmpp_stanza_t *query = stanza_new(c->ctx, "query", NS_VERSION);
+
+    (void)from;
+    (void)payload;
+    query = stanza_add(query, stanza_add_text(c->ctx, stanza_new(c->ctx, "name", NULL), "jidpost"));
+    query = stanza_add(query, stanza_add_text(c->ctx, stanza_new(c->ctx, "version", NULL), JIDPOST_VERSION));
+    reply_with(c, iq, query);
+    return true;
+}
+
+static bool answer_ping(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
+{
+    struct client *c = user;
+
+    (void)from;
+    (void)payload;
+    iq_reply_result(c->iq, iq, NULL);
+    return true;
+}
+
+void responder_serve(struct client *c)
+{
+    iq_serve(c->iq, "get", NS_DISCO_INFO, answer_info, c);
+    iq_serve(c->iq, "get", NS_DISCO_ITEMS, answer_items, c);
+    iq_serve(c->iq, "get", NS_VERSION, answer_version, c);
+    iq_serve(c->iq, "get", NS_PING, answer_ping, c);
+}
