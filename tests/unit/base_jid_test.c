@@ -209,6 +209,7 @@ static void the_longest_address_fits(void **state)
     assert_true(parse(&j, text, JID_MAX, &err));
     assert_memory_equal(j.text, text, JID_MAX);
     assert_false(parse(&j, text, JID_MAX + 1, &err));
+    assert_non_null(strstr(err.text, "3072 bytes, at most 3071")); /* told before anything is prepared */
 }
 
 /* U+FDFA has 3 bytes and becomes 33. */

@@ -321,6 +321,8 @@ static void the_nearest_word_is_suggested_when_it_is_near(void **state)
         {"", NULL},
         {"socks.listen", "socks5.listen"},
         {"xyz", NULL},
+        {"xmpp.xyz", NULL},
+        {"xmpp.jxy", "xmpp.jid"},
         {"listen.http", NULL},
     };
     char huge[300];

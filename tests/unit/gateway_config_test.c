@@ -480,6 +480,7 @@ static void a_bad_file_is_refused_with_its_line(void **state)
          "some.ini:2: there is no key 'http.lisen'; did you mean 'http.listen'?"},
         {"an unknown section", "[htpp]\n\nlisten = x:1\n", "some.ini:3: there is no key 'htpp.listen'; did you mean"},
         {"nothing near", "[colours]\nfavourite = blue\n", "'jidpost config keys' lists them all"},
+        {"an unknown key before a good one", "[log]\nlewel = info\nlevel = info\n", "no key 'log.lewel'"},
         {"no section", "jid = a@b\n", "there is no key '.jid'"},
         {"no value", "[http]\nlisten\n", "some.ini:2: neither '[section]' nor 'key = value'"},
         {"an open section", "[http\nlisten = x:1\n", "some.ini:1: neither"},
