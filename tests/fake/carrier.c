@@ -1,0 +1,125 @@
+#include "tests/fake/carrier.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct fake_carrier *fake(struct carrier *c)
+{
+    return (struct fake_carrier *)c;
+}
+
+static bool advertised(struct carrier *c, struct carrier_address *out)
+{
+    *out = fake(c)->address;
+    return fake(c)->advertises;
+}
+
+static bool ready_for_command(struct carrier_stream *s, struct error *err)
+{
+    assert(s->open);
+    return !s->owner->refuses || error_set(err, ERR_SYSTEM, "out of descriptors");
+}
+
+static struct carrier_stream *open_stream(struct carrier *c, carrier_event_fn *on_event, void *user, struct error *err)
+{
+    struct fake_carrier *f = fake(c);
+    struct carrier_stream *s = &f->streams[f->opened];
+
+    assert(f->opened < sizeof f->streams / sizeof *f->streams);
+    *s = (struct carrier_stream){.owner = f, .on_event = on_event, .user = user, .open = true, .fd = -1};
+    if (!ready_for_command(s, err))
+        return NULL;
+    f->opened++;
+    return s;
+}
+
+static bool expect(struct carrier_stream *s, const char *const *names, size_t count, unsigned wait_ms,
+                   struct error *err)
+{
+    assert(s->job == FAKE_IDLE && count > 0 && count <= CARRIER_NAMES);
+    if (!ready_for_command(s, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        snprintf(s->names[i], sizeof s->names[i], "%s", names[i]);
+    s->name_count = count;
+    s->wait_ms = wait_ms;
+    s->job = FAKE_EXPECTING;
+    return true;
+}
+
+static bool dial(struct carrier_stream *s, const struct carrier_address *to, bool trusted, const char *name,
+                 struct error *err)
+{
+    assert(s->job == FAKE_IDLE || s->job == FAKE_EXPECTING);
+    if (!ready_for_command(s, err))
+        return false;
+    snprintf(s->names[0], sizeof s->names[0], "%s", name);
+    s->name_count = 1;
+    s->to = *to;
+    s->trusted = trusted;
+    s->job = FAKE_DIALING;
+    return true;
+}
+
+static bool send_file(struct carrier_stream *s, int fd, uint64_t offset, uint64_t length, struct error *err)
+{
+    assert(s->job == FAKE_EXPECTING || s->job == FAKE_DIALING);
+    if (!ready_for_command(s, err))
+        return false;
+    s->fd = fd;
+    s->offset = offset;
+    s->length = length;
+    s->job = FAKE_SENDING;
+    return true;
+}
+
+static void close_stream(struct carrier_stream **s)
+{
+    if (*s) {
+        assert((*s)->open);
+        (*s)->open = false;
+    }
+    *s = NULL;
+}
+
+void fake_carrier_init(struct fake_carrier *c)
+{
+    static const struct carrier_ops ops = {advertised, open_stream, expect, dial, send_file, close_stream};
+
+    *c =
+        (struct fake_carrier){.carrier = {&ops}, .advertises = true, .address = {.host = "198.51.100.7", .port = 5086}};
+}
+
+struct carrier_stream *fake_carrier_stream(struct fake_carrier *c)
+{
+    struct carrier_stream *found = NULL;
+
+    for (size_t i = 0; i < c->opened; i++) {
+        assert(!found || !c->streams[i].open);
+        if (c->streams[i].open)
+            found = &c->streams[i];
+    }
+    return found;
+}
+
+static void deliver(struct fake_carrier *c, const struct carrier_event *event)
+{
+    struct carrier_stream *s = fake_carrier_stream(c);
+
+    assert(s);
+    s->on_event(s->user, event);
+}
+
+void fake_carrier_says(struct fake_carrier *c, enum carrier_event_kind kind, uint64_t moved)
+{
+    deliver(c, &(struct carrier_event){.kind = kind, .moved = moved});
+}
+
+void fake_carrier_fails(struct fake_carrier *c, enum error_code code, const char *text, uint64_t moved)
+{
+    struct carrier_event event = {.kind = CARRIER_FAILED, .moved = moved};
+
+    error_set(&event.error, code, "%s", text);
+    deliver(c, &event);
+}

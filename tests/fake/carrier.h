@@ -1,0 +1,42 @@
+/* tests/fake/carrier.h - a carrier that opens no socket: it notes what it was told and says what the test wants. */
+#ifndef FAKE_CARRIER_H
+#define FAKE_CARRIER_H
+
+#include "gateway/carrier.h"
+
+enum fake_job { FAKE_IDLE, FAKE_EXPECTING, FAKE_DIALING, FAKE_SENDING };
+
+struct carrier_stream {
+    struct fake_carrier *owner;
+    carrier_event_fn *on_event;
+    void *user;
+    bool open;
+    enum fake_job job;
+    char names[CARRIER_NAMES][48]; /* FAKE_EXPECTING: all; FAKE_DIALING: the first */
+    size_t name_count;
+    unsigned wait_ms;
+    struct carrier_address to;
+    bool trusted;
+    int fd;
+    uint64_t offset, length;
+};
+
+struct fake_carrier {
+    struct carrier carrier; /* first */
+    bool advertises;
+    struct carrier_address address;
+    bool refuses; /* every command fails, as when descriptors are out */
+    struct carrier_stream streams[32];
+    size_t opened;
+};
+
+/* Advertises 198.51.100.7:5086. */
+void fake_carrier_init(struct fake_carrier *c);
+
+/* The one open stream, NULL when there is none. More than one at a time is nobody's intention here. */
+struct carrier_stream *fake_carrier_stream(struct fake_carrier *c);
+
+void fake_carrier_says(struct fake_carrier *c, enum carrier_event_kind kind, uint64_t moved);
+void fake_carrier_fails(struct fake_carrier *c, enum error_code code, const char *text, uint64_t moved);
+
+#endif
