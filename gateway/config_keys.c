@@ -1,0 +1,401 @@
+/* gateway/config_keys.c - the one table of keys, see config_keys.h. */
+#include "gateway/config_keys.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "gateway/config_values.h"
+
+static void *field_of(const struct key *key, struct config *c)
+{
+    return (char *)c + key->field;
+}
+
+static bool out_of_memory(struct error *err)
+{
+    return error_set(err, ERR_SYSTEM, "out of memory");
+}
+
+/* ---- kinds: strings */
+
+static bool keep_text(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    char **field = field_of(key, c);
+
+    *field = *text ? strdup(text) : NULL;
+    return *field || !*text || out_of_memory(err);
+}
+
+static void drop_text(const struct key *key, struct config *c)
+{
+    free(*(char **)field_of(key, c));
+}
+
+static const struct kind a_text = {keep_text, drop_text};
+
+/* A request may carry it as it is: RFC 9110 section 5.5 leaves out controls, and spaces would be trimmed. */
+static bool read_token(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    enum { TOKEN_LEAST = 16 }; /* shorter ones fall to guessing */
+
+    for (const char *at = text; *at; at++) {
+        if (*at <= ' ' || *at >= 0x7f)
+            return error_set(err, ERR_CONFIG, "a token is made of visible ASCII characters, without spaces");
+    }
+    if (*text && strlen(text) < TOKEN_LEAST)
+        return error_set(err, ERR_CONFIG, "a token has at least %d characters; make one: openssl rand -base64 32",
+                         TOKEN_LEAST);
+    return keep_text(key, c, text, err);
+}
+
+static const struct kind a_token = {read_token, drop_text};
+
+/* Folders are absolute from here on: the store's URL is made from one. */
+static bool read_folder(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    char **field = field_of(key, c);
+    char *here;
+
+    if (*text == '\0')
+        return error_set(err, ERR_CONFIG, "expected the path of a folder");
+    if (*text == '/')
+        return keep_text(key, c, text, err);
+    here = getcwd(NULL, 0);
+    if (!here)
+        return error_set(err, ERR_CONFIG, "a relative path, and the current folder is unknown: %s", strerror(errno));
+    if (asprintf(field, "%s/%s", here, text) < 0)
+        *field = NULL;
+    free(here);
+    return *field || out_of_memory(err);
+}
+
+static const struct kind a_folder = {read_folder, drop_text};
+
+static bool read_file_path(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (*text && access(text, R_OK) != 0)
+        return error_set(err, ERR_CONFIG, "cannot be read: %s", strerror(errno));
+    return keep_text(key, c, text, err);
+}
+
+static const struct kind a_file = {read_file_path, drop_text};
+
+static bool read_store(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    static const char scheme[] = "sqlite://";
+
+    if (strncmp(text, scheme, strlen(scheme)) != 0 || text[strlen(scheme)] != '/')
+        return error_set(err, ERR_CONFIG, "expected sqlite:///absolute/path.db");
+    return keep_text(key, c, text, err);
+}
+
+static const struct kind a_store = {read_store, drop_text};
+
+static bool read_listen(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    struct value_address a;
+
+    if (!value_address(text, &a) || a.port < 0)
+        return error_set(err, ERR_CONFIG, "expected host:port, [v6]:port or :port, as 127.0.0.1:8080");
+    return keep_text(key, c, text, err);
+}
+
+static const struct kind a_listener = {read_listen, drop_text};
+
+static bool read_server(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    struct value_address a = {.port = -1};
+
+    if (*text && (!value_address(text, &a) || a.port >= 0))
+        return error_set(err, ERR_CONFIG, "expected a host name or an address; the port goes to xmpp.port");
+    return keep_text(key, c, a.host, err);
+}
+
+static const struct kind a_server = {read_server, drop_text};
+
+static bool is_wildcard(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+/* Fills the host, which is the key's field, and the port beside it. */
+static bool read_advertise(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    struct value_address a = {.port = -1};
+
+    if (*text && (!value_address(text, &a) || a.host[0] == '\0' || a.port == 0))
+        return error_set(err, ERR_CONFIG, "expected host[:port] or [v6][:port], as gw.example.org:5086");
+    if (is_wildcard(a.host))
+        return error_set(err, ERR_CONFIG, "nobody can connect to %s; name the address recipients reach", a.host);
+    c->socks5.advertise_port = a.port > 0 ? (uint16_t)a.port : 0;
+    return keep_text(key, c, a.host, err);
+}
+
+static const struct kind an_advertised = {read_advertise, drop_text};
+
+/* ---- kinds: lists */
+
+static bool keep_list(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    char ***field = field_of(key, c);
+
+    *field = value_list(text);
+    return *field || out_of_memory(err);
+}
+
+static void drop_list(const struct key *key, struct config *c)
+{
+    value_list_free(*(char ***)field_of(key, c));
+}
+
+static const struct kind a_list = {keep_list, drop_list};
+
+static bool read_jids(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (!keep_list(key, c, text, err))
+        return false;
+    for (char **word = *(char ***)field_of(key, c); *word; word++) {
+        struct jid j;
+
+        if (!jid_parse(&j, *word, strlen(*word), err))
+            return false;
+    }
+    return true;
+}
+
+static const struct kind jids = {read_jids, drop_list};
+
+static bool read_nets(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (!keep_list(key, c, text, err))
+        return false;
+    for (char **word = *(char ***)field_of(key, c); *word; word++) {
+        if (!value_is_net(*word))
+            return error_set(err, ERR_CONFIG, "'%.50s' is no network; write 192.0.2.0/24 or 2001:db8::/32", *word);
+    }
+    return true;
+}
+
+static const struct kind nets = {read_nets, drop_list};
+
+static const char *const method_words[] = {"si-s5b", "s5b", NULL};
+
+static bool has_word(const char *const *words, size_t n, const char *word)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(words[i], word) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool read_methods(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    char **list;
+
+    if (!keep_list(key, c, text, err))
+        return false;
+    list = *(char ***)field_of(key, c);
+    if (!list[0])
+        return error_set(err, ERR_CONFIG, "at least one of si-s5b, s5b");
+    for (size_t i = 0; list[i]; i++) {
+        if (!has_word(method_words, sizeof(method_words) / sizeof(method_words[0]) - 1, list[i]))
+            return error_set(err, ERR_CONFIG, "'%.50s' is no method; there are si-s5b, s5b", list[i]);
+        if (has_word((const char *const *)list, i, list[i]))
+            return error_set(err, ERR_CONFIG, "'%s' stands there twice", list[i]);
+    }
+    return true;
+}
+
+static const struct kind methods = {read_methods, drop_list};
+
+/* ---- kinds: numbers and words */
+
+static bool read_number(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    uint64_t value;
+
+    if (!value_count(text, &value) || value < (uint64_t)key->least || value > (uint64_t)key->most)
+        return error_set(err, ERR_CONFIG, "expected a number from %lld to %lld", (long long)key->least,
+                         (long long)key->most);
+    *(uint64_t *)field_of(key, c) = value;
+    return true;
+}
+
+static const struct kind a_number = {read_number, NULL};
+
+static bool read_port(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    uint64_t value;
+
+    if (!value_count(text, &value) || value > UINT16_MAX)
+        return error_set(err, ERR_CONFIG, "expected a port number up to 65535");
+    *(uint16_t *)field_of(key, c) = (uint16_t)value;
+    return true;
+}
+
+static const struct kind a_port = {read_port, NULL};
+
+static bool read_size(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    uint64_t value;
+
+    if (!value_size(text, &value) || value == 0 || value > INT64_MAX)
+        return error_set(err, ERR_CONFIG, "expected a size, as 512K, 64M or 10G");
+    *(uint64_t *)field_of(key, c) = value;
+    return true;
+}
+
+static const struct kind a_size = {read_size, NULL};
+
+static bool read_time(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    static const int64_t day = 24 * 60 * 60 * 1000;
+    int64_t most = key->most ? key->most : day;
+    int64_t value;
+
+    if (!value_time(text, &value) || value < 1 || value > most)
+        return error_set(err, ERR_CONFIG, "expected a time up to %lldd, as 500ms, 30s, 5m, 1h or 7d",
+                         (long long)(most / day));
+    *(int64_t *)field_of(key, c) = value;
+    return true;
+}
+
+static const struct kind a_time = {read_time, NULL};
+
+static bool read_word(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    struct buf known = {0};
+
+    for (unsigned i = 0; key->words[i]; i++) {
+        if (strcmp(key->words[i], text) == 0) {
+            memcpy(field_of(key, c), &i, sizeof(i)); /* the enums of config.h are as wide as an int */
+            return true;
+        }
+    }
+    for (unsigned i = 0; key->words[i]; i++)
+        buf_printf(&known, "%s%s", i ? ", " : "", key->words[i]);
+    error_set(err, ERR_CONFIG, "expected one of %s", known.data ? known.data : "its words");
+    buf_free(&known);
+    return false;
+}
+
+static const struct kind a_word = {read_word, NULL};
+_Static_assert(sizeof(enum tls_mode) == sizeof(unsigned) && sizeof(enum direct_mode) == sizeof(unsigned) &&
+                   sizeof(enum durability) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
+                   sizeof(enum log_format) == sizeof(unsigned),
+               "read_word() writes an unsigned");
+
+static bool read_account(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    struct jid *j = field_of(key, c);
+
+    if (!jid_parse(j, text, strlen(text), err))
+        return false;
+    return j->local > 0 || error_set(err, ERR_CONFIG, "expected an account, as gateway@example.org");
+}
+
+static const struct kind an_account = {read_account, NULL};
+
+/* ---- the table */
+
+static const char *const tls_words[] = {"required", "direct", "off", NULL};
+static const char *const direct_words[] = {"auto", "always", "never", NULL};
+static const char *const durability_words[] = {"power", "process", NULL};
+static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
+static const char *const format_words[] = {"text", "json", NULL};
+
+/* section and key name both the key and its field. */
+#define KEY(section, key, how, otherwise, text, ...)                                                                   \
+    {                                                                                                                  \
+        .name = #section "." #key, .kind = &(how), .field = offsetof(struct config, section.key),                      \
+        .fallback = (otherwise), .help = (text), __VA_ARGS__                                                           \
+    }
+#define YEARS_10 (3650LL * 24 * 60 * 60 * 1000)
+
+/* clang-format off */
+const struct key config_table[] = {
+    KEY(server, state_dir, a_folder, "/var/lib/jidpost", "spool, store and lock live here"),
+
+    KEY(http, listen, a_listener, "127.0.0.1:8080", "host:port, [v6]:port or :port; port 0 takes any"),
+    KEY(http, token, a_token, "", "what callers show; needed to listen beyond loopback", .secret = true),
+    KEY(http, hosts, a_list, "", "host names callers may use beside loopback"),
+    KEY(http, max_connections, a_number, "4096", "connections at once", .least = 1, .most = 65536),
+    KEY(http, idle_timeout, a_time, "60s", "after this long without a byte a connection ends"),
+    KEY(http, max_wait, a_time, "10m", "the longest ?wait= that is honoured"),
+
+    KEY(xmpp, jid, an_account, NULL, "the gateway's account; with a resource, that one is bound"),
+    KEY(xmpp, password, a_text, NULL, "the account's password", .secret = true),
+    KEY(xmpp, server, a_server, "", "host to connect to; left out: by the SRV records of the domain"),
+    KEY(xmpp, port, a_port, "0", "0: by SRV, else 5222, or 5223 with direct TLS"),
+    KEY(xmpp, tls, a_word, "required",
+        "required (STARTTLS), direct, or off (loopback servers only)", .words = tls_words),
+    KEY(xmpp, ca, a_file, "", "PEM file of authorities trusted beside the system's"),
+    KEY(xmpp, proxies, jids, "", "bytestream proxies (JIDs) beside those the server announces"),
+    KEY(xmpp, accept_subscriptions, a_list, "*@<domain>", "who may add the gateway as a contact; * matches any run"),
+    KEY(xmpp, ping_interval, a_time, "30s", "how often the server is asked whether it lives"),
+    KEY(xmpp, ping_timeout, a_time, "10s", "no answer for this long ends the session"),
+    KEY(xmpp, reconnect_min, a_time, "1s", "first pause before connecting again; it doubles"),
+    KEY(xmpp, reconnect_max, a_time, "60s", "longest pause before connecting again"),
+    KEY(xmpp, iq_timeout, a_time, "10s", "how long servers and clients may take to answer"),
+
+    KEY(socks5, listen, a_listener, "[::]:5086",
+        "where recipients connect to; opened only when something is advertised"),
+    {.name = "socks5.advertise", .kind = &an_advertised, .field = offsetof(struct config, socks5.advertise_host),
+     .fallback = "", .help = "host[:port] recipients are told; left out: transfers go through proxies"},
+    KEY(socks5, direct, a_word, "auto",
+        "who is told: auto (contacts and the own domain), always, never", .words = direct_words),
+    KEY(socks5, threads, a_number, "0", "threads that move bytes; 0: one per processor", .least = 0, .most = 256),
+    KEY(socks5, max_streams, a_number, "8192", "sockets at once", .least = 1, .most = 1000000),
+    KEY(socks5, pending_per_peer, a_number, "64",
+        "sockets of one address that have not yet named their stream", .least = 1, .most = 65536),
+
+    KEY(delivery, methods, methods, "si-s5b,s5b", "the methods to try, in this order"),
+    KEY(delivery, offer_timeout, a_time, "300s", "how long a person may take to accept"),
+    KEY(delivery, connect_timeout, a_time, "60s", "how long a recipient may take to connect"),
+    KEY(delivery, activate_timeout, a_time, "20s", "how long a proxy may take to activate"),
+    KEY(delivery, stall_timeout, a_time, "120s", "a stream without progress ends after this"),
+    KEY(delivery, linger_timeout, a_time, "30s", "how long a recipient may take to close after the last byte"),
+    KEY(delivery, max_attempts, a_number, "3", "rounds through the methods", .least = 1, .most = 100),
+    KEY(delivery, backoff, a_time, "2s", "first pause between rounds; it doubles"),
+    KEY(delivery, ttl, a_time, "7d", "a transfer not delivered by then expires", .most = YEARS_10),
+    KEY(delivery, retention, a_time, "7d", "how long the record of a finished one is kept", .most = YEARS_10),
+    KEY(delivery, parallel, a_number, "256", "transfers under way at once", .least = 1, .most = 65536),
+    KEY(delivery, per_recipient_parallel, a_number, "4", "of these, to one recipient", .least = 1, .most = 65536),
+
+    KEY(spool, dir, a_folder, "<state_dir>/spool", "uploaded files until they are delivered"),
+    KEY(spool, max_bytes, a_size, "10G", "all of them together"),
+    KEY(spool, max_file, a_size, "5G", "one of them"),
+    KEY(spool, durability, a_word, "power",
+        "what a 2xx survives: power (loss), or process (its end only, faster)", .words = durability_words),
+
+    KEY(store, url, a_store, "sqlite://<state_dir>/jidpost.db", "where transfers are recorded"),
+
+    KEY(egress, allow_nets, nets, "", "private networks (CIDR) that addresses from outside may lead to"),
+
+    KEY(log, level, a_word, "info", "debug, info, warn, error", .words = level_words),
+    KEY(log, format, a_word, "text", "text or json", .words = format_words),
+};
+/* clang-format on */
+
+const char *key_variable(const struct key *key, char out[static KEY_NAME])
+{
+    snprintf(out, KEY_NAME, "JIDPOST_%s", key->name);
+    for (char *at = out; *at; at++)
+        *at = *at == '.' ? '_' : (char)toupper((unsigned char)*at);
+    return out;
+}
+
+const struct key *key_find(const char *name)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        if (strcmp(config_table[i].name, name) == 0)
+            return &config_table[i];
+    }
+    return NULL;
+}
