@@ -30,10 +30,76 @@ class Answer:
         return f"{self.status} {self.body[:2000].decode(errors='replace')}"
 
 
-class Gateway:
+class Client:
+    """What a caller can do over HTTP. headers go with every request."""
+
+    def __init__(self, port=None, headers=None):
+        self.port, self.headers = port, headers or {}
+
+    def wait_ready(self, ready=True, seconds=30):
+        wait_until(lambda: (self.get("/readyz").status == 200) == ready, seconds, f"/readyz {200 if ready else 503}")
+
+    def request(self, method, target, body=None, headers=None, seconds=60):
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=seconds)
+        try:
+            connection.request(method, target, body, {**self.headers, **(headers or {})})
+            answer = connection.getresponse()
+            return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def get(self, target, **options):
+        return self.request("GET", target, **options)
+
+    @staticmethod
+    def target(to, name=None, **query):
+        path = "/v1/to/" + urllib.parse.quote(to, safe="@")
+        if name is not None:
+            path += "/" + urllib.parse.quote(name, safe="")
+        return path + ("?" + urllib.parse.urlencode(query) if query else "")
+
+    def put(self, to, body, name="file.bin", headers=None, seconds=120, **query):
+        return self.request("PUT", self.target(to, name, **query), body, headers, seconds)
+
+    def curl(self, path, to, seconds=120, **query):
+        """Uploads a file the way a user does."""
+        url = f"http://{LOOPBACK}:{self.port}{self.target(to, Path(path).name, **query)}"
+        done = subprocess.run(["curl", "-sS", "--max-time", str(seconds), "-T", str(path), "-w",
+                               "\n%{http_code} %{content_type}", url], capture_output=True)
+        if done.returncode:
+            raise AssertionError(f"curl: {done.stderr.decode()}")
+        body, _, last = done.stdout.rpartition(b"\n")
+        status, _, kind = last.decode().partition(" ")
+        return Answer(int(status), {"content-type": kind}, body)
+
+    def transfer(self, identifier):
+        return self.get("/v1/transfers/" + identifier).json
+
+    def wait_final(self, identifier, seconds=60):
+        """Asks until the transfer is final; the gateway holds each question for a while."""
+        deadline = time.monotonic() + seconds
+        while True:
+            transfer = self.get(f"/v1/transfers/{identifier}?wait=5", seconds=30).json
+            if transfer["final"]:
+                return transfer
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not final within {seconds} s: {json.dumps(transfer, indent=1)}")
+
+    def wait_state(self, identifier, *states, seconds=30):
+        return wait_until(lambda: self._in_state(identifier, states), seconds, f"{identifier} in {states}")
+
+    def _in_state(self, identifier, states):
+        transfer = self.transfer(identifier)
+        if transfer["final"] and transfer["state"] not in states:
+            raise AssertionError(f"final, but none of {states}: {json.dumps(transfer, indent=1)}")
+        return transfer if transfer["state"] in states else None
+
+
+class Gateway(Client):
     """settings: configuration keys as their environment twins without the prefix, XMPP_PORT="5222"."""
 
     def __init__(self, server, directory, build="dev", jid=f"gateway@{DOMAIN}/jidpost", **settings):
+        super().__init__()
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.program = BUILD / build / "jidpost"
@@ -43,7 +109,7 @@ class Gateway:
                          "XMPP_PORT": str(server.port), "XMPP_TLS": "off",
                          "HTTP_LISTEN": f"{LOOPBACK}:0", "SOCKS5_LISTEN": f"{LOOPBACK}:0",
                          "SERVER_STATE_DIR": str(self.state), "LOG_FORMAT": "json", "LOG_LEVEL": "debug", **settings}
-        self.process = self.port = None
+        self.process = None
         self.expected_errors = set()
         self.read = 0
 
@@ -69,12 +135,6 @@ class Gateway:
         if not self.process.running():
             raise AssertionError(f"the gateway ended with {self.process.popen.returncode}:\n{self.process.tail()}")
         return None
-
-    def wait_ready(self, ready=True, seconds=30):
-        wait_until(lambda: (self.get("/readyz").status == 200) == ready, seconds, f"/readyz {200 if ready else 503}")
-
-    def restart(self):
-        self.start()
 
     def stop(self):
         """Ends it in good order and holds it to that: exit code 0, no sanitizer report, no unexpected error."""
@@ -115,60 +175,3 @@ class Gateway:
 
     def spooled(self):
         return sorted(path.name for path in (self.state / "spool").rglob("*") if path.is_file())
-
-    # ---- HTTP
-
-    def request(self, method, target, body=None, headers=None, seconds=60):
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=seconds)
-        try:
-            connection.request(method, target, body, headers or {})
-            answer = connection.getresponse()
-            return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
-        finally:
-            connection.close()
-
-    def get(self, target, **options):
-        return self.request("GET", target, **options)
-
-    @staticmethod
-    def target(to, name=None, **query):
-        path = "/v1/to/" + urllib.parse.quote(to, safe="@")
-        if name is not None:
-            path += "/" + urllib.parse.quote(name, safe="")
-        return path + ("?" + urllib.parse.urlencode(query) if query else "")
-
-    def put(self, to, body, name="file.bin", headers=None, seconds=120, **query):
-        return self.request("PUT", self.target(to, name, **query), body, headers, seconds)
-
-    def curl(self, path, to, seconds=120, **query):
-        """Uploads a file the way a user does."""
-        url = f"http://{LOOPBACK}:{self.port}{self.target(to, Path(path).name, **query)}"
-        done = subprocess.run(["curl", "-sS", "--max-time", str(seconds), "-T", str(path), "-w",
-                               "\n%{http_code} %{content_type}", url], capture_output=True)
-        if done.returncode:
-            raise AssertionError(f"curl: {done.stderr.decode()}\n{self.tail()}")
-        body, _, last = done.stdout.rpartition(b"\n")
-        status, _, kind = last.decode().partition(" ")
-        return Answer(int(status), {"content-type": kind}, body)
-
-    def transfer(self, identifier):
-        return self.get("/v1/transfers/" + identifier).json
-
-    def wait_final(self, identifier, seconds=60):
-        """Asks until the transfer is final; the gateway holds each question for a while."""
-        deadline = time.monotonic() + seconds
-        while True:
-            transfer = self.get(f"/v1/transfers/{identifier}?wait=5", seconds=30).json
-            if transfer["final"]:
-                return transfer
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not final within {seconds} s: {json.dumps(transfer, indent=1)}\n{self.tail()}")
-
-    def wait_state(self, identifier, *states, seconds=30):
-        return wait_until(lambda: self._in_state(identifier, states), seconds, f"{identifier} in {states}")
-
-    def _in_state(self, identifier, states):
-        transfer = self.transfer(identifier)
-        if transfer["final"] and transfer["state"] not in states:
-            raise AssertionError(f"final, but none of {states}: {json.dumps(transfer, indent=1)}")
-        return transfer if transfer["state"] in states else None

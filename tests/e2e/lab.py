@@ -194,12 +194,14 @@ class Authority:
 
 
 class Server:
-    """What both servers have in common. proxy, starttls: whether there is a proxy65 and whether STARTTLS is offered."""
+    """What both servers have in common. proxy, starttls: whether there is a proxy65 and whether STARTTLS is offered;
+    contacts, strangers: who has an account."""
 
-    def __init__(self, directory, proxy=True, starttls=True):
+    def __init__(self, directory, proxy=True, starttls=True, contacts=CONTACTS, strangers=STRANGERS):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True)
         self.proxy, self.starttls = proxy, starttls
+        self.contacts, self.accounts = contacts, contacts + strangers
         self.authority = Authority(self.directory / "tls")
         self.port, self.component_port, self.proxy_port = Ports.take(), Ports.take(), Ports.take()
         self.process = None
@@ -237,11 +239,11 @@ class Prosody(Server):
         rosters = self.directory / "data" / DOMAIN / "roster"
         accounts.mkdir(parents=True)
         rosters.mkdir(parents=True)
-        for user in CONTACTS + STRANGERS:
+        for user in self.accounts:
             (accounts / f"{user}.dat").write_text(f'return {{ ["password"] = "{PASSWORD}"; }};\n')
-        for user in CONTACTS:
+        for user in self.contacts:
             entries = "".join(f'["{other}@{DOMAIN}"] = {{ ["subscription"] = "both"; ["groups"] = {{}}; }};\n'
-                              for other in CONTACTS if other != user)
+                              for other in self.contacts if other != user)
             (rosters / f"{user}.dat").write_text(
                 f'return {{ [false] = {{ ["version"] = 1; ["pending"] = {{}}; }};\n{entries}}};\n')
         (self.directory / "prosody.cfg.lua").write_text(self.configuration())
@@ -356,10 +358,10 @@ class Ejabberd(Server):
         if not self.new:
             return
         self.new = False
-        for user in CONTACTS + STRANGERS:
+        for user in self.accounts:
             self.api("register", user=user, host=DOMAIN, password=PASSWORD)
-        for user in CONTACTS:
-            for other in CONTACTS:
+        for user in self.contacts:
+            for other in self.contacts:
                 if user != other:
                     self.api("add_rosteritem", localuser=user, localhost=DOMAIN, user=other, host=DOMAIN, nick=other,
                              group="", subs="both")

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import DOMAIN, LOOPBACK, PASSWORD, Process
 
 HERE = Path(__file__).resolve().parent
-BUILD = HERE.parent.parent / "build"
+BUILD = Path(os.environ.get("JIDPOST_BUILD", HERE.parent.parent / "build"))
 
 
 def qxmpp_peer():
@@ -31,10 +31,10 @@ def qxmpp_peer():
 class Peer:
     """events: everything the client told so far, oldest first."""
 
-    def __init__(self, argv, jid, server, log, options=()):
+    def __init__(self, argv, jid, server, log, options=(), password=PASSWORD):
         self.jid, self.events = jid, []
         self.news = threading.Condition()
-        self.process = Process([*argv, jid, PASSWORD, LOOPBACK, str(server.port), *options], log,
+        self.process = Process([*argv, jid, password, LOOPBACK, str(server.port), *options], log,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                environment=dict(os.environ, QT_LOGGING_RULES="*.debug=false", LC_ALL="C.UTF-8"))
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -81,9 +81,9 @@ class Peer:
         self.process.popen.stdout.close()
 
 
-def slixmpp(server, user, log, *options, resource="desk"):
-    return Peer(["/usr/bin/python3", str(HERE / "slixmpp_peer.py")], f"{user}@{DOMAIN}/{resource}", server, log,
-                options)
+def slixmpp(server, user, log, *options, resource="desk", domain=DOMAIN, password=PASSWORD):
+    return Peer(["/usr/bin/python3", str(HERE / "slixmpp_peer.py")], f"{user}@{domain}/{resource}", server, log,
+                options, password)
 
 
 def qxmpp(server, user, log, resource="desk"):

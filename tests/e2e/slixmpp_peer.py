@@ -218,10 +218,13 @@ def main():
     arguments.add_argument("--no-si", action="store_true", help="announce and understand no SI at all")
     arguments.add_argument("--only-proxy", action="store_true", help="never reach the sender's own streamhost")
     arguments.add_argument("--priority", type=int, default=0)
+    arguments.add_argument("--ca", help="insist on STARTTLS, with a certificate of this authority")
     arguments.add_argument("--dir", help="save files here")
     options = arguments.parse_args()
     peer = Recipient(options)
-    peer.connect((options.host, options.port), use_ssl=False, force_starttls=False, disable_starttls=True)
+    peer.ca_certs = options.ca
+    peer.connect((options.host, options.port), use_ssl=False, force_starttls=bool(options.ca),
+                 disable_starttls=not options.ca)
     obeying = peer.loop.create_task(obey(peer))  # the loop itself holds tasks weakly
     peer.loop.run_forever()
     obeying.cancel()
