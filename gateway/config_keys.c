@@ -319,7 +319,7 @@ static const char *const format_words[] = {"text", "json", NULL};
 #define YEARS_10 (3650LL * 24 * 60 * 60 * 1000)
 
 /* clang-format off */
-const struct key config_table[] = {
+static const struct key rows[] = {
     KEY(server, state_dir, a_folder, "/var/lib/jidpost", "spool, store and lock live here"),
 
     KEY(http, listen, a_listener, "127.0.0.1:8080", "host:port, [v6]:port or :port; port 0 takes any"),
@@ -382,6 +382,9 @@ const struct key config_table[] = {
     KEY(log, format, a_word, "text", "text or json", .words = format_words),
 };
 /* clang-format on */
+_Static_assert(sizeof(rows) / sizeof(rows[0]) == KEY_COUNT, "config_keys.h counts the rows");
+
+const struct key *const config_table = rows;
 
 const char *key_variable(const struct key *key, char out[static KEY_NAME])
 {
