@@ -17,9 +17,9 @@ struct record_filter {
     bool by_state;
     enum transfer_state state;
     int64_t since;      /* created at or after; 0: any */
-    const char *before; /* ids older than this one (cursor); NULL: from the newest */
-    bool unfinished;    /* only states that are not final, oldest first */
-    unsigned limit;     /* 1 to 1000 */
+    const char *before; /* cursor: those behind this id in the list's order; NULL: from its front */
+    bool unfinished;    /* only states that are not final, and oldest first; everything else is newest first */
+    unsigned limit;     /* 1 to 1000; with unfinished also 0: all of them */
 };
 
 struct record_list {
@@ -45,7 +45,8 @@ struct store_ops {
     void (*rollback)(struct store_handle *h);
     bool (*list)(struct store_handle *h, const struct record_filter *filter, struct record_list *out,
                  struct error *err);
-    void (*idle)(struct store_handle *h); /* nothing queued: housekeeping (WAL checkpoint) */
+    bool (*probe)(struct store_handle *h, struct error *err); /* a write that changes nothing: does the disk take it? */
+    void (*idle)(struct store_handle *h);                     /* nothing queued: housekeeping (WAL checkpoint) */
 };
 extern const struct store_ops store_sqlite;
 
@@ -54,14 +55,19 @@ struct store;
 /* url: "sqlite:///absolute/path". Opens, migrates, starts the writer. NULL with *err set. */
 struct store *store_open(const char *url, struct error *err);
 
-/* Writes what is queued, joins, closes. */
+/* The same with a given engine. */
+struct store *store_open_with(const struct store_ops *ops, const char *url, struct error *err);
+
+/* Writes what is queued, joins, closes. Nobody else uses the store any more. */
 void store_close(struct store **store);
 
-/* Called on the writer thread after the commit (err NULL) or when it failed; may only copy and post. */
+/* Called on the writer thread after the commit (err NULL) or when it failed (without memory even to queue: by
+ * store_put() itself); may only copy and post. A failure that has no done to be told to is logged. */
 typedef void store_done_fn(void *user, const struct error *err);
 
 /* Queues r, which is the store's from here on. done may be NULL. A later put of the same id in the same batch
- * replaces an earlier one; both are answered. */
+ * replaces an earlier one; both are answered. When a batch fails, each of its records is tried once more by itself,
+ * so that one the engine will not take fails alone. */
 void store_put(struct store *store, struct record *r, store_done_fn *done, void *user);
 
 /* Queues the deletion of records that finished before that wall-clock time. */
@@ -72,7 +78,8 @@ bool store_list(struct store *store, const struct record_filter *filter, struct 
 /* The one record, or NULL: with err->code ERR_NOT_FOUND or ERR_STORE_UNAVAILABLE. */
 struct record *store_get(struct store *store, const char *id, struct error *err);
 
-/* Whether the last write succeeded; /readyz asks. Any thread. */
+/* Whether the last write succeeded; /readyz asks. After a failure the writer keeps probing, since nobody brings
+ * anything to a store that is not writable. Any thread. */
 bool store_writable(struct store *store);
 
 #endif

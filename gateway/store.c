@@ -1,0 +1,441 @@
+/* gateway/store.c - the queue, the one writer with its group commit, and the readers' handles; see store.h. */
+#include "gateway/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+
+enum {
+    BATCH = 512,    /* entries of one transaction: bounds how long the first of them waits */
+    READERS = 4,    /* handles kept open between reads; as many as libuv's pool has threads */
+    QUIET_MS = 1000 /* with nothing to write for so long: housekeeping, or a probe */
+};
+
+static const struct store_ops *const engines[] = {&store_sqlite};
+
+/* Something to write: a record, or a time before which to forget. */
+struct entry {
+    struct entry *next;
+    struct record *record; /* NULL: forget */
+    int64_t finished_before;
+    store_done_fn *done; /* may be NULL */
+    void *user;
+    /* the writer's */
+    size_t place;              /* in its batch */
+    struct entry *replaced_by; /* a later put of the same id; its outcome is ours */
+    struct error error;        /* ERR_NONE: written */
+};
+
+struct batch {
+    struct entry *entries[BATCH];
+    size_t count;
+};
+
+struct store {
+    const struct store_ops *ops;
+    char *url;
+    atomic_bool writable;
+
+    pthread_t thread;
+    struct store_handle *writer; /* the writer thread's */
+    bool unsettled;              /* the writer thread's: has written since the last housekeeping */
+
+    pthread_mutex_t queue_lock; /* over the next four */
+    pthread_cond_t wake;
+    struct entry *first, **end;
+    bool closing;
+
+    pthread_mutex_t readers_lock; /* over the next two */
+    struct store_handle *readers[READERS];
+    size_t reader_count;
+};
+
+void record_list_free(struct record_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        record_free(&list->items[i]);
+    free(list->items);
+    *list = (struct record_list){0};
+}
+
+/* ---- the queue */
+
+static void enqueue(struct store *store, struct entry *e)
+{
+    pthread_mutex_lock(&store->queue_lock);
+    assert(!store->closing);
+    *store->end = e;
+    store->end = &e->next;
+    pthread_cond_signal(&store->wake);
+    pthread_mutex_unlock(&store->queue_lock);
+}
+
+void store_put(struct store *store, struct record *r, store_done_fn *done, void *user)
+{
+    struct entry *e = calloc(1, sizeof *e);
+    struct error err;
+
+    if (!e) {
+        error_set(&err, ERR_STORE_UNAVAILABLE, "store: out of memory");
+        if (done)
+            done(user, &err);
+        else
+            log_error("store.write_failed", log_str("transfer", r->id), log_str("error", err.text));
+        record_free(&r);
+        return;
+    }
+    e->record = r;
+    e->done = done;
+    e->user = user;
+    enqueue(store, e);
+}
+
+void store_forget(struct store *store, int64_t finished_before)
+{
+    struct entry *e = calloc(1, sizeof *e);
+
+    if (!e)
+        return; /* the next call will find the same records, and more */
+    e->finished_before = finished_before;
+    enqueue(store, e);
+}
+
+static struct timespec after_quiet(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += QUIET_MS / 1000;
+    t.tv_nsec += QUIET_MS % 1000 * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_nsec -= 1000000000L;
+        t.tv_sec++;
+    }
+    return t;
+}
+
+/* Waits for work and takes all of it, up to a batch. An empty batch: it has been quiet. false: closed, and nothing is
+ * left. */
+static bool take(struct store *store, struct batch *batch)
+{
+    bool restless = store->unsettled || !atomic_load(&store->writable);
+    const struct timespec quiet = after_quiet();
+    bool open;
+    int rc = 0;
+
+    batch->count = 0;
+    pthread_mutex_lock(&store->queue_lock);
+    while (!store->first && !store->closing && rc != ETIMEDOUT)
+        rc = restless ? pthread_cond_timedwait(&store->wake, &store->queue_lock, &quiet)
+                      : pthread_cond_wait(&store->wake, &store->queue_lock);
+    while (store->first && batch->count < BATCH) {
+        struct entry *e = store->first;
+
+        store->first = e->next;
+        e->place = batch->count;
+        batch->entries[batch->count++] = e;
+    }
+    if (!store->first)
+        store->end = &store->first;
+    open = batch->count > 0 || !store->closing;
+    pthread_mutex_unlock(&store->queue_lock);
+    return open;
+}
+
+/* ---- one batch, one transaction */
+
+static int by_id_and_place(const void *a, const void *b)
+{
+    const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+    int order = strcmp(x->record->id, y->record->id);
+
+    return order ? order : x->place < y->place ? -1 : 1;
+}
+
+/* Of several puts of one id only the last is written. */
+static void mark_replaced(struct batch *batch)
+{
+    struct entry *puts[BATCH];
+    size_t n = 0;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->entries[i]->record)
+            puts[n++] = batch->entries[i];
+    }
+    qsort(puts, n, sizeof *puts, by_id_and_place);
+    for (size_t i = n; i-- > 1;) {
+        struct entry *last = puts[i]->replaced_by ? puts[i]->replaced_by : puts[i];
+
+        if (strcmp(puts[i - 1]->record->id, last->record->id) == 0)
+            puts[i - 1]->replaced_by = last;
+    }
+}
+
+enum outcome { WRITTEN, REFUSED, NOT_EVEN_BEGUN };
+
+static bool write_entry(struct store *store, const struct entry *e, struct error *err)
+{
+    return e->record ? store->ops->put(store->writer, e->record, err)
+                     : store->ops->forget(store->writer, e->finished_before, err);
+}
+
+static enum outcome write_transaction(struct store *store, struct entry *const *entries, size_t count,
+                                      struct error *err)
+{
+    if (!store->ops->begin(store->writer, err))
+        return NOT_EVEN_BEGUN;
+    for (size_t i = 0; i < count; i++) {
+        if (!entries[i]->replaced_by && !write_entry(store, entries[i], err))
+            goto failed;
+    }
+    if (!store->ops->commit(store->writer, err))
+        goto failed;
+    return WRITTEN;
+failed:
+    store->ops->rollback(store->writer);
+    return REFUSED;
+}
+
+/* Each by itself, so that one bad record cannot fail the others. Whether anything was written. */
+static bool write_one_by_one(struct store *store, struct batch *batch)
+{
+    struct error begin = {0};
+    bool any = false;
+
+    for (size_t i = 0; i < batch->count; i++) {
+        struct entry *e = batch->entries[i];
+
+        if (e->replaced_by)
+            continue;
+        if (begin.code != ERR_NONE) { /* waiting for the database once is enough */
+            e->error = begin;
+            continue;
+        }
+        switch (write_transaction(store, &e, 1, &e->error)) {
+        case WRITTEN:
+            any = true;
+            break;
+        case REFUSED:
+            break;
+        case NOT_EVEN_BEGUN:
+            begin = e->error;
+            break;
+        }
+    }
+    return any;
+}
+
+static void set_writable(struct store *store, bool writable)
+{
+    if (atomic_exchange(&store->writable, writable) != writable && writable)
+        log_info("store.recovered", log_str("engine", store->ops->scheme));
+}
+
+static void answer(struct entry *e)
+{
+    const struct error *error = e->replaced_by ? &e->replaced_by->error : &e->error;
+    bool failed = error->code != ERR_NONE;
+
+    if (e->done)
+        e->done(e->user, failed ? error : NULL);
+    else if (failed)
+        log_error("store.write_failed", log_str("transfer", e->record ? e->record->id : NULL),
+                  log_str("error", error->text));
+}
+
+static void write_batch(struct store *store, struct batch *batch)
+{
+    bool written;
+    struct error err;
+
+    mark_replaced(batch);
+    written = write_transaction(store, batch->entries, batch->count, &err) == WRITTEN;
+    if (!written) {
+        log_warn("store.batch_failed", log_int("entries", (int64_t)batch->count), log_str("error", err.text));
+        written = write_one_by_one(store, batch);
+    }
+    set_writable(store, written);
+    store->unsettled = true;
+    for (size_t i = 0; i < batch->count; i++)
+        answer(batch->entries[i]);
+    for (size_t i = 0; i < batch->count; i++) { /* not before: an answer may be another entry's */
+        record_free(&batch->entries[i]->record);
+        free(batch->entries[i]);
+    }
+}
+
+static void in_quiet(struct store *store)
+{
+    struct error err;
+
+    if (!atomic_load(&store->writable)) {
+        set_writable(store, store->ops->probe(store->writer, &err));
+    } else {
+        store->ops->idle(store->writer);
+        store->unsettled = false;
+    }
+}
+
+static void *write_on(void *user)
+{
+    struct store *store = user;
+    struct batch batch;
+
+    while (take(store, &batch)) {
+        if (batch.count > 0)
+            write_batch(store, &batch);
+        else
+            in_quiet(store);
+    }
+    return NULL;
+}
+
+bool store_writable(struct store *store)
+{
+    return atomic_load(&store->writable);
+}
+
+/* ---- open and close */
+
+struct store *store_open(const char *url, struct error *err)
+{
+    const char *end = strstr(url, "://");
+    size_t len = end ? (size_t)(end - url) : 0;
+
+    for (size_t i = 0; i < sizeof engines / sizeof *engines; i++) {
+        if (strlen(engines[i]->scheme) == len && strncmp(engines[i]->scheme, url, len) == 0)
+            return store_open_with(engines[i], url, err);
+    }
+    /* Not the whole of it: a URL may carry a password. */
+    error_set(err, ERR_CONFIG, "store.url: '%.*s' is no kind of store; write sqlite:///var/lib/jidpost/jidpost.db",
+              (int)len, url);
+    return NULL;
+}
+
+static void destroy(struct store *store)
+{
+    for (size_t i = 0; i < store->reader_count; i++)
+        store->ops->close(&store->readers[i]);
+    store->ops->close(&store->writer);
+    pthread_mutex_destroy(&store->queue_lock);
+    pthread_mutex_destroy(&store->readers_lock);
+    pthread_cond_destroy(&store->wake);
+    free(store->url);
+    free(store);
+}
+
+struct store *store_open_with(const struct store_ops *ops, const char *url, struct error *err)
+{
+    struct store *store = calloc(1, sizeof *store);
+    pthread_condattr_t monotonic;
+    int rc;
+
+    if (!store) {
+        error_set(err, ERR_SYSTEM, "store: out of memory");
+        return NULL;
+    }
+    store->ops = ops;
+    store->end = &store->first;
+    atomic_init(&store->writable, true);
+    pthread_mutex_init(&store->queue_lock, NULL);
+    pthread_mutex_init(&store->readers_lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&store->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+
+    store->url = strdup(url);
+    if (!store->url) {
+        error_set(err, ERR_SYSTEM, "store: out of memory");
+        goto fail;
+    }
+    store->writer = ops->open(url, true, err);
+    if (!store->writer)
+        goto fail;
+    rc = pthread_create(&store->thread, NULL, write_on, store);
+    if (rc != 0) {
+        error_set(err, ERR_SYSTEM, "store: no thread: %s", strerror(rc));
+        goto fail;
+    }
+    return store;
+fail:
+    destroy(store);
+    return NULL;
+}
+
+void store_close(struct store **store)
+{
+    struct store *s = *store;
+
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->queue_lock);
+    s->closing = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->queue_lock);
+    pthread_join(s->thread, NULL);
+    destroy(s);
+    *store = NULL;
+}
+
+/* ---- reading: each reader has a handle to itself for as long as it reads */
+
+static struct store_handle *lease(struct store *store, struct error *err)
+{
+    struct store_handle *h = NULL;
+
+    pthread_mutex_lock(&store->readers_lock);
+    if (store->reader_count > 0)
+        h = store->readers[--store->reader_count];
+    pthread_mutex_unlock(&store->readers_lock);
+    return h ? h : store->ops->open(store->url, false, err);
+}
+
+/* One that failed is not kept: the next reader begins afresh. */
+static void give_back(struct store *store, struct store_handle *h, bool healthy)
+{
+    pthread_mutex_lock(&store->readers_lock);
+    if (healthy && store->reader_count < READERS) {
+        store->readers[store->reader_count++] = h;
+        h = NULL;
+    }
+    pthread_mutex_unlock(&store->readers_lock);
+    if (h)
+        store->ops->close(&h);
+}
+
+bool store_list(struct store *store, const struct record_filter *filter, struct record_list *out, struct error *err)
+{
+    struct store_handle *h = lease(store, err);
+    bool ok;
+
+    if (!h)
+        return false;
+    ok = store->ops->list(h, filter, out, err);
+    give_back(store, h, ok);
+    return ok;
+}
+
+struct record *store_get(struct store *store, const char *id, struct error *err)
+{
+    const struct record_filter filter = {.id = id, .limit = 1};
+    struct record_list list = {0};
+    struct record *r = NULL;
+
+    if (!store_list(store, &filter, &list, err))
+        return NULL;
+    if (list.count > 0) {
+        r = list.items[0];
+        list.items[0] = NULL;
+    } else {
+        error_set(err, ERR_NOT_FOUND, "there is no transfer %s", id);
+    }
+    record_list_free(&list);
+    return r;
+}

@@ -1,0 +1,748 @@
+/* gateway/store_sqlite.c - records in one SQLite file, "sqlite:///var/lib/jidpost/jidpost.db".
+ *
+ * WAL with synchronous=FULL: a commit is one append and one sync, and readers never wait for the writer. One
+ * connection a handle, so a connection stays with one thread at a time and needs no mutex of its own. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "gateway/store.h"
+
+#define SCHEME "sqlite://"
+
+enum { BUSY_MS = 5000 };
+
+/* The check reads every page: 64 MiB take well under a second, but a store of gigabytes would hold up the start for
+ * minutes, and what is damaged there is still told when it is read. */
+enum { CHECK_MAX = 64 * 1024 * 1024 };
+
+/* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
+extern const char embedded_schema_001[];
+static const char *const schema[] = {embedded_schema_001};
+
+enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
+
+/* ---- what a table's columns hold, and where it stands in our structs */
+
+enum kind {
+    KIND_OWNED, /* char *, NULL is NULL */
+    KIND_FIXED, /* char[] */
+    KIND_INT64, /* int64_t, or uint64_t below 2^63 */
+    KIND_COUNT, /* unsigned */
+    KIND_BARE,  /* written from char *, up to its '/'; never read back */
+    KIND_STATE, /* the enums by their names */
+    KIND_STAGE,
+    KIND_PROOF,
+    KIND_DIRECTION,
+    KIND_ERROR
+};
+
+struct column {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    size_t size; /* of the member */
+};
+
+#define COLUMN(name, kind, owner, member)                                                                              \
+    {                                                                                                                  \
+        name, kind, offsetof(struct owner, member), sizeof(((struct owner *)NULL)->member)                             \
+    }
+
+/* clang-format off */
+static const struct column transfer_columns[] = {
+    COLUMN("id",              KIND_FIXED, record, id),
+    COLUMN("state",           KIND_STATE, record, state),
+    COLUMN("recipient",       KIND_OWNED, record, to),
+    COLUMN("recipient_bare",  KIND_BARE,  record, to),
+    COLUMN("resource",        KIND_OWNED, record, resource),
+    COLUMN("sender",          KIND_OWNED, record, from),
+    COLUMN("name",            KIND_OWNED, record, name),
+    COLUMN("type",            KIND_OWNED, record, type),
+    COLUMN("size",            KIND_INT64, record, size),
+    COLUMN("received",        KIND_INT64, record, received),
+    COLUMN("sha256",          KIND_FIXED, record, sha256),
+    COLUMN("caption",         KIND_OWNED, record, caption),
+    COLUMN("methods",         KIND_OWNED, record, methods),
+    COLUMN("request_id",      KIND_OWNED, record, request_id),
+    COLUMN("sent",            KIND_INT64, record, sent),
+    COLUMN("method",          KIND_FIXED, record, method),
+    COLUMN("path",            KIND_FIXED, record, path),
+    COLUMN("streamhost",      KIND_OWNED, record, streamhost),
+    COLUMN("proof",           KIND_PROOF, record, proof),
+    COLUMN("round",           KIND_COUNT, record, round),
+    COLUMN("max_rounds",      KIND_COUNT, record, max_rounds),
+    COLUMN("next_attempt_at", KIND_INT64, record, next_attempt_at),
+    COLUMN("error_stage",     KIND_STAGE, record, error_stage),
+    COLUMN("error_code",      KIND_ERROR, record, error.code),
+    COLUMN("error_text",      KIND_FIXED, record, error.text),
+    COLUMN("created",         KIND_INT64, record, created),
+    COLUMN("updated",         KIND_INT64, record, updated),
+    COLUMN("finished",        KIND_INT64, record, finished),
+    COLUMN("expires",         KIND_INT64, record, expires),
+    COLUMN("steps_dropped",   KIND_COUNT, record, steps_dropped),
+};
+
+static const struct column step_columns[] = {
+    COLUMN("at",        KIND_INT64,     step, at),
+    COLUMN("direction", KIND_DIRECTION, step, direction),
+    COLUMN("name",      KIND_FIXED,     step, name),
+    COLUMN("outcome",   KIND_FIXED,     step, outcome),
+    COLUMN("detail",    KIND_FIXED,     step, detail),
+};
+
+static const struct column attempt_columns[] = {
+    COLUMN("round",      KIND_COUNT, attempt, round),
+    COLUMN("started",    KIND_INT64, attempt, started),
+    COLUMN("ended",      KIND_INT64, attempt, ended),
+    COLUMN("method",     KIND_FIXED, attempt, method),
+    COLUMN("recipient",  KIND_FIXED, attempt, to),
+    COLUMN("stage",      KIND_STAGE, attempt, stage),
+    COLUMN("error_code", KIND_ERROR, attempt, error.code),
+    COLUMN("error_text", KIND_FIXED, attempt, error.text),
+};
+/* clang-format on */
+
+struct table {
+    const char *name;
+    const struct column *columns;
+    size_t count;
+    size_t element; /* bytes of one row's struct */
+};
+
+#define TABLE(name, columns, owner)                                                                                    \
+    {                                                                                                                  \
+        name, columns, sizeof columns / sizeof *columns, sizeof(struct owner)                                          \
+    }
+
+static const struct table transfers = TABLE("transfer", transfer_columns, record);
+
+/* Rows below a transfer, numbered from 0. */
+enum child { STEPS, ATTEMPTS, CHILDREN };
+static const struct table children[CHILDREN] = {
+    [STEPS] = TABLE("step", step_columns, step),
+    [ATTEMPTS] = TABLE("attempt", attempt_columns, attempt),
+};
+
+struct store_handle {
+    sqlite3 *db;
+    /* the writer's */
+    sqlite3_stmt *put, *put_child[CHILDREN], *trim_child[CHILDREN], *forget;
+    /* everybody's */
+    sqlite3_stmt *get_child[CHILDREN];
+};
+
+static bool fail(struct store_handle *h, const char *doing, struct error *err)
+{
+    return error_set(err, ERR_STORE_UNAVAILABLE, "store: %s: %s", doing, sqlite3_errmsg(h->db));
+}
+
+/* ---- values in */
+
+static int bind_text(sqlite3_stmt *stmt, int at, const char *text)
+{
+    return text ? sqlite3_bind_text(stmt, at, text, -1, SQLITE_STATIC) : sqlite3_bind_null(stmt, at);
+}
+
+static int bind_bare(sqlite3_stmt *stmt, int at, const char *jid)
+{
+    return sqlite3_bind_text(stmt, at, jid, (int)strcspn(jid, "/"), SQLITE_STATIC);
+}
+
+/* Binds the column's member of row; row has to outlive the statement's run. */
+static int bind(sqlite3_stmt *stmt, int at, const struct column *c, const void *row)
+{
+    const void *member = (const char *)row + c->offset;
+
+    switch (c->kind) {
+    case KIND_OWNED:
+        return bind_text(stmt, at, *(char *const *)member);
+    case KIND_FIXED:
+        return bind_text(stmt, at, member);
+    case KIND_INT64:
+        return sqlite3_bind_int64(stmt, at, *(const int64_t *)member);
+    case KIND_COUNT:
+        return sqlite3_bind_int64(stmt, at, *(const unsigned *)member);
+    case KIND_BARE:
+        return bind_bare(stmt, at, *(char *const *)member);
+    case KIND_STATE:
+        return bind_text(stmt, at, transfer_state_name(*(const enum transfer_state *)member));
+    case KIND_STAGE:
+        return bind_text(stmt, at, stage_name(*(const enum stage *)member));
+    case KIND_PROOF:
+        return bind_text(stmt, at, proof_name(*(const enum proof *)member));
+    case KIND_DIRECTION:
+        return bind_text(stmt, at, step_direction_name(*(const enum step_direction *)member));
+    case KIND_ERROR:
+        return bind_text(stmt, at, error_name(*(const enum error_code *)member));
+    }
+    return SQLITE_MISUSE;
+}
+
+static bool bind_row(sqlite3_stmt *stmt, int from, const struct table *t, const void *row)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (bind(stmt, from + (int)i, &t->columns[i], row) != SQLITE_OK)
+            return false;
+    }
+    return true;
+}
+
+/* ---- values out */
+
+static bool read_fixed(char *out, size_t size, const char *text)
+{
+    size_t len = strlen(text);
+
+    if (len >= size)
+        return false;
+    memcpy(out, text, len + 1);
+    return true;
+}
+
+/* Reads one column into its member; false: out of memory, or no value of ours. */
+static bool read_column(sqlite3_stmt *stmt, int at, const struct column *c, void *row)
+{
+    void *member = (char *)row + c->offset;
+    const char *text;
+
+    if (c->kind == KIND_INT64) {
+        *(int64_t *)member = sqlite3_column_int64(stmt, at);
+        return true;
+    }
+    if (c->kind == KIND_COUNT) {
+        *(unsigned *)member = (unsigned)sqlite3_column_int64(stmt, at);
+        return true;
+    }
+    text = (const char *)sqlite3_column_text(stmt, at);
+    if (!text)
+        return c->kind == KIND_OWNED ? record_text(member, NULL) : c->kind == KIND_PROOF;
+    switch (c->kind) {
+    case KIND_OWNED:
+        return record_text(member, text);
+    case KIND_FIXED:
+        return read_fixed(member, c->size, text);
+    case KIND_STATE:
+        return transfer_state_parse(text, member);
+    case KIND_STAGE:
+        return stage_parse(text, member);
+    case KIND_PROOF:
+        return proof_parse(text, member);
+    case KIND_DIRECTION:
+        return step_direction_parse(text, member);
+    case KIND_ERROR:
+        return error_code_parse(text, member);
+    case KIND_BARE:
+    case KIND_INT64:
+    case KIND_COUNT:
+        break;
+    }
+    return true;
+}
+
+static bool read_row(sqlite3_stmt *stmt, int from, const struct table *t, void *row, struct error *err)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (!read_column(stmt, from + (int)i, &t->columns[i], row))
+            return error_set(err, ERR_STORE_UNAVAILABLE, "store: %s.%s: not readable", t->name, t->columns[i].name);
+    }
+    return true;
+}
+
+/* ---- statements */
+
+static bool prepare(struct store_handle *h, sqlite3_stmt **stmt, struct buf *sql, struct error *err)
+{
+    bool ok = false;
+
+    if (sql->failed)
+        error_set(err, ERR_STORE_UNAVAILABLE, "store: out of memory");
+    else if (sqlite3_prepare_v3(h->db, sql->data, -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL) != SQLITE_OK)
+        fail(h, "preparing", err);
+    else
+        ok = true;
+    buf_free(sql);
+    return ok;
+}
+
+/* "prefix.a, prefix.b, …" */
+static void list_columns(struct buf *sql, const struct table *t, const char *prefix)
+{
+    for (size_t i = 0; i < t->count; i++)
+        buf_printf(sql, "%s%s%s", i ? ", " : "", prefix, t->columns[i].name);
+}
+
+/* INSERT INTO t (keys, columns) VALUES (…) ON CONFLICT (conflict) DO UPDATE SET column = excluded.column, … */
+static void make_upsert(struct buf *sql, const struct table *t, const char *keys, const char *conflict)
+{
+    size_t places = t->count;
+
+    buf_printf(sql, "INSERT INTO %s (%s", t->name, keys);
+    for (const char *comma = keys; (comma = strchr(comma, ',')); comma++)
+        places++;
+    list_columns(sql, t, "");
+    buf_puts(sql, ") VALUES (?");
+    for (size_t i = 1; i < places; i++)
+        buf_puts(sql, ", ?");
+    buf_printf(sql, ") ON CONFLICT (%s) DO UPDATE SET ", conflict);
+    for (size_t i = 0; i < t->count; i++)
+        buf_printf(sql, "%s%s = excluded.%s", i ? ", " : "", t->columns[i].name, t->columns[i].name);
+}
+
+static bool prepare_writing(struct store_handle *h, struct error *err)
+{
+    struct buf sql = {0};
+
+    make_upsert(&sql, &transfers, "", "id");
+    buf_puts(&sql, " RETURNING key");
+    if (!prepare(h, &h->put, &sql, err))
+        return false;
+    buf_puts(&sql, "DELETE FROM transfer WHERE finished > 0 AND finished < ?");
+    if (!prepare(h, &h->forget, &sql, err))
+        return false;
+    for (size_t i = 0; i < CHILDREN; i++) {
+        const struct table *t = &children[i];
+        char prefix[16];
+
+        /* A row that is as it was is not written again: a state change adds a few steps to many. */
+        make_upsert(&sql, t, "transfer, seq, ", "transfer, seq");
+        snprintf(prefix, sizeof prefix, "%s.", t->name);
+        buf_puts(&sql, " WHERE (");
+        list_columns(&sql, t, prefix);
+        buf_puts(&sql, ") IS NOT (");
+        list_columns(&sql, t, "excluded.");
+        buf_puts(&sql, ")");
+        if (!prepare(h, &h->put_child[i], &sql, err))
+            return false;
+        buf_printf(&sql, "DELETE FROM %s WHERE transfer = ? AND seq >= ?", t->name);
+        if (!prepare(h, &h->trim_child[i], &sql, err))
+            return false;
+    }
+    return true;
+}
+
+static bool prepare_reading(struct store_handle *h, struct error *err)
+{
+    struct buf sql = {0};
+
+    for (size_t i = 0; i < CHILDREN; i++) {
+        buf_puts(&sql, "SELECT ");
+        list_columns(&sql, &children[i], "");
+        buf_printf(&sql, " FROM %s WHERE transfer = ? ORDER BY seq", children[i].name);
+        if (!prepare(h, &h->get_child[i], &sql, err))
+            return false;
+    }
+    return true;
+}
+
+static bool run(struct store_handle *h, const char *sql, const char *doing, struct error *err)
+{
+    return sqlite3_exec(h->db, sql, NULL, NULL, NULL) == SQLITE_OK || fail(h, doing, err);
+}
+
+/* The first column of the first row, as text; false when there is none. */
+static bool ask(struct store_handle *h, const char *sql, char *out, size_t size, struct error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    const char *text = NULL;
+    bool ok = false;
+
+    if (sqlite3_prepare_v2(h->db, sql, -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
+        text = (const char *)sqlite3_column_text(stmt, 0);
+    if (text) {
+        snprintf(out, size, "%s", text);
+        ok = true;
+    } else {
+        fail(h, sql, err);
+    }
+    sqlite3_finalize(stmt);
+    return ok;
+}
+
+/* ---- opening */
+
+/* A new file is for its owner alone, whatever the umask; SQLite gives -wal and -shm the mode of the file. Only a new
+ * one is touched: closing any descriptor of a database would drop this process's locks on it. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    fd_close(&fd);
+}
+
+static bool check(struct store_handle *h, const char *path, struct error *err)
+{
+    char verdict[120];
+    struct stat st;
+
+    if (stat(path, &st) == 0 && st.st_size > CHECK_MAX)
+        return true;
+    if (!ask(h, "PRAGMA quick_check(1)", verdict, sizeof verdict, err))
+        return false;
+    if (strcmp(verdict, "ok") != 0)
+        return error_set(err, ERR_STORE_UNAVAILABLE, "store: %s is damaged: %s", path, verdict);
+    return true;
+}
+
+static bool migrate(struct store_handle *h, const char *path, struct error *err)
+{
+    char text[24], set[48];
+    long version;
+    bool ok = false;
+
+    if (!run(h, "BEGIN IMMEDIATE", "migrating", err))
+        return false;
+    if (!ask(h, "PRAGMA user_version", text, sizeof text, err))
+        goto out;
+    version = strtol(text, NULL, 10);
+    if (version < 0 || version > SCHEMA_VERSION) {
+        error_set(err, ERR_CONFIG,
+                  "the store %s has version %ld, this jidpost knows up to version %d: run the newer jidpost", path,
+                  version, SCHEMA_VERSION);
+        goto out;
+    }
+    for (long v = version; v < SCHEMA_VERSION; v++) {
+        if (!run(h, schema[v], "migrating", err))
+            goto out;
+    }
+    snprintf(set, sizeof set, "PRAGMA user_version = %d", SCHEMA_VERSION);
+    ok = (version == SCHEMA_VERSION || run(h, set, "migrating", err)) && run(h, "COMMIT", "migrating", err);
+out:
+    if (!ok && !sqlite3_get_autocommit(h->db))
+        sqlite3_exec(h->db, "ROLLBACK", NULL, NULL, NULL);
+    return ok;
+}
+
+static bool set_up_writer(struct store_handle *h, const char *path, struct error *err)
+{
+    char mode[16];
+
+    if (!ask(h, "PRAGMA journal_mode = WAL", mode, sizeof mode, err))
+        return false;
+    if (strcmp(mode, "wal") != 0)
+        return error_set(err, ERR_CONFIG, "store: %s: write-ahead logging is needed, and needs a local file system",
+                         path);
+    return run(h, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000", "setting up", err) &&
+           check(h, path, err) && migrate(h, path, err) && prepare_writing(h, err);
+}
+
+static void sqlite_close(struct store_handle **handle)
+{
+    struct store_handle *h = *handle;
+
+    if (!h)
+        return;
+    sqlite3_finalize(h->put);
+    sqlite3_finalize(h->forget);
+    for (size_t i = 0; i < CHILDREN; i++) {
+        sqlite3_finalize(h->put_child[i]);
+        sqlite3_finalize(h->trim_child[i]);
+        sqlite3_finalize(h->get_child[i]);
+    }
+    sqlite3_close(h->db);
+    free(h);
+    *handle = NULL;
+}
+
+static struct store_handle *sqlite_open(const char *url, bool writer, struct error *err)
+{
+    const char *path = url + strlen(SCHEME);
+    int flags = SQLITE_OPEN_NOMUTEX | (writer ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY);
+    struct store_handle *h = calloc(1, sizeof *h);
+
+    assert(strncmp(url, SCHEME, strlen(SCHEME)) == 0);
+    if (!h) {
+        error_set(err, ERR_STORE_UNAVAILABLE, "store: out of memory");
+        return NULL;
+    }
+    if (*path == '\0') {
+        error_set(err, ERR_CONFIG, "store.url: a path is missing: " SCHEME "/var/lib/jidpost/jidpost.db");
+        goto fail;
+    }
+    if (writer)
+        make_private(path);
+    if (sqlite3_open_v2(path, &h->db, flags, NULL) != SQLITE_OK) {
+        fail(h, path, err);
+        goto fail;
+    }
+    sqlite3_busy_timeout(h->db, BUSY_MS);
+    if (!run(h, "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON", "setting up", err) ||
+        (writer && !set_up_writer(h, path, err)) || !prepare_reading(h, err))
+        goto fail;
+    return h;
+fail:
+    sqlite_close(&h);
+    return NULL;
+}
+
+/* ---- writing */
+
+static bool sqlite_begin(struct store_handle *h, struct error *err)
+{
+    /* A deferred one that turns to writing is refused at once when it should wait, whatever the busy timeout. */
+    return run(h, "BEGIN IMMEDIATE", "beginning", err);
+}
+
+static bool sqlite_commit(struct store_handle *h, struct error *err)
+{
+    return run(h, "COMMIT", "committing", err);
+}
+
+static void sqlite_rollback(struct store_handle *h)
+{
+    if (!sqlite3_get_autocommit(h->db)) /* some failures have rolled back already */
+        sqlite3_exec(h->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static bool put_children(struct store_handle *h, enum child child, int64_t key, const void *rows, size_t count,
+                         struct error *err)
+{
+    sqlite3_stmt *put = h->put_child[child], *trim = h->trim_child[child];
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < count; i++) {
+        ok = sqlite3_bind_int64(put, 1, key) == SQLITE_OK && sqlite3_bind_int64(put, 2, (int64_t)i) == SQLITE_OK &&
+             bind_row(put, 3, &children[child], (const char *)rows + i * children[child].element) &&
+             sqlite3_step(put) == SQLITE_DONE;
+        if (!ok)
+            fail(h, "writing", err);
+        sqlite3_reset(put);
+    }
+    if (!ok)
+        return false;
+    ok = sqlite3_bind_int64(trim, 1, key) == SQLITE_OK && sqlite3_bind_int64(trim, 2, (int64_t)count) == SQLITE_OK &&
+         sqlite3_step(trim) == SQLITE_DONE;
+    if (!ok)
+        fail(h, "writing", err);
+    sqlite3_reset(trim);
+    return ok;
+}
+
+static bool sqlite_put(struct store_handle *h, const struct record *r, struct error *err)
+{
+    int64_t key = 0;
+    bool ok;
+
+    ok = bind_row(h->put, 1, &transfers, r) && sqlite3_step(h->put) == SQLITE_ROW;
+    if (ok)
+        key = sqlite3_column_int64(h->put, 0);
+    else
+        fail(h, "writing", err);
+    sqlite3_reset(h->put);
+    sqlite3_clear_bindings(h->put); /* they point into r */
+    return ok && put_children(h, STEPS, key, r->steps, r->step_count, err) &&
+           put_children(h, ATTEMPTS, key, r->attempts, r->attempt_count, err);
+}
+
+static bool sqlite_forget(struct store_handle *h, int64_t finished_before, struct error *err)
+{
+    bool ok = sqlite3_bind_int64(h->forget, 1, finished_before) == SQLITE_OK && sqlite3_step(h->forget) == SQLITE_DONE;
+
+    if (!ok)
+        fail(h, "forgetting", err);
+    sqlite3_reset(h->forget);
+    return ok;
+}
+
+/* The version again: the first page goes through the log and the disk, and nothing has changed. */
+static bool sqlite_probe(struct store_handle *h, struct error *err)
+{
+    char set[48];
+
+    snprintf(set, sizeof set, "PRAGMA user_version = %d", SCHEMA_VERSION);
+    return run(h, set, "probing", err);
+}
+
+/* Empties the log into the database file. Readers may be in the way; then the next quiet moment will do, and nobody
+ * waits. */
+static void sqlite_idle(struct store_handle *h)
+{
+    sqlite3_busy_timeout(h->db, 0);
+    sqlite3_exec(h->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+    sqlite3_busy_timeout(h->db, BUSY_MS);
+}
+
+/* ---- reading */
+
+/* All rows of one kind below key, in order; *rows is the caller's to free also on failure. */
+static bool get_children(struct store_handle *h, enum child child, int64_t key, void **rows, size_t *count,
+                         struct error *err)
+{
+    sqlite3_stmt *stmt = h->get_child[child];
+    size_t element = children[child].element, room = 0;
+    bool ok = false;
+    int rc;
+
+    *count = 0;
+    sqlite3_bind_int64(stmt, 1, key);
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        if (*count == room) {
+            void *grown = realloc(*rows, (room += 16) * element);
+
+            if (!grown) {
+                error_set(err, ERR_STORE_UNAVAILABLE, "store: out of memory");
+                goto out;
+            }
+            *rows = grown;
+        }
+        memset((char *)*rows + *count * element, 0, element);
+        if (!read_row(stmt, 0, &children[child], (char *)*rows + *count * element, err))
+            goto out;
+        ++*count;
+    }
+    ok = rc == SQLITE_DONE || fail(h, "reading", err);
+out:
+    sqlite3_reset(stmt);
+    return ok;
+}
+
+/* The record of the row that stmt stands on: its key, then the columns. */
+static struct record *get_record(struct store_handle *h, sqlite3_stmt *stmt, struct error *err)
+{
+    int64_t key = sqlite3_column_int64(stmt, 0);
+    struct record *r = record_new();
+    void *steps = NULL, *attempts = NULL;
+    bool ok;
+
+    if (!r) {
+        error_set(err, ERR_STORE_UNAVAILABLE, "store: out of memory");
+        return NULL;
+    }
+    ok = read_row(stmt, 1, &transfers, r, err) && get_children(h, STEPS, key, &steps, &r->step_count, err) &&
+         get_children(h, ATTEMPTS, key, &attempts, &r->attempt_count, err);
+    r->steps = steps;
+    r->attempts = attempts;
+    if (!ok)
+        record_free(&r);
+    return r;
+}
+
+static void make_list(struct buf *sql, const struct record_filter *f)
+{
+    buf_puts(sql, "SELECT key, ");
+    list_columns(sql, &transfers, "");
+    buf_puts(sql, " FROM transfer WHERE TRUE");
+    if (f->id)
+        buf_puts(sql, " AND id = :id");
+    if (f->to)
+        buf_puts(sql, " AND recipient_bare = :bare");
+    if (f->to && strchr(f->to, '/'))
+        buf_puts(sql, " AND recipient = :to");
+    if (f->by_state)
+        buf_puts(sql, " AND state = :state");
+    if (f->since)
+        buf_puts(sql, " AND created >= :since");
+    if (f->before)
+        buf_puts(sql, f->unfinished ? " AND id > :before" : " AND id < :before");
+    if (f->unfinished) {
+        buf_puts(sql, " AND state IN (''");
+        for (size_t i = 0; i < TRANSFER_STATE_COUNT; i++) {
+            if (!transfer_state_final((enum transfer_state)i))
+                buf_printf(sql, ", '%s'", transfer_state_name((enum transfer_state)i));
+        }
+        buf_puts(sql, ")");
+    }
+    buf_puts(sql, f->unfinished ? " ORDER BY id" : " ORDER BY id DESC");
+    if (f->limit)
+        buf_printf(sql, " LIMIT %u", f->limit + 1); /* one more tells that there is more */
+}
+
+/* Binds those of the filter's values that the statement asks for. */
+static bool bind_filter(sqlite3_stmt *stmt, const struct record_filter *f)
+{
+    const struct {
+        const char *name, *text;
+    } texts[] = {{":id", f->id}, {":to", f->to}, {":state", transfer_state_name(f->state)}, {":before", f->before}};
+    int at;
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        at = sqlite3_bind_parameter_index(stmt, texts[i].name);
+        if (at && bind_text(stmt, at, texts[i].text) != SQLITE_OK)
+            return false;
+    }
+    at = sqlite3_bind_parameter_index(stmt, ":bare");
+    if (at && bind_bare(stmt, at, f->to) != SQLITE_OK)
+        return false;
+    at = sqlite3_bind_parameter_index(stmt, ":since");
+    return !at || sqlite3_bind_int64(stmt, at, f->since) == SQLITE_OK;
+}
+
+static bool append(struct record_list *list, struct record *r)
+{
+    struct record **grown = list->items;
+
+    if ((list->count & (list->count - 1)) == 0) /* 0, 1, 2, 4, 8 … items: the room is used up */
+        grown = realloc(list->items, (list->count ? 2 * list->count : 1) * sizeof *grown);
+    if (!grown)
+        return false;
+    list->items = grown;
+    list->items[list->count++] = r;
+    return true;
+}
+
+/* Steps and attempts are read while the list's own statement is open, and so in its snapshot. */
+static bool sqlite_list(struct store_handle *h, const struct record_filter *filter, struct record_list *out,
+                        struct error *err)
+{
+    struct record_list list = {0};
+    sqlite3_stmt *stmt = NULL;
+    struct buf sql = {0};
+    bool ok = false;
+    int rc;
+
+    assert(filter->limit <= 1000 && (filter->limit > 0 || filter->unfinished));
+    make_list(&sql, filter);
+    if (!prepare(h, &stmt, &sql, err))
+        goto out;
+    if (!bind_filter(stmt, filter)) {
+        fail(h, "reading", err);
+        goto out;
+    }
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        struct record *r;
+
+        if (filter->limit && list.count == filter->limit) {
+            list.more = true;
+            rc = SQLITE_DONE;
+            break;
+        }
+        r = get_record(h, stmt, err);
+        if (!r)
+            goto out;
+        if (!append(&list, r)) {
+            record_free(&r);
+            error_set(err, ERR_STORE_UNAVAILABLE, "store: out of memory");
+            goto out;
+        }
+    }
+    ok = rc == SQLITE_DONE || fail(h, "reading", err);
+out:
+    sqlite3_finalize(stmt); /* an open one would keep the log from being emptied */
+    if (ok)
+        *out = list;
+    else
+        record_list_free(&list);
+    return ok;
+}
+
+const struct store_ops store_sqlite = {
+    .scheme = "sqlite",
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .begin = sqlite_begin,
+    .put = sqlite_put,
+    .forget = sqlite_forget,
+    .commit = sqlite_commit,
+    .rollback = sqlite_rollback,
+    .list = sqlite_list,
+    .probe = sqlite_probe,
+    .idle = sqlite_idle,
+};
