@@ -193,11 +193,11 @@ static bool busy(const struct proxies *p)
 
 static void ask_next(struct proxies *p);
 
-/* After every answer: the next questions go out, and when there are none left, whoever waits is told. */
+/* After every answer: the next questions go out; on_turn() sees whether there are none left. */
 static void advance(struct proxies *p)
 {
     ask_next(p);
-    if (!busy(p) && p->waiters)
+    if (p->waiters)
         uv_timer_start(&p->turn, on_turn, 0, 0);
 }
 
@@ -279,8 +279,8 @@ static bool read_streamhost(xmpp_stanza_t *s, struct streamhost *out)
         return false;
     if (!host || strlen(host) >= sizeof out->host || reach_of(host) == REACH_NONE)
         return false;
-    strcpy(out->jid, jid);
-    strcpy(out->host, host);
+    snprintf(out->jid, sizeof out->jid, "%s", jid);
+    snprintf(out->host, sizeof out->host, "%s", host);
     return read_port(stanza_attr(s, "port"), &out->port);
 }
 

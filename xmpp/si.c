@@ -40,8 +40,9 @@ static void fail(struct method *m, const struct error *why)
 /* XEP-0082 with whole seconds, which every parser takes. */
 static const char *file_date(int64_t wall_ms, char out[static CLOCK_TEXT])
 {
-    clock_text(wall_ms, out);
-    strcpy(strchr(out, '.'), "Z");
+    char precise[CLOCK_TEXT];
+
+    snprintf(out, CLOCK_TEXT, "%.19sZ", clock_text(wall_ms, precise));
     return out;
 }
 

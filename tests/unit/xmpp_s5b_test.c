@@ -593,17 +593,23 @@ static void proxy_out_of_reach_is_kept_out_of_the_next_offer(void **state)
 
 static void proxy_dial_that_our_system_refuses_is_no_fault_of_the_proxy(void **state)
 {
-    struct bench *b = *state;
-    struct streamhost host;
+    for (int at_once = 0; at_once < 2; at_once++) {
+        struct bench *b = *state;
+        struct streamhost host;
 
-    b->carrier.advertises = false;
-    peer_gives_proxy(&b->peer, STREAMHOST);
-    begin(b);
-    expects_offer(b, STREAMHOST);
-    b->carrier.refuses = true;
-    uses(b, "streamer.example.com");
-    assert_int_equal(fake_host_error(&b->host), ERR_SYSTEM);
-    assert_int_equal(proxies_list(b->peer.client->proxies, &host, 1), 1);
+        b->carrier.advertises = false;
+        peer_gives_proxy(&b->peer, STREAMHOST);
+        begin(b);
+        expects_offer(b, STREAMHOST);
+        b->carrier.refuses = at_once;
+        uses(b, "streamer.example.com");
+        if (!at_once)
+            fake_carrier_fails(&b->carrier, ERR_SYSTEM, "out of descriptors", 0);
+        assert_int_equal(fake_host_error(&b->host), ERR_SYSTEM);
+        assert_int_equal(proxies_list(b->peer.client->proxies, &host, 1), 1);
+        teardown(state);
+        setup(state);
+    }
 }
 
 /* ---- activation */

@@ -165,7 +165,7 @@ const char *peer_next(struct peer *p)
         return NULL;
     p->sent = first->next;
     assert_true(strlen(first->text) < sizeof text);
-    strcpy(text, first->text);
+    snprintf(text, sizeof text, "%s", first->text);
     free(first->text);
     free(first);
     s = parse(p, text);
@@ -269,8 +269,10 @@ uint64_t peer_skip(struct peer *p)
     uint64_t due;
 
     uv_walk(&p->loop, find_soonest, &soonest);
-    if (!soonest)
+    if (!soonest) {
         fail_msg("nothing is waiting for time to pass");
+        return 0;
+    }
     due = uv_timer_get_due_in(soonest);
     uv_timer_start(soonest, soonest->timer_cb, 0, 0);
     peer_turn(p);
