@@ -29,7 +29,7 @@ static bool is_output_error(int error)
 static enum pump_outcome failed(int error, struct error *err)
 {
     if (is_output_error(error)) {
-        error_set(err, ERR_STREAM_BROKEN, "the stream broke: %s", strerror(error));
+        error_set(err, error == ETIMEDOUT ? ERR_STALLED : ERR_STREAM_BROKEN, "the stream broke: %s", strerror(error));
         return PUMP_OUTPUT_FAILED;
     }
     error_set(err, ERR_SYSTEM, "cannot read the file: %s", strerror(error));

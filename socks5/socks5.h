@@ -8,7 +8,8 @@
  * Threads: commands from any one thread at a time per stream; events on an engine thread, where the callback may
  * only copy and post. After SOCKS5_DONE, SOCKS5_FAILED or socks5_cancel() a stream is gone; late commands for it are
  * dropped, and at most one event may still be on its way after a cancel.
- * Units: milliseconds, bytes. Descriptors are lent with a dup: the caller keeps its own. */
+ * Units: milliseconds, bytes. Descriptors are lent with a dup: the caller keeps its own.
+ * The process ignores SIGPIPE: sendfile(2) cannot be told not to raise it. */
 #ifndef SOCKS5_SOCKS5_H
 #define SOCKS5_SOCKS5_H
 
@@ -33,8 +34,7 @@ struct socks5_limits {
 };
 
 enum socks5_event_kind {
-    SOCKS5_CLAIMED,  /* a peer came to the listener, asked for one of the names and got REP 00; port says which listener
-                        port */
+    SOCKS5_CLAIMED,  /* a peer came to the listener, asked for one of the names and got REP 00 */
     SOCKS5_DIALED,   /* the other server answered REP 00 */
     SOCKS5_PROGRESS, /* at most four a second while bytes move */
     SOCKS5_DONE,     /* everything was sent, acknowledged, and the peer closed after it */
@@ -44,9 +44,9 @@ enum socks5_event_kind {
 struct socks5_event {
     enum socks5_event_kind kind;
     uint64_t stream;
-    uint64_t moved; /* payload bytes the kernel took, from the start of this send */
-    struct error
-        error; /* SOCKS5_FAILED: egress, streamhosts_unreachable, stream_broken, stalled, security_refused, system */
+    uint64_t moved;     /* payload bytes the kernel took, from the start of this send */
+    struct error error; /* SOCKS5_FAILED: streamhosts_unreachable, stream_broken, stalled, peer_protocol_error,
+                           security_refused, system */
 };
 
 typedef void socks5_event_fn(void *user, const struct socks5_event *event);
@@ -78,7 +78,8 @@ bool socks5_dial(struct socks5_engine *engine, uint64_t stream, const struct soc
                  const char *name, unsigned connect_ms, struct error *err);
 
 /* Sends length bytes of fd from offset to the claimed or dialled socket by sendfile(2), shuts the write side,
- * drains, and waits for the peer's close. Length 0 is a stream too. */
+ * drains, and waits for the peer's close. Length 0 is a stream too. Once per stream; before a peer is there, the job
+ * waits for it. SOCKS5_FAILED with ERR_STREAM_BROKEN when the peer hung up meanwhile. */
 bool socks5_send(struct socks5_engine *engine, uint64_t stream, int fd, uint64_t offset, uint64_t length,
                  struct error *err);
 

@@ -62,29 +62,23 @@ enum wire socks5_read_choice(struct bytes *in, uint8_t *method)
 enum wire socks5_read_request(struct bytes *in, struct socks5_request *out)
 {
     struct bytes b = *in;
-    const uint8_t *head, *host;
-    size_t length, front = REQUEST_HEAD; /* bytes before the address */
+    const uint8_t *message;
+    size_t length = socks5_request_length(b.at, b.left);
+    size_t front; /* bytes before the address */
 
     if (b.left > 0 && b.at[0] != SOCKS5_VERSION)
         return WIRE_BAD;
-    length = socks5_request_length(b.at, b.left);
-    if (b.left < length)
+    if (!bytes_take(&b, length, &message))
         return WIRE_MORE;
     memset(out, 0, sizeof(*out));
-    bytes_take(&b, REQUEST_HEAD, &head);
-    out->code = head[1];
-    out->reserved = head[2];
-    out->atyp = head[3];
-    if (out->atyp == SOCKS5_DOMAIN) {
-        bytes_take(&b, 1, &host);
-        front++;
-    }
+    out->code = message[1];
+    out->reserved = message[2];
+    out->atyp = message[3];
     if (length > REQUEST_HEAD) {
+        front = out->atyp == SOCKS5_DOMAIN ? REQUEST_HEAD + 1 : REQUEST_HEAD;
         out->host_len = (uint8_t)(length - front - PORT);
-        bytes_take(&b, out->host_len, &host);
-        memcpy(out->host, host, out->host_len);
-        bytes_take(&b, PORT, &host);
-        out->port = (uint16_t)(host[0] << 8 | host[1]);
+        memcpy(out->host, message + front, out->host_len);
+        out->port = (uint16_t)(message[length - 2] << 8 | message[length - 1]);
     }
     *in = b;
     return WIRE_OK;

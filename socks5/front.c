@@ -1,0 +1,318 @@
+/* socks5/front.c - accepting, and handshakes up to the name, see front.h. */
+#include "socks5/front.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "socks5/worker.h"
+
+enum { WARN_MS = 10 * 1000 };
+
+/* A client on its way to the thread of its stream. */
+struct claim_message {
+    struct message message;
+    uint64_t stream;
+    struct session *session;
+};
+
+static int spare_open(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* ---- who is here */
+
+static struct session **bucket_of(struct front *f, const struct peer *p)
+{
+    const struct peer customer = peer_customer(p);
+    uint32_t hash = 0;
+
+    for (size_t i = 0; i < sizeof(customer.address); i++)
+        hash = hash * 31 + customer.address.s6_addr[i];
+    return &f->pending[hash % FRONT_BUCKETS];
+}
+
+static unsigned pending_of(struct front *f, const struct peer *p)
+{
+    const struct peer customer = peer_customer(p);
+    unsigned n = 0;
+
+    for (const struct session *s = *bucket_of(f, p); s; s = s->next) {
+        const struct peer other = peer_customer(&s->peer);
+
+        n += peer_same(&customer, &other);
+    }
+    return n;
+}
+
+static void forget(struct front *f, struct session *s)
+{
+    struct session **at = bucket_of(f, &s->peer);
+
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    s->next = NULL;
+    f->pending_count--;
+}
+
+static void drop(struct front *f, struct session *s)
+{
+    atomic_fetch_add(&f->worker->engine->refused, 1);
+    forget(f, s);
+    session_close(&s, false);
+}
+
+/* ---- what they ask */
+
+static void on_claim(void *owner, struct message *m)
+{
+    struct claim_message *claim = (struct claim_message *)m;
+    struct worker *home = owner;
+
+    streams_claim(&home->streams, claim->stream, claim->session);
+    free(claim);
+}
+
+static void discard_claim(struct message *m)
+{
+    struct claim_message *claim = (struct claim_message *)m;
+
+    session_close(&claim->session, false);
+    free(claim);
+}
+
+static void hand_over(struct front *f, struct session *s, uint64_t stream)
+{
+    struct claim_message *claim = calloc(1, sizeof(*claim));
+
+    if (!claim) {
+        drop(f, s);
+        return;
+    }
+    forget(f, s);
+    poller_remove(&s->watch);
+    claim->message.handle = on_claim;
+    claim->message.discard = discard_claim;
+    claim->stream = stream;
+    claim->session = s;
+    if (!inbox_post(engine_home(f->worker->engine, stream)->inbox, &claim->message))
+        discard_claim(&claim->message);
+}
+
+static void log_refused(const struct peer *peer, const char *why)
+{
+    char from[PEER_TEXT];
+
+    log_debug("socks5.refused", log_str("peer", peer_text(peer, from)), log_str("reason", why));
+}
+
+/* Acts on a verdict; s may be gone afterwards. */
+static void act(struct front *f, struct session *s, enum session_verdict verdict, const struct error *err)
+{
+    const struct error *refusal = &s->shake->error;
+
+    switch (verdict) {
+    case SESSION_GOES_ON:
+    case SESSION_HAS_ASKED: /* these two do not come here: lookup() takes the one, the other is a stream's */
+    case SESSION_IS_OPEN:
+        break;
+    case SESSION_FINISHED:
+    case SESSION_BROKEN:
+        log_refused(&s->peer, refusal->code ? refusal->text : err->text);
+        drop(f, s);
+        break;
+    }
+}
+
+/* The success reply leaves only from the stream's own thread, once the stream has taken the client: one that saw it
+ * must not find the stream gone, because it would not try its next streamhost. */
+static void lookup(struct front *f, struct session *s, int64_t now)
+{
+    struct tickets *tickets = f->worker->engine->tickets;
+    const struct socks5_request *request = &s->shake->request;
+    struct error err = {0};
+    struct job job;
+
+    if (tickets_find(tickets, request->host, request->host_len, &job)) {
+        assert(job.kind == JOB_SEND);
+        hand_over(f, s, job.stream);
+        return;
+    }
+    act(f, s, session_answer(s, SOCKS5_REP_NOT_ALLOWED, now, &err), &err);
+}
+
+static void on_client(struct watch *w, uint32_t events)
+{
+    struct session *s = (struct session *)w; /* its first member */
+    struct front *f = w->owner;
+    int64_t now = clock_ms();
+    struct error err = {0};
+    enum session_verdict verdict = session_step(s, events, now, &err);
+
+    if (verdict == SESSION_HAS_ASKED)
+        lookup(f, s, now);
+    else
+        act(f, s, verdict, &err);
+}
+
+/* ---- who comes */
+
+static void turn_away(struct front *f, int fd, const struct peer *peer, const char *why)
+{
+    log_refused(peer, why);
+    atomic_fetch_add(&f->worker->engine->refused, 1);
+    fd_close(&fd);
+}
+
+static void welcome(struct front *f, int fd, const struct sockaddr *from)
+{
+    struct socks5_engine *engine = f->worker->engine;
+    const struct peer peer = peer_of(from);
+    struct session *s;
+    struct error err;
+
+    atomic_fetch_add(&engine->accepted, 1);
+    if (atomic_load(&engine->open_sockets) >= engine->limits.max_sessions) {
+        turn_away(f, fd, &peer, "as many sockets are open as are allowed");
+        return;
+    }
+    if (pending_of(f, &peer) >= engine->limits.pending_per_peer) {
+        turn_away(f, fd, &peer, "too many handshakes from one address");
+        return;
+    }
+    s = session_accepted(fd, &peer, &engine->limits, &engine->open_sockets, clock_ms());
+    if (!s)
+        return;
+    s->watch.owner = f;
+    s->watch.ready = on_client;
+    if (!poller_add(&f->worker->poller, &s->watch, session_events(s), &err)) {
+        session_close(&s, false);
+        return;
+    }
+    s->next = *bucket_of(f, &peer);
+    *bucket_of(f, &peer) = s;
+    f->pending_count++;
+    worker_sweep_soon(f->worker);
+}
+
+/* A client that cannot be accepted stays in the queue and the listener readable, which would spin. So one is let in
+ * with the spare descriptor and sent away; without a spare the listeners rest until the next sweep. */
+static void out_of_descriptors(struct front *f, int listener)
+{
+    int64_t now = clock_ms();
+    int fd;
+
+    if (now >= f->warned) {
+        log_warn("socks5.out_of_descriptors", log_str("error", strerror(errno)));
+        f->warned = now + WARN_MS;
+    }
+    fd_close(&f->spare);
+    fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0) {
+        atomic_fetch_add(&f->worker->engine->accepted, 1);
+        atomic_fetch_add(&f->worker->engine->refused, 1);
+        fd_close(&fd);
+    }
+    f->spare = spare_open();
+    if (f->spare >= 0)
+        return;
+    for (size_t i = 0; i < f->listener_count; i++)
+        poller_change(&f->listeners[i], 0);
+    worker_sweep_soon(f->worker);
+}
+
+static void on_listener(struct watch *w, uint32_t events)
+{
+    struct front *f = w->owner;
+
+    (void)events;
+    for (int i = 0; i < FRONT_ACCEPTS; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t len = sizeof(from);
+        int fd = accept4(w->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+            welcome(f, fd, (struct sockaddr *)&from);
+            continue;
+        }
+        if (errno == EAGAIN)
+            return;
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            out_of_descriptors(f, w->fd);
+            return;
+        }
+        /* ECONNABORTED and its like: that client is gone, the next one is not */
+    }
+}
+
+bool front_open(struct front *f, struct worker *worker, const int *listen, size_t listens, struct error *err)
+{
+    assert(listens <= FRONT_LISTENERS);
+    memset(f, 0, sizeof(*f));
+    f->worker = worker;
+    f->spare = -1;
+    if (listens == 0)
+        return true;
+    f->spare = spare_open();
+    for (size_t i = 0; i < listens; i++) {
+        struct watch *w = &f->listeners[i];
+
+        *w = (struct watch){.fd = listen[i], .ready = on_listener, .owner = f};
+        if (!poller_add(&worker->poller, w, EPOLLIN, err)) {
+            while (i-- > 0)
+                poller_remove(&f->listeners[i]);
+            fd_close(&f->spare);
+            return false;
+        }
+    }
+    f->listener_count = listens;
+    return true;
+}
+
+void front_close(struct front *f)
+{
+    for (size_t i = 0; i < f->listener_count; i++) {
+        poller_remove(&f->listeners[i]);
+        fd_close(&f->listeners[i].fd);
+    }
+    f->listener_count = 0;
+    for (size_t i = 0; i < FRONT_BUCKETS; i++) {
+        while (f->pending[i])
+            drop(f, f->pending[i]);
+    }
+    fd_close(&f->spare);
+}
+
+static void listen_again(struct front *f)
+{
+    f->spare = spare_open();
+    for (size_t i = 0; f->spare >= 0 && i < f->listener_count; i++)
+        poller_change(&f->listeners[i], EPOLLIN);
+}
+
+bool front_sweep(struct front *f, int64_t now)
+{
+    bool resting;
+
+    for (size_t i = 0; i < FRONT_BUCKETS; i++) {
+        struct session *next;
+
+        for (struct session *s = f->pending[i]; s; s = next) {
+            struct error err = {0};
+
+            next = s->next;
+            act(f, s, session_tick(s, now, &err), &err);
+        }
+    }
+    if (f->listener_count > 0 && f->spare < 0)
+        listen_again(f);
+    resting = f->listener_count > 0 && f->spare < 0;
+    return f->pending_count > 0 || resting;
+}

@@ -1,0 +1,123 @@
+/* socks5/worker.c - one stream thread, see worker.h. */
+#include "socks5/worker.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+enum { SWEEP_MS = 100 }; /* how late a deadline may be */
+
+struct stop_message {
+    struct message message;
+};
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct worker *w = timer->data;
+    int64_t now = clock_ms();
+    bool busy = streams_sweep(&w->streams, now);
+
+    if (!front_sweep(&w->front, now) && !busy)
+        uv_timer_stop(timer);
+}
+
+void worker_sweep_soon(struct worker *w)
+{
+    if (!uv_is_active((uv_handle_t *)&w->sweep))
+        uv_timer_start(&w->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+}
+
+/* Everything goes; with no handle left, the loop ends. */
+static void shut(struct worker *w)
+{
+    front_close(&w->front);
+    streams_close(&w->streams);
+    poller_close(&w->poller);
+    uv_close((uv_handle_t *)&w->sweep, NULL);
+    inbox_destroy(&w->inbox);
+}
+
+static void on_stop(void *owner, struct message *m)
+{
+    free(m);
+    shut(owner);
+}
+
+static void run(void *arg)
+{
+    struct worker *w = arg;
+
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+}
+
+bool worker_open(struct worker *w, struct socks5_engine *engine, const int *listen, size_t listens, struct error *err)
+{
+    int failed;
+
+    memset(w, 0, sizeof(*w));
+    w->engine = engine;
+    failed = uv_loop_init(&w->loop);
+    if (failed)
+        return error_set(err, ERR_SYSTEM, "event loop: %s", uv_strerror(failed));
+    w->inbox = inbox_create(&w->loop, w);
+    if (!w->inbox) {
+        error_set(err, ERR_SYSTEM, "event loop: out of memory or descriptors");
+        goto no_inbox;
+    }
+    if (!poller_open(&w->poller, &w->loop, err))
+        goto no_poller;
+    uv_timer_init(&w->loop, &w->sweep); /* cannot fail */
+    w->sweep.data = w;
+    streams_open(&w->streams, w);
+    if (front_open(&w->front, w, listen, listens, err))
+        return true;
+    streams_close(&w->streams);
+    uv_close((uv_handle_t *)&w->sweep, NULL);
+    poller_close(&w->poller);
+no_poller:
+    inbox_destroy(&w->inbox);
+no_inbox:
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&w->loop);
+    w->engine = NULL;
+    return false;
+}
+
+bool worker_start(struct worker *w, struct error *err)
+{
+    int failed = uv_thread_create(&w->thread, run, w);
+
+    if (failed)
+        return error_set(err, ERR_SYSTEM, "thread: %s", uv_strerror(failed));
+    w->running = true;
+    return true;
+}
+
+void worker_close(struct worker *w)
+{
+    int busy;
+
+    if (!w->engine)
+        return; /* it never opened */
+    if (w->running) {
+        struct stop_message *m = calloc(1, sizeof(*m));
+        bool posted;
+
+        assert(m); /* a thread that cannot be told to stop cannot be left behind either */
+        m->message.handle = on_stop;
+        posted = inbox_post(w->inbox, &m->message);
+        assert(posted);
+        (void)posted;
+        uv_thread_join(&w->thread);
+        w->running = false;
+    } else {
+        shut(w);
+        uv_run(&w->loop, UV_RUN_DEFAULT);
+    }
+    busy = uv_loop_close(&w->loop);
+    assert(busy == 0);
+    (void)busy;
+    w->engine = NULL;
+}
