@@ -366,6 +366,7 @@ bool core_adopt(struct gateway *gw, struct record *r)
         live_destroy(live);
         return false;
     }
+    transfer_queue(live->transfer);
     return true;
 }
 
@@ -457,19 +458,19 @@ static bool take_up(struct gateway *gw, struct record *r)
     struct error error;
     struct spool_file *file = spool_reopen(gw->spool, r->id, &error);
     bool whole = file && spool_size(file) == r->size;
+    char id[ID_SIZE];
 
     spool_release(&file);
-    if (whole) {
-        if (r->state != TRANSFER_QUEUED)
-            note_interruption(r);
-        return core_adopt(gw, r);
+    if (r->state != TRANSFER_QUEUED)
+        note_interruption(r);
+    memcpy(id, r->id, ID_SIZE);
+    if (!core_adopt(gw, r))
+        return false;
+    if (!whole) {
+        log_error("transfer.payload_lost", log_str("transfer", id));
+        error_set(&error, ERR_INTERNAL, "the payload is no longer in the spool");
+        transfer_fail(core_live(gw, id)->transfer, &error);
     }
-    r->state = TRANSFER_FAILED;
-    r->finished = r->updated = clock_wall_ms();
-    r->error_stage = STAGE_QUEUE;
-    error_set(&r->error, ERR_INTERNAL, "the payload is no longer in the spool");
-    log_error("transfer.payload_lost", log_str("transfer", r->id));
-    store_put(gw->store, r, NULL, NULL);
     return true;
 }
 

@@ -431,7 +431,7 @@ static int64_t pause_ms(const struct transfer *t)
 static void pause_round(struct transfer *t, const struct pending *p)
 {
     end_round(t);
-    if (p->error.code != ERR_XMPP_DISCONNECTED)
+    if (p->error.code != ERR_XMPP_DISCONNECTED && p->error.code != ERR_DRAINING)
         t->record->next_attempt_at = clock_wall_ms() + pause_ms(t);
     step(t, STEP_LOCAL, "queued again", error_name(p->error.code), p->error.text);
 }
@@ -617,10 +617,14 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
     t->timer.data = t;
     if (!jid_parse(&t->to, r->to, strlen(r->to), &error)) /* prepared once already, so this is a store gone bad */
         transfer_post(t, EV_FATAL, &error, PROOF_NONE);
-    else if (r->next_attempt_at == 0)
-        env->waiting(env->user, t);
-    arm_timer(t);
     return t;
+}
+
+void transfer_queue(struct transfer *t)
+{
+    arm_timer(t);
+    if (t->record->next_attempt_at == 0)
+        t->env->waiting(t->env->user, t);
 }
 
 static void free_transfer(uv_handle_t *timer)
@@ -668,6 +672,12 @@ void transfer_cancel(struct transfer *t)
 
     error_set(&error, ERR_CANCELLED, "cancelled by request");
     transfer_post(t, EV_CANCEL, &error, PROOF_NONE);
+}
+
+void transfer_fail(struct transfer *t, const struct error *why)
+{
+    t->why_stage = stage_of(t);
+    transfer_post(t, EV_FATAL, why, PROOF_NONE);
 }
 
 void transfer_park(struct transfer *t)

@@ -35,8 +35,11 @@ struct transfer_env {
 };
 
 /* Takes r, whose state is QUEUED: a new one, or one that a restart interrupted. NULL, with r freed: out of memory.
- * Calls waiting() when it is due. owner is the owner's own pointer. */
+ * owner is the owner's own pointer. */
 struct transfer *transfer_create(const struct transfer_env *env, struct record *r, void *owner);
+
+/* Once, after create: from here on waiting() is called whenever it may be started. */
+void transfer_queue(struct transfer *t);
 
 /* Ends what is under way without a word and frees; memory goes once the loop has turned. */
 void transfer_destroy(struct transfer **t);
@@ -47,6 +50,7 @@ const struct jid *transfer_to(const struct transfer *t);
 
 void transfer_start(struct transfer *t);  /* after waiting() */
 void transfer_cancel(struct transfer *t); /* final ones ignore it */
+void transfer_fail(struct transfer *t, const struct error *why);
 
 /* The gateway stops: the peer is told, the attempt noted, and the record left QUEUED for the next start. */
 void transfer_park(struct transfer *t);

@@ -97,6 +97,7 @@ static void begin(struct fixture *f, struct record *r)
     put_payload(f, r->id);
     f->t = transfer_create(&f->env, r, f);
     assert_non_null(f->t);
+    transfer_queue(f->t);
     turn(f);
 }
 

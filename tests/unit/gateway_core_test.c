@@ -1,0 +1,606 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "gateway/core.h"
+
+/* The whole gateway with a real store and spool on its real threads, and a network that behaves as told: whatever it
+ * does happens on core's loop a turn later, as with the real one. */
+enum behaviour { DELIVERS, DECLINES, NEVER_ANSWERS, OFFLINE };
+
+struct method {
+    struct auto_network *network;
+    struct method_host *host;
+    uint64_t moved;
+    int next; /* the step to report on the next turn */
+    struct method *sibling;
+};
+
+struct auto_network {
+    struct network network; /* first */
+    _Atomic enum behaviour behaviour;
+    struct network_events events;
+    struct network_view view;
+    uv_loop_t *loop;
+    uv_timer_t turn;
+    struct {
+        network_recipient_fn *done;
+        void *user;
+        struct jid to;
+    } finds[64];
+    size_t find_count;
+    struct method *methods; /* that have something to report */
+    atomic_size_t offers;
+};
+
+static void method_turn(struct method *m)
+{
+    struct method_report report = {.moved = m->moved, .proof = PROOF_PEER_CLOSED};
+
+    switch (m->next++) {
+    case 0:
+        report.event = METHOD_ACCEPTED;
+        break;
+    case 1:
+        report.event = METHOD_STREAM_OPEN;
+        break;
+    case 2:
+        return; /* the host answers with stream() */
+    default:
+        report.event = METHOD_COMPLETE;
+        break;
+    }
+    if (m->network->behaviour == DECLINES) {
+        report.event = METHOD_FAILED;
+        error_set(&report.error, ERR_RECIPIENT_DECLINED, "no, thank you");
+        m->next = 2;
+    }
+    m->host->ops->report(m->host, &report);
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+    struct auto_network *n = timer->data;
+    size_t count = n->find_count;
+
+    n->find_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct recipient r = {.asked = n->finds[i].to, .subscribed = true};
+        struct error error;
+
+        if (n->behaviour == OFFLINE) {
+            error_set(&error, ERR_RECIPIENT_OFFLINE, "nobody there");
+            n->finds[i].done(n->finds[i].user, NULL, &error);
+            continue;
+        }
+        r.count = 1;
+        r.resources = calloc(1, sizeof *r.resources);
+        jid_with_resource(&r.resources[0].jid, &n->finds[i].to, "desk", &error);
+        r.resources[0].methods[0] = "auto";
+        n->finds[i].done(n->finds[i].user, &r, NULL);
+        recipient_free(&r);
+    }
+    for (struct method *m = n->methods; m; m = m->sibling)
+        if (n->behaviour != NEVER_ANSWERS)
+            method_turn(m);
+}
+
+static struct method *auto_offer(struct method_host *host, void *network, const struct offer *o, struct error *err)
+{
+    struct auto_network *n = network;
+    struct method *m = calloc(1, sizeof *m);
+
+    (void)o;
+    (void)err;
+    *m = (struct method){.network = n, .host = host, .sibling = n->methods};
+    n->methods = m;
+    atomic_fetch_add(&n->offers, 1);
+    return m;
+}
+
+static void auto_stream(struct method *m, int fd, uint64_t offset, uint64_t length)
+{
+    char byte;
+
+    while (m->moved < length && pread(fd, &byte, 1, (off_t)(offset + m->moved)) == 1)
+        m->moved++;
+    m->next = 3;
+}
+
+static void auto_end(struct method **m, const struct error *why)
+{
+    struct method **at = &(*m)->network->methods;
+
+    (void)why;
+    while (*at != *m)
+        at = &(*at)->sibling;
+    *at = (*m)->sibling;
+    free(*m);
+    *m = NULL;
+}
+
+static const struct method_ops auto_method = {
+    .name = "auto", .offer = auto_offer, .stream = auto_stream, .end = auto_end};
+
+static bool auto_start(struct network *network, uv_loop_t *loop, const struct network_events *events, struct error *err)
+{
+    struct auto_network *n = (struct auto_network *)network;
+
+    (void)err;
+    n->events = *events;
+    n->loop = loop;
+    uv_timer_init(loop, &n->turn);
+    n->turn.data = n;
+    uv_timer_start(&n->turn, on_turn, 1, 1);
+    n->view.state = NETWORK_ONLINE;
+    n->events.changed(n->events.user, &n->view);
+    return true;
+}
+
+static uint64_t auto_find(struct network *network, const struct jid *to, network_recipient_fn *done, void *user)
+{
+    struct auto_network *n = (struct auto_network *)network;
+
+    n->finds[n->find_count].done = done;
+    n->finds[n->find_count].user = user;
+    n->finds[n->find_count].to = *to;
+    return ++n->find_count;
+}
+
+static void auto_forget(struct network *network, uint64_t ticket)
+{
+    struct auto_network *n = (struct auto_network *)network;
+
+    memmove(&n->finds[ticket - 1], &n->finds[ticket], (n->find_count - ticket) * sizeof n->finds[0]);
+    n->find_count--;
+}
+
+static const struct method_ops *const *auto_methods(struct network *network)
+{
+    static const struct method_ops *const list[] = {&auto_method, NULL};
+
+    (void)network;
+    return list;
+}
+
+static void auto_stop(struct network *network, void (*stopped)(void *user), void *user)
+{
+    uv_close((uv_handle_t *)&((struct auto_network *)network)->turn, NULL);
+    stopped(user);
+}
+
+static const struct network_ops auto_ops = {
+    .start = auto_start, .find = auto_find, .forget = auto_forget, .methods = auto_methods, .stop = auto_stop};
+
+static bool nothing_advertised(struct carrier *c, struct carrier_address *out)
+{
+    (void)c;
+    (void)out;
+    return false;
+}
+
+static const struct carrier_ops no_carrier = {.advertised = nothing_advertised};
+
+static uint64_t no_streams(struct carrier *c)
+{
+    (void)c;
+    return 0;
+}
+
+struct fixture {
+    char dir[64], spool_dir[96], url[128];
+    char *methods[2];
+    struct config config;
+    struct spool *spool;
+    struct store *store;
+    struct auto_network network;
+    struct carrier carrier;
+    struct gateway *gw;
+};
+
+static void start(struct fixture *f, enum behaviour behaviour)
+{
+    const struct spool_limits limits = {.max_bytes = 64 << 20, .max_file = 16 << 20};
+    struct error error = {0};
+
+    f->network = (struct auto_network){.network = {.ops = &auto_ops}};
+    f->network.behaviour = behaviour;
+    f->carrier.ops = &no_carrier;
+    f->spool = spool_open(f->spool_dir, &limits, &error);
+    f->store = f->spool ? store_open(f->url, &error) : NULL;
+    f->gw = f->store ? gateway_create(&f->config, f->store, f->spool, &error) : NULL;
+    if (!f->gw || !gateway_start(f->gw, &f->network.network, &f->carrier, no_streams, &error))
+        fail_msg("%s", error.text);
+}
+
+static void stop(struct fixture *f)
+{
+    gateway_stop(f->gw);
+    gateway_destroy(&f->gw);
+    store_close(&f->store);
+    spool_close(&f->spool);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    snprintf(f->dir, sizeof f->dir, "/tmp/jidpost-core-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    snprintf(f->spool_dir, sizeof f->spool_dir, "%s/spool", f->dir);
+    snprintf(f->url, sizeof f->url, "sqlite://%s/jidpost.db", f->dir);
+    f->methods[0] = (char *)"auto";
+    f->config.delivery.methods = f->methods;
+    f->config.delivery.offer_timeout = 60 * 1000;
+    f->config.delivery.connect_timeout = 60 * 1000;
+    f->config.delivery.ttl = 60 * 60 * 1000;
+    f->config.delivery.retention = 60 * 60 * 1000;
+    f->config.delivery.backoff = 1;
+    f->config.delivery.max_attempts = 3;
+    f->config.delivery.parallel = 32;
+    f->config.delivery.per_recipient_parallel = 4;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char command[128];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", f->dir);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+/* ---- a caller that blocks for its answer */
+
+struct answer {
+    pthread_mutex_t lock;
+    pthread_cond_t given;
+    bool done;
+    struct record *record;
+    size_t listed;
+    char *ids[8];
+    struct error error;
+};
+
+static void answer_init(struct answer *a)
+{
+    *a = (struct answer){0};
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->given, NULL);
+}
+
+static void give(struct answer *a, const struct error *err)
+{
+    if (err)
+        a->error = *err;
+    a->done = true;
+    pthread_cond_signal(&a->given);
+}
+
+static void on_record(void *user, struct record *r, const struct error *err)
+{
+    struct answer *a = user;
+
+    pthread_mutex_lock(&a->lock);
+    a->record = r;
+    give(a, err);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void on_list(void *user, struct record_list *list, const struct error *err)
+{
+    struct answer *a = user;
+
+    pthread_mutex_lock(&a->lock);
+    a->listed = list->count;
+    for (size_t i = 0; i < list->count && i < 8; i++)
+        a->ids[i] = strdup(list->items[i]->id);
+    give(a, err);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void await(struct answer *a)
+{
+    pthread_mutex_lock(&a->lock);
+    while (!a->done)
+        pthread_cond_wait(&a->given, &a->lock);
+    pthread_mutex_unlock(&a->lock);
+    pthread_mutex_destroy(&a->lock);
+    pthread_cond_destroy(&a->given);
+}
+
+static struct record *upload(struct fixture *f, const char *to, const char *text)
+{
+    struct answer a;
+    struct error error = {0};
+    struct jid jid;
+    struct submission s = {.to = &jid, .name = "a.txt", .digest = true};
+    struct upload *u = gateway_upload_begin(f->gw, (int64_t)strlen(text), &error);
+
+    assert_non_null(u);
+    assert_true(jid_parse(&jid, to, strlen(to), &error));
+    assert_true(gateway_upload_append(u, text, strlen(text), &error));
+    answer_init(&a);
+    gateway_upload_finish(&u, &s, on_record, &a);
+    assert_null(u);
+    await(&a);
+    if (!a.record)
+        fail_msg("%s", a.error.text);
+    return a.record;
+}
+
+typedef void by_id(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
+
+static struct record *one(struct fixture *f, by_id *call, const char *id, enum error_code want)
+{
+    struct answer a;
+
+    answer_init(&a);
+    call(f->gw, id, on_record, &a);
+    await(&a);
+    assert_int_equal(a.error.code, want);
+    return a.record;
+}
+
+static void wait_long(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
+{
+    gateway_wait(gw, id, 60 * 1000, done, user);
+}
+
+static void wait_not(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
+{
+    gateway_wait(gw, id, 1, done, user);
+}
+
+static void expect_end(struct fixture *f, const char *id, enum transfer_state state, enum error_code code)
+{
+    struct record *r = one(f, wait_long, id, ERR_NONE);
+
+    assert_non_null(r);
+    assert_int_equal(r->state, state);
+    assert_int_equal(r->error.code, code);
+    record_free(&r);
+}
+
+static uint64_t spooled(struct fixture *f)
+{
+    struct spool_usage usage;
+
+    spool_usage(f->spool, &usage);
+    return usage.files;
+}
+
+/* ---- the rules */
+
+static void an_upload_is_delivered_and_its_payload_goes(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r, *end;
+
+    start(f, DELIVERS);
+    r = upload(f, "ana@example.org", "hello");
+    assert_int_equal(r->state, TRANSFER_QUEUED);
+    assert_int_equal(r->size, 5);
+    assert_string_equal(r->sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    assert_string_equal(r->type, "text/plain");
+    expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
+    end = one(f, gateway_get, r->id, ERR_NONE);
+    assert_int_equal(end->sent, 5);
+    assert_string_equal(end->resource, "desk");
+    assert_true(end->step_count > 2);
+    record_free(&end);
+    record_free(&r);
+    stop(f);
+    f->spool = NULL;
+    start(f, DELIVERS);
+    assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+static void a_refusal_reaches_who_waits(void **state)
+{
+    static const struct {
+        enum behaviour behaviour;
+        enum error_code code;
+    } rows[] = {{DECLINES, ERR_RECIPIENT_DECLINED}, {OFFLINE, ERR_RECIPIENT_OFFLINE}};
+    struct fixture *f = *state;
+
+    start(f, DELIVERS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r;
+
+        f->network.behaviour = rows[i].behaviour;
+        r = upload(f, "ana@example.org", "hello");
+        expect_end(f, r->id, TRANSFER_FAILED, rows[i].code);
+        record_free(&r);
+    }
+    stop(f);
+}
+
+static void waiting_ends_when_its_time_is_up(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r, *now;
+
+    start(f, NEVER_ANSWERS);
+    r = upload(f, "ana@example.org", "hello");
+    now = one(f, wait_not, r->id, ERR_NONE);
+    assert_false(transfer_state_final(now->state));
+    record_free(&now);
+    record_free(&r);
+    stop(f);
+}
+
+static void a_cancelled_transfer_is_final_and_stays_so(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r, *end;
+
+    start(f, NEVER_ANSWERS);
+    r = upload(f, "ana@example.org", "hello");
+    for (int i = 0; i < 2; i++) {
+        end = one(f, gateway_cancel, r->id, ERR_NONE);
+        assert_int_equal(end->state, TRANSFER_CANCELLED);
+        record_free(&end);
+    }
+    assert_null(one(f, gateway_cancel, "tr_00000000000000000000000000", ERR_NOT_FOUND));
+    assert_null(one(f, gateway_get, "../../etc/passwd", ERR_NOT_FOUND));
+    record_free(&r);
+    stop(f);
+}
+
+static void what_a_stop_interrupted_goes_on_at_the_next_start(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r, *end;
+
+    start(f, NEVER_ANSWERS);
+    r = upload(f, "ana@example.org", "hello");
+    while (atomic_load(&f->network.offers) == 0)
+        usleep(1000);
+    stop(f);
+    start(f, DELIVERS);
+    expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
+    end = one(f, gateway_get, r->id, ERR_NONE);
+    assert_int_equal(end->attempt_count, 2);
+    assert_int_equal(end->attempts[0].error.code, ERR_DRAINING);
+    assert_int_equal(end->round, 1); /* a stop costs none */
+    record_free(&end);
+    record_free(&r);
+    stop(f);
+}
+
+static void a_lost_payload_ends_its_transfer_with_the_reason(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+    char path[160];
+
+    start(f, NEVER_ANSWERS);
+    r = upload(f, "ana@example.org", "hello");
+    stop(f);
+    snprintf(path, sizeof path, "%s/%s", f->spool_dir, r->id);
+    assert_int_equal(unlink(path), 0);
+    start(f, DELIVERS);
+    expect_end(f, r->id, TRANSFER_FAILED, ERR_INTERNAL);
+    record_free(&r);
+    stop(f);
+}
+
+static void a_list_tells_the_newest_first(void **state)
+{
+    struct fixture *f = *state;
+    struct record_filter filter = {.limit = 2};
+    struct record *r[3];
+    struct answer a;
+
+    start(f, NEVER_ANSWERS);
+    for (size_t i = 0; i < 3; i++)
+        r[i] = upload(f, i == 1 ? "bob@example.org" : "ana@example.org", "hello");
+    answer_init(&a);
+    gateway_list(f->gw, &filter, on_list, &a);
+    await(&a);
+    assert_int_equal(a.error.code, ERR_NONE);
+    assert_int_equal(a.listed, 2);
+    assert_string_equal(a.ids[0], r[2]->id);
+    assert_string_equal(a.ids[1], r[1]->id);
+    free(a.ids[0]);
+    free(a.ids[1]);
+    filter.to = "bob@example.org";
+    answer_init(&a);
+    gateway_list(f->gw, &filter, on_list, &a);
+    await(&a);
+    assert_int_equal(a.listed, 1);
+    assert_string_equal(a.ids[0], r[1]->id);
+    free(a.ids[0]);
+    for (size_t i = 0; i < 3; i++)
+        record_free(&r[i]);
+    stop(f);
+}
+
+static void draining_answers_who_waits_and_takes_nothing_new(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+    struct error error = {0};
+    struct answer a;
+
+    start(f, NEVER_ANSWERS);
+    r = upload(f, "ana@example.org", "hello");
+    answer_init(&a);
+    gateway_wait(f->gw, r->id, 3600 * 1000, on_record, &a);
+    gateway_drain(f->gw);
+    await(&a);
+    assert_non_null(a.record);
+    assert_false(transfer_state_final(a.record->state));
+    record_free(&a.record);
+    assert_null(gateway_upload_begin(f->gw, 1, &error));
+    assert_int_equal(error.code, ERR_DRAINING);
+    record_free(&r);
+    stop(f);
+}
+
+static void bad_submissions_leave_nothing_behind(void **state)
+{
+    static const struct {
+        const char *name, *methods, *caption;
+        enum error_code want;
+    } rows[] = {
+        {"a/b", NULL, NULL, ERR_NAME_INVALID},
+        {"a\x01", NULL, NULL, ERR_NAME_INVALID},
+        {"a", "smoke-signals", NULL, ERR_PARAMETER_INVALID},
+        {"a", "auto,", NULL, ERR_PARAMETER_INVALID},
+        {"a", "", NULL, ERR_PARAMETER_INVALID},
+        {"a", NULL, "\xff", ERR_PARAMETER_INVALID},
+    };
+    struct fixture *f = *state;
+    struct error error = {0};
+    struct jid to;
+
+    start(f, DELIVERS);
+    assert_true(jid_parse(&to, "ana@example.org", 15, &error));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct submission s = {.to = &to, .name = rows[i].name, .methods = rows[i].methods, .caption = rows[i].caption};
+        struct upload *u = gateway_upload_begin(f->gw, -1, &error);
+        struct answer a;
+
+        assert_non_null(u);
+        answer_init(&a);
+        gateway_upload_finish(&u, &s, on_record, &a);
+        await(&a);
+        assert_null(a.record);
+        assert_int_equal(a.error.code, rows[i].want);
+    }
+    assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(an_upload_is_delivered_and_its_payload_goes),
+        T(a_refusal_reaches_who_waits),
+        T(waiting_ends_when_its_time_is_up),
+        T(a_cancelled_transfer_is_final_and_stays_so),
+        T(what_a_stop_interrupted_goes_on_at_the_next_start),
+        T(a_lost_payload_ends_its_transfer_with_the_reason),
+        T(a_list_tells_the_newest_first),
+        T(draining_answers_who_waits_and_takes_nothing_new),
+        T(bad_submissions_leave_nothing_behind),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
