@@ -50,6 +50,8 @@ static bool start_file(struct multipart *m, const char *type, struct error *err)
     m->has_file = m->in_file = true;
     if (*m->filename && !text_name_check(m->filename, strlen(m->filename), err))
         return false;
+    if (!*rq->name)
+        strcpy(rq->name, m->filename);
     /* octet-stream is what clients write when they do not know. */
     if (!type || media_type_is(type, "application/octet-stream"))
         return true;
@@ -184,8 +186,6 @@ bool multipart_finish(struct request *rq, struct error *err)
         return false;
     if (!m->has_file)
         return error_set(err, ERR_PARAMETER_INVALID, "the form has no part 'file'");
-    if (!*rq->name)
-        strcpy(rq->name, m->filename);
     return true;
 }
 

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 #include <ctype.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -24,11 +24,26 @@ const char *param_name(enum param which)
     return known[which].name;
 }
 
+static bool refuse_name(const char *name, const char *const *words, size_t n, struct error *err)
+{
+    const char *nearest;
+    char shown[48], list[120] = "";
+    size_t len = 0;
+
+    text_clean(name, shown, sizeof shown);
+    nearest = text_nearest(shown, words, n);
+    if (nearest)
+        return error_set(err, ERR_PARAMETER_INVALID, "'%s' is not a parameter here; did you mean '%s'?", shown,
+                         nearest);
+    for (size_t i = 0; i < n && len < sizeof list; i++)
+        len += (size_t)snprintf(list + len, sizeof list - len, " %s", words[i]);
+    return error_set(err, ERR_PARAMETER_INVALID, "'%s' is not a parameter here; there are:%s", shown,
+                     n ? list : " none");
+}
+
 bool param_find(const char *name, unsigned allowed, enum param *which, struct error *err)
 {
     const char *words[PARAM_COUNT];
-    const char *nearest;
-    char shown[64];
     size_t n = 0;
 
     for (size_t i = 0; i < PARAM_COUNT; i++) {
@@ -40,12 +55,7 @@ bool param_find(const char *name, unsigned allowed, enum param *which, struct er
         }
         words[n++] = known[i].name;
     }
-    text_clean(name, shown, sizeof shown);
-    nearest = text_nearest(shown, words, n);
-    if (nearest)
-        return error_set(err, ERR_PARAMETER_INVALID, "'%s' is not a parameter here; did you mean '%s'?", shown,
-                         nearest);
-    return error_set(err, ERR_PARAMETER_INVALID, "'%s' is not a parameter here", shown);
+    return refuse_name(name, words, n, err);
 }
 
 bool params_set(struct params *p, enum param which, const char *value, struct error *err)
@@ -192,10 +202,14 @@ bool time_parse(const char *text, int64_t *wall_ms)
 
 bool number_parse(const char *text, uint64_t least, uint64_t most, uint64_t *out)
 {
-    int64_t n;
+    size_t digits = strspn(text, "0123456789");
+    uint64_t n;
 
-    if (!take_digits(&text, 18, &n) || *text || (uint64_t)n < least || (uint64_t)n > most)
+    if (digits == 0 || digits > 19 || text[digits]) /* 19 digits always fit */
         return false;
-    *out = (uint64_t)n;
+    n = strtoull(text, NULL, 10);
+    if (n < least || n > most)
+        return false;
+    *out = n;
     return true;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "api/handlers.h"
 #include "api/reply.h"
@@ -78,7 +79,7 @@ static bool check_framing(struct request *rq, const char *version, struct error 
     uint64_t announced = 0;
 
     MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, count_header, &f);
-    rq->announced = f.encodings ? -1 : 0;
+    rq->announced = f.encodings || f.lengths ? -1 : 0; /* until it is sure, something may follow */
     rq->close = true;
     if (f.lengths > 1)
         return error_set(err, ERR_LENGTH_CONFLICT, "%u Content-Length headers", f.lengths);
@@ -95,8 +96,7 @@ static bool check_framing(struct request *rq, const char *version, struct error 
     if (f.bad_name)
         return error_set(err, ERR_REQUEST_MALFORMED, "a header's name has characters that no name has");
     rq->close = false;
-    if (length)
-        rq->announced = (int64_t)announced;
+    rq->announced = encoding ? -1 : (int64_t)announced;
     return true;
 }
 
@@ -217,18 +217,34 @@ static enum MHD_Result take_headers(struct request *rq, const char *method, cons
 
 /* ---- the body */
 
-static bool drop_body(struct request *rq, size_t len, struct error *err)
+static bool drop_body(struct request *rq, struct error *err)
 {
-    rq->swallowed += len;
-    return rq->swallowed <= REQUEST_SWALLOW || error_set(err, ERR_BODY_TOO_LARGE, "no body belongs here");
+    return rq->received <= REQUEST_SWALLOW || error_set(err, ERR_BODY_TOO_LARGE, "no body belongs here");
+}
+
+/* The library reads edge-triggered and takes a short read for the end of what is there. When a caller hung up right
+ * behind it, that news is lost until the idle timeout; suspending and resuming makes it look again. */
+static void notice_end(struct request *rq)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    char byte;
+
+    if (!info || (rq->announced >= 0 && rq->received >= (uint64_t)rq->announced) ||
+        recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return;
+    MHD_suspend_connection(rq->connection);
+    MHD_resume_connection(rq->connection);
 }
 
 static enum MHD_Result take_body(struct request *rq, const char *data, size_t len)
 {
     bool wanted = rq->route && rq->route->body;
 
-    if (wanted ? rq->route->body(rq, data, len, &rq->error) : drop_body(rq, len, &rq->error))
+    rq->received += len;
+    if (wanted ? rq->route->body(rq, data, len, &rq->error) : drop_body(rq, &rq->error)) {
+        notice_end(rq);
         return MHD_YES;
+    }
     assert(rq->error.code != ERR_NONE);
     api_upload_drop(rq);
     rq->unread = true;

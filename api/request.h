@@ -75,7 +75,7 @@ struct request {
     struct prefer prefer;
     int64_t wait_ms;   /* 0: answer at once */
     int64_t announced; /* bytes of body; 0: none; -1: chunked */
-    uint64_t swallowed;
+    uint64_t received; /* of the body */
 
     struct jid to;
     char name[1024]; /* file name, not checked before it is complete; empty: none */

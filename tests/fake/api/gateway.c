@@ -1,0 +1,471 @@
+#include "tests/fake/api/gateway.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+enum { RECORDS = 64 };
+
+/* An answer on its way: of these three exactly one function is set. */
+struct answer {
+    struct answer *next;
+    gateway_record_fn *record_fn;
+    gateway_list_fn *list_fn;
+    gateway_recipient_fn *recipient_fn;
+    void *user;
+    struct record *record;
+    struct record_list list;
+    struct recipient recipient;
+    struct error error;
+};
+
+struct gateway {
+    const struct config *config;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t changed;
+    struct answer *first, **last;
+    unsigned open;
+    bool stop;
+    struct fake_gateway_script script;
+    struct fake_gateway_seen seen;
+    struct record *records[RECORDS];
+    size_t count;
+};
+
+struct upload {
+    struct gateway *gw;
+    char id[ID_SIZE];
+    size_t bytes;
+};
+
+static void deliver(struct answer *a)
+{
+    const struct error *err = a->error.code != ERR_NONE ? &a->error : NULL;
+
+    if (a->record_fn)
+        a->record_fn(a->user, a->record, err);
+    if (a->list_fn)
+        a->list_fn(a->user, &a->list, err);
+    if (a->recipient_fn)
+        a->recipient_fn(a->user, &a->recipient, err);
+    record_list_free(&a->list);
+    recipient_free(&a->recipient);
+    free(a);
+}
+
+static void *answer_all(void *user)
+{
+    struct gateway *gw = user;
+
+    pthread_mutex_lock(&gw->lock);
+    while (!gw->stop || gw->first) {
+        struct answer *a = gw->first;
+
+        if (!a || (gw->script.silent && !gw->stop)) {
+            pthread_cond_wait(&gw->changed, &gw->lock);
+            continue;
+        }
+        gw->first = a->next;
+        if (!gw->first)
+            gw->last = &gw->first;
+        gw->open--;
+        pthread_mutex_unlock(&gw->lock);
+        deliver(a);
+        pthread_mutex_lock(&gw->lock);
+    }
+    pthread_mutex_unlock(&gw->lock);
+    return NULL;
+}
+
+struct gateway *fake_gateway_create(const struct config *config)
+{
+    struct gateway *gw = calloc(1, sizeof *gw);
+    pthread_condattr_t attr;
+
+    assert(gw);
+    gw->config = config;
+    gw->last = &gw->first;
+    pthread_mutex_init(&gw->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&gw->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    gw->script.ends = TRANSFER_DELIVERED;
+    pthread_create(&gw->thread, NULL, answer_all, gw);
+    return gw;
+}
+
+void fake_gateway_destroy(struct gateway **gw)
+{
+    struct gateway *g = *gw;
+
+    *gw = NULL;
+    pthread_mutex_lock(&g->lock);
+    g->stop = true;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->lock);
+    pthread_join(g->thread, NULL);
+    for (size_t i = 0; i < g->count; i++)
+        record_free(&g->records[i]);
+    pthread_cond_destroy(&g->changed);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+void fake_gateway_script(struct gateway *gw, const struct fake_gateway_script *script)
+{
+    pthread_mutex_lock(&gw->lock);
+    gw->script = *script;
+    pthread_cond_broadcast(&gw->changed);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+void fake_gateway_seen(struct gateway *gw, struct fake_gateway_seen *out)
+{
+    pthread_mutex_lock(&gw->lock);
+    *out = gw->seen;
+    pthread_mutex_unlock(&gw->lock);
+}
+
+static bool await(struct gateway *gw, const unsigned *value, unsigned n)
+{
+    struct timespec until;
+    bool there;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += 5;
+    pthread_mutex_lock(&gw->lock);
+    while (*value < n && pthread_cond_timedwait(&gw->changed, &gw->lock, &until) == 0)
+        ;
+    there = *value >= n;
+    pthread_mutex_unlock(&gw->lock);
+    return there;
+}
+
+bool fake_gateway_await_aborted(struct gateway *gw, unsigned n)
+{
+    return await(gw, &gw->seen.aborted, n);
+}
+
+bool fake_gateway_await_questions(struct gateway *gw, unsigned n)
+{
+    return await(gw, &gw->open, n);
+}
+
+void fake_gateway_speak(struct gateway *gw)
+{
+    pthread_mutex_lock(&gw->lock);
+    gw->script.silent = false;
+    pthread_cond_broadcast(&gw->changed);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+/* ---- under the lock */
+
+static struct answer *answer_new(void *user, enum error_code code)
+{
+    struct answer *a = calloc(1, sizeof *a);
+
+    assert(a);
+    a->user = user;
+    if (code != ERR_NONE)
+        error_set(&a->error, code, "scripted %s", error_name(code));
+    return a;
+}
+
+static void answer_post(struct gateway *gw, struct answer *a)
+{
+    *gw->last = a;
+    gw->last = &a->next;
+    gw->open++;
+    pthread_cond_broadcast(&gw->changed);
+}
+
+static struct record *find(struct gateway *gw, const char *id)
+{
+    for (size_t i = 0; i < gw->count; i++)
+        if (strcmp(gw->records[i]->id, id) == 0)
+            return gw->records[i];
+    return NULL;
+}
+
+static void copy_text(char *out, size_t max, const char *text)
+{
+    snprintf(out, max, "%s", text ? text : "");
+}
+
+static void see_submission(struct fake_gateway_seen *seen, const struct submission *s)
+{
+    copy_text(seen->to, sizeof seen->to, s->to->text);
+    copy_text(seen->name, sizeof seen->name, s->name);
+    copy_text(seen->type, sizeof seen->type, s->type);
+    copy_text(seen->caption, sizeof seen->caption, s->caption);
+    copy_text(seen->methods, sizeof seen->methods, s->methods);
+    copy_text(seen->request_id, sizeof seen->request_id, s->request_id);
+    seen->ttl_ms = s->ttl_ms;
+    seen->digest = s->digest;
+}
+
+/* ---- gateway/gateway.h */
+
+const struct config *gateway_config(const struct gateway *gw)
+{
+    return gw->config;
+}
+
+bool gateway_submission_check(struct gateway *gw, const struct submission *s, struct error *err)
+{
+    enum error_code code;
+
+    pthread_mutex_lock(&gw->lock);
+    code = gw->script.check;
+    gw->seen.checked++;
+    see_submission(&gw->seen, s);
+    pthread_mutex_unlock(&gw->lock);
+    return code == ERR_NONE || error_set(err, code, "scripted %s", error_name(code));
+}
+
+struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, struct error *err)
+{
+    struct upload *u = NULL;
+    enum error_code code;
+
+    pthread_mutex_lock(&gw->lock);
+    code = gw->script.begin;
+    if (code == ERR_NONE) {
+        u = calloc(1, sizeof *u);
+        assert(u);
+        u->gw = gw;
+        id_make(u->id, "tr", 1000 + gw->seen.begun); /* so that ids sort by age */
+        gw->seen.begun++;
+        gw->seen.declared = size;
+        gw->seen.bytes = 0;
+        memset(gw->seen.body, 0, sizeof gw->seen.body);
+    }
+    pthread_mutex_unlock(&gw->lock);
+    if (!u)
+        error_set(err, code, "scripted %s", error_name(code));
+    return u;
+}
+
+bool gateway_upload_append(struct upload *u, const void *data, size_t len, struct error *err)
+{
+    struct gateway *gw = u->gw;
+    enum error_code code;
+    size_t room;
+
+    pthread_mutex_lock(&gw->lock);
+    code = u->bytes + len > gw->script.append_after ? gw->script.append : ERR_NONE;
+    room = u->bytes < sizeof gw->seen.body - 1 ? sizeof gw->seen.body - 1 - u->bytes : 0;
+    memcpy(gw->seen.body + (room ? u->bytes : 0), data, len < room ? len : room);
+    u->bytes += len;
+    gw->seen.bytes = u->bytes;
+    pthread_mutex_unlock(&gw->lock);
+    return code == ERR_NONE || error_set(err, code, "scripted %s", error_name(code));
+}
+
+const char *gateway_upload_id(const struct upload *u)
+{
+    return u->id;
+}
+
+static struct record *record_of(const struct upload *u, const struct submission *s)
+{
+    struct record *r = record_new();
+
+    assert(r);
+    memcpy(r->id, u->id, ID_SIZE);
+    r->state = TRANSFER_QUEUED;
+    r->size = r->received = u->bytes;
+    r->created = r->updated = clock_wall_ms();
+    r->expires = r->created + 1000;
+    r->max_rounds = 5;
+    record_text(&r->to, s->to->text);
+    record_text(&r->name, s->name ? s->name : "upload.bin");
+    record_text(&r->type, s->type ? s->type : "application/octet-stream");
+    record_text(&r->caption, s->caption);
+    record_text(&r->request_id, s->request_id);
+    return r;
+}
+
+void gateway_upload_finish(struct upload **u, const struct submission *s, gateway_record_fn *done, void *user)
+{
+    struct gateway *gw = (*u)->gw;
+    struct answer *a;
+
+    pthread_mutex_lock(&gw->lock);
+    gw->seen.finished++;
+    see_submission(&gw->seen, s);
+    a = answer_new(user, gw->script.commit);
+    a->record_fn = done;
+    if (gw->script.commit == ERR_NONE) {
+        assert(gw->count < RECORDS);
+        gw->records[gw->count++] = record_of(*u, s);
+        a->record = record_copy(gw->records[gw->count - 1]);
+    }
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+    free(*u);
+    *u = NULL;
+}
+
+void gateway_upload_abort(struct upload **u)
+{
+    struct gateway *gw = (*u)->gw;
+
+    pthread_mutex_lock(&gw->lock);
+    gw->seen.aborted++;
+    pthread_cond_broadcast(&gw->changed);
+    pthread_mutex_unlock(&gw->lock);
+    free(*u);
+    *u = NULL;
+}
+
+static void end_record(struct record *r, enum transfer_state state, enum error_code code)
+{
+    if (transfer_state_final(r->state))
+        return;
+    r->state = state;
+    r->updated++;
+    if (!transfer_state_final(state))
+        return;
+    r->finished = r->updated;
+    if (state == TRANSFER_DELIVERED) {
+        r->proof = PROOF_PEER_CLOSED;
+        r->sent = r->size;
+    } else if (code != ERR_NONE) {
+        r->error_stage = STAGE_OFFER;
+        error_set(&r->error, code, "scripted %s", error_name(code));
+    }
+}
+
+enum act { ACT_GET, ACT_WAIT, ACT_CANCEL };
+
+static void ask(struct gateway *gw, enum act act, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
+{
+    struct answer *a;
+    struct record *r;
+
+    pthread_mutex_lock(&gw->lock);
+    r = find(gw, id);
+    a = answer_new(user, r ? ERR_NONE : ERR_NOT_FOUND);
+    a->record_fn = done;
+    if (act == ACT_WAIT) {
+        gw->seen.waits++;
+        gw->seen.wait_ms = wait_ms;
+    }
+    gw->seen.cancelled += act == ACT_CANCEL;
+    if (r && act == ACT_WAIT)
+        end_record(r, gw->script.ends, gw->script.end_error);
+    if (r && act == ACT_CANCEL)
+        end_record(r, TRANSFER_CANCELLED, ERR_CANCELLED);
+    a->record = r ? record_copy(r) : NULL;
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
+{
+    ask(gw, ACT_GET, id, 0, done, user);
+}
+
+void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
+{
+    ask(gw, ACT_WAIT, id, wait_ms, done, user);
+}
+
+void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
+{
+    ask(gw, ACT_CANCEL, id, 0, done, user);
+}
+
+/* Newest first, from before the cursor. */
+void gateway_list(struct gateway *gw, const struct record_filter *filter, gateway_list_fn *done, void *user)
+{
+    struct answer *a = answer_new(user, ERR_NONE);
+
+    a->list_fn = done;
+    a->list.items = calloc(RECORDS, sizeof *a->list.items);
+    pthread_mutex_lock(&gw->lock);
+    gw->seen.filter = *filter;
+    copy_text(gw->seen.filter_to, sizeof gw->seen.filter_to, filter->to);
+    copy_text(gw->seen.filter_before, sizeof gw->seen.filter_before, filter->before);
+    for (size_t i = gw->count; i-- > 0;) {
+        if (filter->before && strcmp(gw->records[i]->id, filter->before) >= 0)
+            continue;
+        if (a->list.count == filter->limit) {
+            a->list.more = true;
+            break;
+        }
+        a->list.items[a->list.count++] = record_copy(gw->records[i]);
+    }
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+static char **names(const char *const *from, size_t n)
+{
+    char **out = calloc(n + 1, sizeof *out);
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = strdup(from[i]);
+    return out;
+}
+
+void gateway_find(struct gateway *gw, const struct jid *to, gateway_recipient_fn *done, void *user)
+{
+    static const char *const features[] = {"http://jabber.org/protocol/si", "http://jabber.org/protocol/bytestreams"};
+    struct candidate_resource *c;
+    struct answer *a;
+
+    pthread_mutex_lock(&gw->lock);
+    a = answer_new(user, gw->script.find);
+    a->recipient_fn = done;
+    if (gw->script.find == ERR_NONE) {
+        c = calloc(1, sizeof *c);
+        c->jid = *to;
+        c->priority = 5;
+        c->answered = true;
+        c->methods[0] = "si-s5b";
+        c->features = names(features, 2);
+        a->recipient = (struct recipient){.asked = *to, .subscribed = true, .resources = c, .count = 1};
+    }
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+void gateway_view(struct gateway *gw, struct gateway_view *out)
+{
+    memset(out, 0, sizeof *out);
+    pthread_mutex_lock(&gw->lock);
+    out->ready = !gw->script.not_ready;
+    pthread_mutex_unlock(&gw->lock);
+    out->network.state = out->ready ? NETWORK_ONLINE : NETWORK_CONNECTING;
+    out->network.since = 1000;
+    copy_text(out->network.jid, sizeof out->network.jid, "gateway@example.org/jidpost");
+    copy_text(out->network.advice, sizeof out->network.advice, out->ready ? "" : "the server is away");
+    out->network.proxy_count = 1;
+    copy_text(out->network.proxies[0].jid, sizeof out->network.proxies[0].jid, "proxy.example.org");
+    out->spool.max_bytes = gw->config->spool.max_bytes;
+    out->store_writable = true;
+}
+
+int64_t gateway_heartbeat_age(struct gateway *gw)
+{
+    (void)gw;
+    return 0;
+}
+
+const char *const *gateway_method_names(struct gateway *gw)
+{
+    static const char *const methods[] = {"si-s5b", "s5b", NULL};
+
+    (void)gw;
+    return methods;
+}

@@ -1,0 +1,46 @@
+/* tests/fake/api/gateway.h - a gateway without a network: it keeps what it is given, answers as told, and answers from
+ * another thread, as the real one does.
+ *
+ * It defines the functions of gateway/gateway.h itself; linked as an object, it keeps the real ones out. */
+#ifndef FAKE_API_GATEWAY_H
+#define FAKE_API_GATEWAY_H
+
+#include "gateway/gateway.h"
+
+/* What it does; set before the request that should meet it. ERR_NONE everywhere: all goes well. */
+struct fake_gateway_script {
+    enum error_code check, begin, append, commit, find; /* refuse with this */
+    size_t append_after;                                /* bytes taken before `append` strikes */
+    enum transfer_state ends;                           /* what waiting ends in; TRANSFER_QUEUED: it runs out */
+    enum error_code end_error;                          /* of the transfer, when it ends badly */
+    bool silent;                                        /* does not answer before fake_gateway_speak() */
+    bool not_ready;
+};
+
+/* What it saw. Texts are empty for NULL. */
+struct fake_gateway_seen {
+    unsigned begun, aborted, finished, cancelled, checked, waits;
+    int64_t declared; /* of the last upload */
+    size_t bytes;     /* of the last upload */
+    char body[256];   /* its beginning */
+    char to[256], name[300], type[128], caption[256], methods[64], request_id[80];
+    int64_t ttl_ms, wait_ms;
+    bool digest;
+    struct record_filter filter; /* its strings are gone */
+    char filter_to[256], filter_before[64];
+};
+
+struct gateway *fake_gateway_create(const struct config *config);
+void fake_gateway_destroy(struct gateway **gw); /* answers what is still open */
+
+void fake_gateway_script(struct gateway *gw, const struct fake_gateway_script *script);
+void fake_gateway_seen(struct gateway *gw, struct fake_gateway_seen *out);
+
+/* Waits until so many uploads were aborted, or questions are open; false after five seconds. */
+bool fake_gateway_await_aborted(struct gateway *gw, unsigned n);
+bool fake_gateway_await_questions(struct gateway *gw, unsigned n);
+
+/* A silent one answers everything that is open, and from now on. */
+void fake_gateway_speak(struct gateway *gw);
+
+#endif

@@ -1,0 +1,163 @@
+/* Header values with a grammar of their own. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "api/header.h"
+
+static void preferences_are_read_and_others_ignored(void **state)
+{
+    static const struct {
+        const char *value;
+        bool async;
+        int64_t wait_ms; /* -1: not given */
+    } rows[] = {
+        {"respond-async", true, -1},
+        {"Respond-Async", true, -1},
+        {"wait=10", false, 10000},
+        {"wait=\"10\"", false, 10000},
+        {"wait = 10 ; foo", false, 10000},
+        {"respond-async, wait=10", true, 10000},
+        {"foo=\"a,wait=3\", wait=5", false, 5000},
+        {"wait=1, wait=2", false, 1000},
+        {"wait=0", false, 0},
+        {"wait", false, -1},
+        {"wait=soon", false, -1},
+        {"wait=-1", false, -1},
+        {"wait=99999999999999999999", false, -1},
+        {"wait=\"10", false, -1},
+        {"", false, -1},
+        {",,;=\"", false, -1},
+        {"return=minimal", false, -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct prefer p = {0};
+
+        prefer_read(&p, rows[i].value);
+        if (p.async != rows[i].async || p.wait != (rows[i].wait_ms >= 0) || (p.wait && p.wait_ms != rows[i].wait_ms))
+            fail_msg("'%s': async %d, wait %d, %lld ms", rows[i].value, p.async, p.wait, (long long)p.wait_ms);
+    }
+}
+
+static void preferences_add_up_over_header_lines(void **state)
+{
+    struct prefer p = {0};
+
+    (void)state;
+    prefer_read(&p, "respond-async");
+    prefer_read(&p, "wait=3");
+    prefer_read(&p, "wait=4");
+    assert_true(p.async);
+    assert_int_equal(p.wait_ms, 3000);
+}
+
+static void the_extended_file_name_is_preferred(void **state)
+{
+    static const struct {
+        const char *value, *name; /* NULL: none */
+    } rows[] = {
+        {"attachment; filename=report.pdf", "report.pdf"},
+        {"attachment; filename=\"a \\\"b\\\".pdf\"", "a \"b\".pdf"},
+        {"attachment;filename=\"a.txt\";filename*=UTF-8''%E2%82%AC.txt", "\xe2\x82\xac.txt"},
+        {"attachment; filename*=utf-8'de'%c3%a4.txt; filename=a.txt", "\xc3\xa4.txt"},
+        {"attachment; filename*=ISO-8859-1''%e4.txt; filename=a.txt", "a.txt"},
+        {"attachment; filename*=UTF-8''%zz; filename=a.txt", "a.txt"},
+        {"attachment; FileName = x.txt", "x.txt"},
+        {"attachment; filename=\"a;b.txt\"; size=3", "a;b.txt"},
+        {"attachment; x=\"filename=evil\"; filename=good", "good"},
+        {"attachment; filename=one; filename=two", "one"},
+        {"attachment; filename=\"../x\"", "../x"}, /* the gate for names comes after */
+        {"attachment; filename=\"open", NULL},
+        {"attachment", NULL},
+        {"filename=x", NULL},
+        {"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[64] = "";
+        bool found = disposition_filename(rows[i].value, name, sizeof name);
+
+        if (found != (rows[i].name != NULL) || (found && strcmp(name, rows[i].name) != 0))
+            fail_msg("'%s': %d '%s'", rows[i].value, found, name);
+    }
+}
+
+static void a_file_name_that_does_not_fit_is_none(void **state)
+{
+    char name[4];
+
+    (void)state;
+    assert_false(disposition_filename("a; filename=abcd", name, sizeof name));
+    assert_true(disposition_filename("a; filename=abc", name, sizeof name));
+}
+
+static void media_types_are_compared_without_their_parameters(void **state)
+{
+    (void)state;
+    assert_true(media_type_is("multipart/form-data; boundary=x", "multipart/form-data"));
+    assert_true(media_type_is("Text/Plain", "text/plain"));
+    assert_false(media_type_is("text/plainer", "text/plain"));
+    assert_true(media_type_valid("application/vnd.x+json; charset=\"utf-8\""));
+    assert_false(media_type_valid("text"));
+    assert_false(media_type_valid("text/"));
+    assert_false(media_type_valid("/plain"));
+    assert_false(media_type_valid("text/plain x"));
+    assert_false(media_type_valid("text/plain; x=\xff"));
+    assert_false(media_type_valid(""));
+}
+
+static void words_are_for_those_who_ask_for_nothing_else(void **state)
+{
+    (void)state;
+    assert_true(accept_wants_text("text/plain"));
+    assert_true(accept_wants_text("text/plain, */*;q=0.1"));
+    assert_false(accept_wants_text("*/*"));
+    assert_false(accept_wants_text("application/json, text/plain, */*"));
+}
+
+static void entity_tags_are_compared_weakly(void **state)
+{
+    static const char etag[] = "\"1a-queued-0\"";
+
+    (void)state;
+    assert_true(etag_listed("*", etag));
+    assert_true(etag_listed("\"1a-queued-0\"", etag));
+    assert_true(etag_listed("\"x\", W/\"1a-queued-0\" , \"y\"", etag));
+    assert_false(etag_listed("\"1a-queued-1\"", etag));
+    assert_false(etag_listed("1a-queued-0", etag));
+    assert_false(etag_listed("\"x\"1a-queued-0\"\"", etag));
+    assert_false(etag_listed("", etag));
+}
+
+static void header_names_are_tokens(void **state)
+{
+    (void)state;
+    assert_true(header_is_token("X-Request-Id"));
+    assert_false(header_is_token("Content-Length "));
+    assert_false(header_is_token(""));
+    assert_false(header_is_token("a\x0b"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(preferences_are_read_and_others_ignored),
+        cmocka_unit_test(preferences_add_up_over_header_lines),
+        cmocka_unit_test(the_extended_file_name_is_preferred),
+        cmocka_unit_test(a_file_name_that_does_not_fit_is_none),
+        cmocka_unit_test(media_types_are_compared_without_their_parameters),
+        cmocka_unit_test(words_are_for_those_who_ask_for_nothing_else),
+        cmocka_unit_test(entity_tags_are_compared_weakly),
+        cmocka_unit_test(header_names_are_tokens),
+    };
+
+    return cmocka_run_group_tests_name("api/header", tests, NULL, NULL);
+}

@@ -1,0 +1,192 @@
+/* Records as JSON: every field there, in one form, whatever bytes a peer sent. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "api/json.h"
+
+/* A member by its path, "file.name" or "attempts.0.code". */
+static const json_t *at(const json_t *value, const char *path)
+{
+    while (value && *path) {
+        size_t len = strcspn(path, ".");
+        char key[32] = "";
+
+        memcpy(key, path, len);
+        value = json_is_array(value) ? json_array_get(value, strtoul(key, NULL, 10)) : json_object_get(value, key);
+        path += len;
+        path += *path == '.';
+    }
+    return value;
+}
+
+static const char *text_at(const json_t *value, const char *path)
+{
+    const char *text = json_string_value(at(value, path));
+
+    return text ? text : "(none)";
+}
+
+static struct record *failed_record(void)
+{
+    struct record *r = record_new();
+    struct attempt *a;
+
+    id_make(r->id, "tr", 1);
+    r->state = TRANSFER_FAILED;
+    record_text(&r->to, "ana@example.org");
+    record_text(&r->name, "a.txt");
+    record_text(&r->type, "text/plain");
+    r->size = r->received = 7;
+    r->created = 1000;
+    r->round = 1;
+    r->max_rounds = 5;
+    a = record_attempt(r);
+    a->round = 1;
+    a->started = 2000;
+    a->ended = 3000;
+    strcpy(a->method, "si-s5b");
+    a->stage = STAGE_CONNECT;
+    error_set(&a->error, ERR_PROXY_UNAVAILABLE, "proxy.example.org: refused");
+    a = record_attempt(r);
+    strcpy(a->method, "s5b");
+    a->stage = STAGE_OFFER;
+    error_set(&a->error, ERR_RECIPIENT_TIMEOUT, "10 s");
+    record_step(r, STEP_RECEIVED, "streamhost-used", "error", "bad \x01\xff text");
+    r->error_stage = STAGE_OFFER;
+    error_set(&r->error, ERR_RECIPIENT_TIMEOUT, "10 s");
+    return r;
+}
+
+static void a_failed_transfer_tells_its_story(void **state)
+{
+    struct record *r = failed_record();
+    json_t *t = json_of_transfer(r);
+
+    (void)state;
+    assert_non_null(t);
+    assert_string_equal(text_at(t, "object"), "transfer");
+    assert_string_equal(text_at(t, "state"), "failed");
+    assert_true(json_is_true(at(t, "final")));
+    assert_string_equal(text_at(t, "file.name"), "a.txt");
+    assert_true(json_is_null(at(t, "file.sha256")));
+    assert_string_equal(text_at(t, "upload.state"), "complete");
+    assert_true(json_is_null(at(t, "method.name")));
+    assert_string_equal(text_at(t, "method.tried.0"), "si-s5b");
+    assert_string_equal(text_at(t, "method.tried.1"), "s5b");
+    assert_int_equal(json_integer_value(at(t, "attempts.0.n")), 1);
+    assert_string_equal(text_at(t, "attempts.0.stage"), "connect");
+    assert_string_equal(text_at(t, "attempts.0.code"), "proxy_unavailable");
+    assert_string_equal(text_at(t, "attempts.0.started"), "1970-01-01T00:00:02.000Z");
+    assert_int_equal(json_integer_value(at(t, "attempts.1.n")), 2);
+    assert_true(json_is_null(at(t, "attempts.1.ended")));
+    assert_string_equal(text_at(t, "error.code"), "recipient_timeout");
+    assert_string_equal(text_at(t, "error.stage"), "offer");
+    assert_string_equal(text_at(t, "timeline.0.direction"), "received");
+    assert_string_equal(text_at(t, "timeline.0.step"), "streamhost-used");
+    assert_string_equal(text_at(t, "timeline.0.outcome"), "error");
+    assert_string_equal(text_at(t, "timeline.0.detail"), "bad \xef\xbf\xbd\xef\xbf\xbd text");
+    assert_true(json_is_null(at(t, "delivery_proof")));
+    assert_true(json_is_null(at(t, "finished")));
+    json_decref(t);
+    record_free(&r);
+}
+
+static void a_delivered_transfer_tells_how(void **state)
+{
+    struct record *r = failed_record();
+    json_t *t;
+
+    (void)state;
+    r->state = TRANSFER_DELIVERED;
+    memset(&r->error, 0, sizeof r->error);
+    strcpy(r->method, "s5b");
+    strcpy(r->path, "proxy");
+    record_text(&r->streamhost, "proxy.example.org");
+    r->proof = PROOF_PROXY_ACCEPTED;
+    r->sent = 7;
+    t = json_of_transfer(r);
+    assert_string_equal(text_at(t, "method.name"), "s5b");
+    assert_string_equal(text_at(t, "method.path"), "proxy");
+    assert_string_equal(text_at(t, "method.streamhost"), "proxy.example.org");
+    assert_string_equal(text_at(t, "delivery_proof"), "proxy_accepted");
+    assert_int_equal(json_integer_value(at(t, "progress.sent")), 7);
+    assert_true(json_is_null(at(t, "error")));
+    json_decref(t);
+    record_free(&r);
+}
+
+static void an_upload_has_a_state_of_its_own(void **state)
+{
+    static const struct {
+        enum transfer_state state;
+        uint64_t received;
+        const char *want;
+    } rows[] = {
+        {TRANSFER_RECEIVING, 3, "receiving"},
+        {TRANSFER_QUEUED, 7, "complete"},
+        {TRANSFER_FAILED, 3, "aborted"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r = failed_record();
+        json_t *t;
+
+        r->state = rows[i].state;
+        r->received = rows[i].received;
+        t = json_of_transfer(r);
+        assert_string_equal(text_at(t, "upload.state"), rows[i].want);
+        json_decref(t);
+        record_free(&r);
+    }
+}
+
+static void a_line_is_one_line(void **state)
+{
+    char *line = json_line(json_pack("[o]", json_of_text("a\nb")));
+
+    (void)state;
+    assert_string_equal(line, "[\"a\\nb\"]\n");
+    free(line);
+    assert_null(json_line(NULL));
+}
+
+static void a_recipient_who_can_nothing_is_not_reachable(void **state)
+{
+    struct candidate_resource resource = {0};
+    struct recipient who = {.resources = &resource, .count = 1, .subscribed = true};
+    json_t *r;
+
+    (void)state;
+    assert_true(jid_parse(&who.asked, "ana@example.org", 15, NULL));
+    assert_true(jid_parse(&resource.jid, "ana@example.org/desk", 20, NULL));
+    r = json_of_recipient(&who);
+    assert_true(json_is_false(at(r, "reachable")));
+    assert_int_equal(json_array_size(at(r, "methods")), 0);
+    json_decref(r);
+    resource.methods[0] = "si-s5b";
+    r = json_of_recipient(&who);
+    assert_true(json_is_true(at(r, "reachable")));
+    assert_string_equal(text_at(r, "methods.0"), "si-s5b");
+    assert_string_equal(text_at(r, "resources.0.jid"), "ana@example.org/desk");
+    json_decref(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failed_transfer_tells_its_story),
+        cmocka_unit_test(a_delivered_transfer_tells_how),
+        cmocka_unit_test(an_upload_has_a_state_of_its_own),
+        cmocka_unit_test(a_line_is_one_line),
+        cmocka_unit_test(a_recipient_who_can_nothing_is_not_reachable),
+    };
+
+    return cmocka_run_group_tests_name("api/json", tests, NULL, NULL);
+}

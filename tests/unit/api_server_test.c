@@ -1,0 +1,1059 @@
+/* The server as a caller meets it: real sockets, raw requests, a gateway that answers as told from another thread. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "api/server.h"
+#include "base/buf.h"
+#include "base/fd.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "tests/fake/api/gateway.h"
+
+enum { PATIENCE_S = 10 };
+
+struct world {
+    struct config config;
+    struct gateway *gw;
+    struct api *api;
+    struct buf answer; /* of the last request, whole */
+    unsigned status;
+    const char *body; /* in answer */
+    json_t *json;     /* of body, if it is JSON */
+};
+
+static void begin(struct world *w)
+{
+    struct error err = {0};
+
+    w->gw = fake_gateway_create(&w->config);
+    w->api = api_start(w->gw, &err);
+    if (!w->api)
+        fail_msg("api_start: %s", err.text);
+}
+
+static int set_up(void **state)
+{
+    static char listen[] = "127.0.0.1:0";
+    struct world *w = calloc(1, sizeof *w);
+
+    w->config.http.listen = listen;
+    w->config.http.max_connections = 64;
+    w->config.http.idle_timeout = 30000;
+    w->config.http.max_wait = 60000;
+    w->config.spool.max_file = 64 << 20;
+    w->config.spool.max_bytes = 128 << 20;
+    begin(w);
+    *state = w;
+    return 0;
+}
+
+static void end(struct world *w)
+{
+    api_stop(&w->api);
+    if (w->gw)
+        fake_gateway_destroy(&w->gw);
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+
+    end(w);
+    json_decref(w->json);
+    buf_free(&w->answer);
+    free(w);
+    return 0;
+}
+
+/* The same server with other settings. */
+static void restart(struct world *w)
+{
+    end(w);
+    begin(w);
+}
+
+static int dial(const struct world *w)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(api_port(w->api))};
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* Everything; false when the other side is gone before that. */
+static bool send_all(int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+
+        if (n <= 0)
+            return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Reads one answer, to the end of its body when that has a length, else of the stream. */
+static void read_answer(struct world *w, int fd)
+{
+    const char *head_end = NULL, *length;
+    size_t want = SIZE_MAX;
+    char piece[4096];
+    ssize_t n;
+
+    buf_free(&w->answer);
+    json_decref(w->json);
+    w->json = NULL;
+    w->status = 0;
+    w->body = "";
+    while (w->answer.len < want && (n = recv(fd, piece, sizeof piece, 0)) != 0) {
+        if (n < 0)
+            fail_msg("no answer: %s; so far '%s'", strerror(errno), w->answer.data ? w->answer.data : "");
+        buf_add(&w->answer, piece, (size_t)n);
+        head_end = strstr(w->answer.data, "\r\n\r\n");
+        length = head_end ? strcasestr(w->answer.data, "\r\nContent-Length: ") : NULL;
+        if (length && length < head_end)
+            want = (size_t)(head_end + 4 - w->answer.data) + strtoul(length + 18, NULL, 10);
+        else if (head_end &&
+                 (strncmp(w->answer.data, "HTTP/1.1 204", 12) == 0 || strncmp(w->answer.data, "HTTP/1.1 304", 12) == 0))
+            break;
+    }
+    if (!head_end)
+        return;
+    w->status = (unsigned)strtoul(w->answer.data + 9, NULL, 10);
+    w->body = head_end + 4;
+    w->json = json_loads(w->body, JSON_DECODE_ANY, NULL);
+}
+
+static void ask_bytes(struct world *w, const char *request, size_t len)
+{
+    int fd = dial(w);
+
+    send_all(fd, request, len);
+    read_answer(w, fd);
+    fd_close(&fd);
+}
+
+static void __attribute__((format(printf, 2, 3))) ask(struct world *w, const char *fmt, ...)
+{
+    char *request = NULL;
+    va_list args;
+
+    va_start(args, fmt);
+    assert_true(vasprintf(&request, fmt, args) >= 0);
+    va_end(args);
+    ask_bytes(w, request, strlen(request));
+    free(request);
+}
+
+static const char *member(const struct world *w, const char *key)
+{
+    const char *text = json_string_value(json_object_get(w->json, key));
+
+    return text ? text : "(none)";
+}
+
+/* A header's value in a static buffer; "(none)" when it is not there. */
+static const char *header(const struct world *w, const char *name)
+{
+    static char value[512];
+    char line[64];
+    const char *at;
+
+    snprintf(line, sizeof line, "\r\n%s: ", name);
+    at = w->answer.data ? strcasestr(w->answer.data, line) : NULL;
+    if (!at || at >= w->body)
+        return "(none)";
+    at += strlen(line);
+    snprintf(value, sizeof value, "%.*s", (int)strcspn(at, "\r"), at);
+    return value;
+}
+
+static void expect(const struct world *w, const char *says, unsigned status, const char *code)
+{
+    if (w->status != status || (code && strcmp(member(w, "code"), code) != 0))
+        fail_msg("%s: %u '%s', not %u %s", says, w->status, w->answer.data ? w->answer.data : "", status, code);
+    if (status >= 400 && strcmp(header(w, "Content-Type"), "application/problem+json") != 0)
+        fail_msg("%s: %s", says, header(w, "Content-Type"));
+}
+
+static struct fake_gateway_seen seen(const struct world *w)
+{
+    struct fake_gateway_seen s;
+
+    fake_gateway_seen(w->gw, &s);
+    return s;
+}
+
+#define GET(target) "GET " target " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define PUT(target) "PUT " target " HTTP/1.1\r\nHost: localhost\r\n"
+#define THREE       "Content-Length: 3\r\n\r\nabc"
+#define ANA         "/v1/to/ana@example.org"
+#define NOBODYS_ID  "tr_00000000000000000000000000"
+
+/* ---- bad input */
+
+static void bad_input_gets_its_status(void **state)
+{
+    static const struct {
+        const char *says, *request;
+        unsigned status;
+        const char *code;
+    } rows[] = {
+        {"two lengths", PUT(ANA "/a") "Content-Length: 3\r\n" THREE, 400, "length_conflict"},
+        {"two different lengths", PUT(ANA "/a") "Content-Length: 30\r\n" THREE, 400, "length_conflict"},
+        {"a length beside chunks", PUT(ANA "/a") "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+         400, "length_conflict"},
+        {"an unknown encoding", PUT(ANA "/a") "Transfer-Encoding: gzip\r\n\r\n", 400, "request_malformed"},
+        {"two encodings", PUT(ANA "/a") "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         400, "request_malformed"},
+        {"two hosts", "GET /v1 HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", 400, "request_malformed"},
+        {"a space before the colon", PUT(ANA "/a") "Content-Length : 3\r\n\r\n", 400, "request_malformed"},
+        {"a NUL in a name", PUT(ANA "/a%00b.txt") THREE, 400, "request_malformed"},
+        {"a NUL in the query", GET("/v1?q=x%00y"), 400, "request_malformed"},
+        {"a slash in a name", PUT(ANA "/..%2F..%2Fetc%2Fpasswd") THREE, 422, "name_invalid"},
+        {"the folder above", PUT(ANA "/..") THREE, 422, "name_invalid"},
+        {"a control character", PUT(ANA "/a%01b") THREE, 422, "name_invalid"},
+        {"invalid UTF-8", PUT(ANA "/a%ff") THREE, 422, "name_invalid"},
+        {"a bidi override", PUT(ANA "/evil%E2%80%AEfdp.exe") THREE, 422, "name_invalid"},
+        {"a bad ?name=", PUT(ANA "?name=a%2Fb") THREE, 422, "name_invalid"},
+        {"a bad Content-Disposition", PUT(ANA) "Content-Disposition: a; filename=\"a/b\"\r\n" THREE, 422,
+         "name_invalid"},
+        {"no recipient", PUT("/v1/to//a") THREE, 404, "not_found"},
+        {"no recipient at all", PUT("/v1/to/") THREE, 404, "not_found"},
+        {"no address", PUT("/v1/to/@@/a") THREE, 400, "jid_invalid"},
+        {"a second at sign in the domain", PUT("/v1/to/victim.org%2Fa@evil.org@/a") THREE, 202, NULL},
+        {"a control character in the address", PUT("/v1/to/a%01b@example.org/a") THREE, 400, "jid_invalid"},
+        {"a resource twice", PUT(ANA "%2Fdesk/a?resource=phone") THREE, 422, "parameter_invalid"},
+        {"a slash in the address", PUT(ANA "/desk/a.txt") THREE, 404, "not_found"},
+        {"a path upwards", GET("/v1/../etc/passwd"), 404, "not_found"},
+        {"a decoded path upwards", GET("/v1/..%2Fetc"), 404, "not_found"},
+        {"an unknown path", GET("/nothing"), 404, "not_found"},
+        {"an unknown transfer", GET("/v1/transfers/" NOBODYS_ID), 404, "not_found"},
+        {"no id at all", GET("/v1/transfers/..%2F..%2Fetc"), 404, "not_found"},
+        {"a method of another path", "PATCH /v1/transfers HTTP/1.1\r\nHost: localhost\r\n\r\n", 405,
+         "method_not_allowed"},
+        {"an unknown method", "BREW /v1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "method_not_allowed"},
+        {"an unknown parameter", PUT(ANA "/a?wiat=3") THREE, 422, "parameter_invalid"},
+        {"a word for seconds", PUT(ANA "/a?wait=soon") THREE, 422, "parameter_invalid"},
+        {"an unknown digest", PUT(ANA "/a?digest=md5") THREE, 422, "parameter_invalid"},
+        {"no lifetime", PUT(ANA "/a?ttl=0") THREE, 422, "parameter_invalid"},
+        {"no media type", PUT(ANA "/a") "Content-Type: whatever\r\n" THREE, 415, "media_refused"},
+        {"an unknown state", GET("/v1/transfers?state=lost"), 422, "parameter_invalid"},
+        {"a limit of none", GET("/v1/transfers?limit=0"), 422, "parameter_invalid"},
+        {"a cursor of nobody", GET("/v1/transfers?cursor=abc"), 422, "parameter_invalid"},
+        {"no time", GET("/v1/transfers?since=yesterday"), 422, "parameter_invalid"},
+        {"a form that is none", "POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\n" THREE, 415, "media_refused"},
+        {"a form without a boundary",
+         "POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data\r\n" THREE, 400,
+         "request_malformed"},
+        {"a form of a foreign page",
+         "POST " ANA "/a HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n"
+         "Content-Type: application/x-www-form-urlencoded\r\n" THREE,
+         403, "host_not_allowed"},
+        {"a rebound name", "GET /v1 HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403, "host_not_allowed"},
+        {"a rebound name in the target", "GET http://evil.example/v1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 403,
+         "host_not_allowed"},
+        {"a cross-site fetch", "GET /v1 HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n", 403,
+         "host_not_allowed"},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask_bytes(w, rows[i].request, strlen(rows[i].request));
+        expect(w, rows[i].says, rows[i].status, rows[i].code);
+    }
+    ask(w, GET("/v1"));
+    expect(w, "unharmed", 200, NULL);
+    assert_int_equal(seen(w).begun, seen(w).aborted + seen(w).finished);
+}
+
+static void a_missing_host_is_refused(void **state)
+{
+    struct world *w = *state;
+
+    ask(w, "GET /v1 HTTP/1.1\r\n\r\n"); /* by the library, in words of its own */
+    assert_int_equal(w->status, 400);
+    ask(w, "GET /livez HTTP/1.0\r\n\r\n"); /* HTTP/1.0 has none */
+    expect(w, "HTTP/1.0", 200, NULL);
+}
+
+static void after_a_conflict_of_lengths_nothing_more_is_read(void **state)
+{
+    struct world *w = *state;
+    char more[64];
+    int fd = dial(w);
+
+    static const char smuggled[] = PUT(ANA "/a") "Content-Length: 3\r\nContent-Length: 0\r\n\r\nabc" GET("/v1/xmpp");
+
+    send_all(fd, smuggled, strlen(smuggled));
+    read_answer(w, fd);
+    expect(w, "the first", 400, "length_conflict");
+    assert_string_equal(header(w, "Connection"), "close");
+    assert_int_equal(recv(fd, more, sizeof more, 0), 0);
+    fd_close(&fd);
+}
+
+static void what_is_not_allowed_names_what_is(void **state)
+{
+    struct world *w = *state;
+
+    ask(w, "PATCH " ANA "/a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    expect(w, "PATCH", 405, "method_not_allowed");
+    assert_string_equal(header(w, "Allow"), "PUT, POST, OPTIONS");
+    ask(w, "OPTIONS /v1/transfers HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    expect(w, "OPTIONS", 204, NULL);
+    assert_string_equal(header(w, "Allow"), "POST, GET, HEAD, OPTIONS");
+}
+
+static void an_early_refusal_costs_a_connection_only_with_a_body(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+
+    for (int i = 0; i < 3; i++) {
+        static const char request[] = GET("/nothing");
+
+        assert_true(send_all(fd, request, strlen(request)));
+        read_answer(w, fd);
+        expect(w, "on the same connection", 404, "not_found");
+    }
+    fd_close(&fd);
+}
+
+/* ---- before the body */
+
+static void who_expects_100_continue_sends_nothing_in_vain(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.begin = ERR_SPOOL_FULL};
+    static const char big[] = "Content-Length: 200000000\r\nExpect: 100-continue\r\n\r\n";
+    static const struct {
+        const char *target, *code;
+        unsigned status;
+    } rows[] = {
+        {"/v1/to/@@/a", "jid_invalid", 400},
+        {ANA "/..", "name_invalid", 422},
+        {ANA "/a", "spool_full", 507},
+        {"/v1/xmpp", "method_not_allowed", 405},
+    };
+
+    fake_gateway_script(w->gw, &script);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask(w, "PUT %s HTTP/1.1\r\nHost: localhost\r\n%s", rows[i].target, big);
+        expect(w, rows[i].target, rows[i].status, rows[i].code);
+    }
+    assert_int_equal(seen(w).begun, 0);
+}
+
+static void who_may_send_is_told_to_go_on(void **state)
+{
+    struct world *w = *state;
+    static const char head[] = PUT(ANA "/a") "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    char go_on[64] = "";
+    int fd = dial(w);
+
+    send_all(fd, head, strlen(head));
+    assert_true(recv(fd, go_on, sizeof go_on - 1, 0) > 0);
+    assert_string_equal(go_on, "HTTP/1.1 100 Continue\r\n\r\n");
+    send_all(fd, "abc", 3);
+    read_answer(w, fd);
+    expect(w, "accepted", 202, NULL);
+    assert_int_equal(seen(w).declared, 3);
+    fd_close(&fd);
+}
+
+/* A client that writes all it has before it reads: the answer must outlive what is still on its way. */
+static void who_sends_all_the_same_still_gets_the_answer(void **state)
+{
+    struct world *w = *state;
+    size_t len = 3 << 20;
+    char *body = calloc(1, len);
+    static const char head[] = PUT("/v1/to/@@/a") "Content-Length: 3145728\r\n\r\n";
+    int fd = dial(w);
+
+    assert_true(send_all(fd, head, strlen(head)));
+    assert_true(send_all(fd, body, len));
+    read_answer(w, fd);
+    expect(w, "after the body", 400, "jid_invalid");
+    fd_close(&fd);
+    free(body);
+}
+
+/* ---- uploads */
+
+static void an_upload_is_accepted_with_its_place(void **state)
+{
+    struct world *w = *state;
+    char place[64];
+
+    ask(w,
+        PUT(ANA "%%2Fdesk/a%%20b.txt?caption=Q3+&methods=s5b&ttl=7d&digest=sha-256") "X-Request-Id: job-7\r\n" THREE);
+    expect(w, "PUT", 202, NULL);
+    assert_string_equal(member(w, "state"), "queued");
+    snprintf(place, sizeof place, "/v1/transfers/%s", member(w, "id"));
+    assert_string_equal(header(w, "Location"), place);
+    assert_string_equal(header(w, "X-Request-Id"), "job-7");
+    assert_string_equal(header(w, "Cache-Control"), "no-store");
+    assert_string_equal(header(w, "X-Content-Type-Options"), "nosniff");
+    assert_string_equal(header(w, "Content-Type"), "application/json");
+    assert_int_equal(w->answer.data[w->answer.len - 1], '\n');
+    assert_string_equal(seen(w).to, "ana@example.org/desk");
+    assert_string_equal(seen(w).name, "a b.txt");
+    assert_string_equal(seen(w).caption, "Q3 ");
+    assert_string_equal(seen(w).methods, "s5b");
+    assert_string_equal(seen(w).request_id, "job-7");
+    assert_string_equal(seen(w).type, "");
+    assert_string_equal(seen(w).body, "abc");
+    assert_int_equal(seen(w).ttl_ms, 604800000);
+    assert_true(seen(w).digest);
+}
+
+static void a_file_finds_its_name_and_type(void **state)
+{
+    static const struct {
+        const char *target, *headers, *name, *type;
+    } rows[] = {
+        {ANA, "", "", ""},
+        {ANA "/", "", "", ""},
+        {ANA "/?name=b.txt", "", "b.txt", ""},
+        {ANA, "Content-Disposition: attachment; filename=c.txt\r\n", "c.txt", ""},
+        {ANA "/a.txt", "Content-Disposition: attachment; filename=c.txt\r\n", "a.txt", ""},
+        {ANA "/a.pdf", "Content-Type: application/pdf\r\n", "a.pdf", "application/pdf"},
+        {ANA "/a", "Content-Type: application/x-www-form-urlencoded\r\n", "a", ""}, /* curl --data-binary */
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask(w, "POST %s HTTP/1.1\r\nHost: localhost\r\n%s" THREE, rows[i].target, rows[i].headers);
+        expect(w, rows[i].target, 202, NULL);
+        assert_string_equal(seen(w).name, rows[i].name);
+        assert_string_equal(seen(w).type, rows[i].type);
+        assert_string_equal(seen(w).body, "abc");
+    }
+}
+
+static void chunks_and_nothing_are_files_too(void **state)
+{
+    struct world *w = *state;
+
+    ask(w, PUT(ANA "/a") "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+    expect(w, "chunks", 202, NULL);
+    assert_int_equal(seen(w).declared, -1);
+    assert_string_equal(seen(w).body, "abcde");
+    ask(w, PUT(ANA "/a") "Content-Length: 0\r\n\r\n");
+    expect(w, "empty", 202, NULL);
+    assert_int_equal(seen(w).declared, 0);
+    ask(w, PUT(ANA "/a") "\r\n");
+    expect(w, "no length", 202, NULL);
+    assert_int_equal(seen(w).declared, 0);
+}
+
+static void words_for_scripts(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE], want[128];
+
+    ask(w, PUT(ANA "/a") "Accept: text/plain\r\n" THREE);
+    assert_int_equal(w->status, 202);
+    snprintf(id, sizeof id, "%s", w->body);
+    snprintf(want, sizeof want, "%s queued /v1/transfers/%s\n", id, id);
+    assert_string_equal(w->body, want);
+}
+
+static void a_strange_request_id_is_replaced(void **state)
+{
+    struct world *w = *state;
+
+    ask(w, "GET /v1 HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a b\r\n\r\n");
+    assert_int_equal(strncmp(header(w, "X-Request-Id"), "rq_", 3), 0);
+}
+
+static void waiting_tells_by_the_status_how_it_ended(void **state)
+{
+    static const struct {
+        const char *says;
+        enum transfer_state ends;
+        enum error_code error;
+        unsigned status;
+        const char *code;
+    } rows[] = {
+        {"delivered", TRANSFER_DELIVERED, ERR_NONE, 200, NULL},
+        {"still on its way", TRANSFER_QUEUED, ERR_NONE, 202, NULL},
+        {"declined", TRANSFER_FAILED, ERR_RECIPIENT_DECLINED, 409, "recipient_declined"},
+        {"no way", TRANSFER_FAILED, ERR_NO_COMMON_METHOD, 422, "no_common_method"},
+        {"broken", TRANSFER_FAILED, ERR_STREAM_BROKEN, 502, "stream_broken"},
+        {"silence", TRANSFER_FAILED, ERR_RECIPIENT_TIMEOUT, 504, "recipient_timeout"},
+        {"cancelled", TRANSFER_CANCELLED, ERR_NONE, 409, "cancelled"},
+        {"too late", TRANSFER_EXPIRED, ERR_NONE, 410, "ttl_expired"},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fake_gateway_script script = {.ends = rows[i].ends, .end_error = rows[i].error};
+
+        fake_gateway_script(w->gw, &script);
+        ask(w, PUT(ANA "/a?wait=5") THREE);
+        expect(w, rows[i].says, rows[i].status, rows[i].code);
+        if (rows[i].status >= 400) {
+            assert_non_null(json_object_get(json_object_get(w->json, "transfer"), "id"));
+            assert_int_equal(strncmp(member(w, "instance"), "/v1/transfers/tr_", 17), 0);
+        }
+    }
+    assert_int_equal(seen(w).wait_ms, 5000);
+}
+
+static void a_preference_is_applied_and_said_so(void **state)
+{
+    static const struct {
+        const char *query, *header, *applied;
+        int64_t wait_ms;
+        unsigned status;
+    } rows[] = {
+        {"", "Prefer: wait=7\r\n", "wait=7", 7000, 200},
+        {"", "Prefer: wait=100000\r\n", "wait=60", 60000, 200}, /* [http] max_wait */
+        {"", "Prefer: respond-async\r\n", "respond-async", 0, 202},
+        {"", "Prefer: respond-async\r\nPrefer: wait=3\r\n", "wait=3", 3000, 200},
+        {"?wait=2m", "Prefer: wait=7\r\n", "(none)", 60000, 200},
+        {"?wait=500ms", "", "(none)", 500, 200},
+        {"?wait=0", "", "(none)", 0, 202},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask(w, "PUT " ANA "/a%s HTTP/1.1\r\nHost: localhost\r\n%s" THREE, rows[i].query, rows[i].header);
+        expect(w, rows[i].header, rows[i].status, NULL);
+        assert_string_equal(header(w, "Preference-Applied"), rows[i].applied);
+        if (rows[i].wait_ms)
+            assert_int_equal(seen(w).wait_ms, rows[i].wait_ms);
+    }
+}
+
+/* Also when the hanging up comes in one piece with the last bytes. */
+static void an_abandoned_body_is_an_abandoned_upload(void **state)
+{
+    static const char *const parts[] = {
+        PUT(ANA "/a") "Content-Length: 1000\r\n\r\nabc",
+        PUT(ANA "/a") "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        PUT(ANA "/a") "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n10\r\nde",
+    };
+    struct world *w = *state;
+
+    for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
+        int fd = dial(w);
+
+        assert_true(send_all(fd, parts[i], strlen(parts[i])));
+        fd_close(&fd);
+        assert_true(fake_gateway_await_aborted(w->gw, i + 1));
+    }
+    assert_int_equal(seen(w).finished, 0);
+}
+
+/* A caller may say that it has said all (shutdown) and still wait for the answer. */
+static void a_half_closed_caller_is_answered(void **state)
+{
+    static const char *const requests[] = {
+        PUT(ANA "/a") THREE,
+        PUT(ANA "/a") "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        int fd = dial(w);
+
+        assert_true(send_all(fd, requests[i], strlen(requests[i])));
+        shutdown(fd, SHUT_WR);
+        read_answer(w, fd);
+        expect(w, requests[i], 202, NULL);
+        fd_close(&fd);
+    }
+}
+
+static void an_abandoned_head_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+    static const char part[] = PUT(ANA "/a") "Content-Len";
+    int fd = dial(w);
+
+    assert_true(send_all(fd, part, strlen(part)));
+    fd_close(&fd);
+    ask(w, GET("/v1"));
+    expect(w, "unharmed", 200, NULL);
+}
+
+static void an_error_in_the_middle_of_a_body_is_answered_there(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.append = ERR_SPOOL_FULL, .append_after = 3};
+    static const char head[] = PUT(ANA "/a") "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n";
+    int fd = dial(w);
+
+    fake_gateway_script(w->gw, &script);
+    assert_true(send_all(fd, head, strlen(head))); /* and no end of it */
+    read_answer(w, fd);
+    expect(w, "full", 507, "spool_full");
+    assert_string_equal(member(w, "stage"), "upload");
+    assert_string_equal(header(w, "Connection"), "close");
+    assert_string_equal(header(w, "Retry-After"), "10");
+    assert_int_equal(seen(w).aborted, 1);
+    fd_close(&fd);
+}
+
+static void what_cannot_be_kept_is_not_accepted(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.commit = ERR_STORE_UNAVAILABLE};
+
+    fake_gateway_script(w->gw, &script);
+    ask(w, PUT(ANA "/a") THREE);
+    expect(w, "no store", 503, "store_unavailable");
+}
+
+/* ---- forms */
+
+#define PART(name, text)          "--X0\r\nContent-Disposition: form-data; name=\"" name "\"\r\n\r\n" text "\r\n"
+#define FILE_PART(filename, text) FILE_TYPED(filename, "application/octet-stream", text)
+#define FILE_TYPED(filename, type, text)                                                                               \
+    "--X0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"" filename "\"\r\nContent-Type: " type          \
+    "\r\n\r\n" text "\r\n"
+#define TO  PART("to", "ana@example.org")
+#define END "--X0--\r\n"
+
+static void post_form(struct world *w, const char *target, const char *form)
+{
+    ask(w,
+        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=X0\r\n"
+        "Content-Length: %zu\r\n\r\n%s",
+        target, strlen(form), form);
+}
+
+static void a_form_is_put_together_in_any_order(void **state)
+{
+    static const char *const forms[] = {
+        TO PART("caption", "Q3 \xe2\x82\xac") PART("ttl", "1h") FILE_TYPED("r.pdf", "application/pdf", "abc") END,
+        FILE_TYPED("r.pdf", "application/pdf", "abc") PART("ttl", "1h") PART("caption", "Q3 \xe2\x82\xac") TO END,
+        TO FILE_TYPED("x", "application/pdf", "abc") PART("name", "r.pdf") PART("caption", "Q3 \xe2\x82\xac")
+            PART("ttl", "1h") END,
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        post_form(w, "/v1/transfers", forms[i]);
+        expect(w, forms[i], 202, NULL);
+        assert_string_equal(seen(w).to, "ana@example.org");
+        assert_string_equal(seen(w).name, "r.pdf");
+        assert_string_equal(seen(w).type, "application/pdf");
+        assert_string_equal(seen(w).caption, "Q3 \xe2\x82\xac");
+        assert_string_equal(seen(w).body, "abc");
+        assert_int_equal(seen(w).ttl_ms, 3600000);
+    }
+}
+
+static void a_form_means_the_same_wherever_tcp_cuts_it(void **state)
+{
+    static const char form[] = TO FILE_PART("a.txt", "one\r\n--X two") PART("caption", "c") END;
+    struct world *w = *state;
+
+    for (size_t cut = 1; cut < sizeof form - 1; cut += 3) {
+        char head[256];
+        int fd = dial(w), one = 1;
+
+        setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &one, sizeof one);
+        snprintf(head, sizeof head,
+                 "POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=X0\r\n"
+                 "Content-Length: %zu\r\n\r\n",
+                 sizeof form - 1);
+        assert_true(send_all(fd, head, strlen(head)) && send_all(fd, form, cut));
+        assert_true(send_all(fd, form + cut, sizeof form - 1 - cut));
+        read_answer(w, fd);
+        expect(w, "a form in two pieces", 202, NULL);
+        assert_string_equal(seen(w).body, "one\r\n--X two");
+        assert_string_equal(seen(w).caption, "c");
+        fd_close(&fd);
+        if (seen(w).finished >= 60)
+            break; /* the fake keeps no more */
+    }
+}
+
+static void a_form_may_go_to_an_address(void **state)
+{
+    struct world *w = *state;
+
+    post_form(w, ANA "?resource=desk", FILE_PART("a.txt", "abc") END);
+    expect(w, "POST", 202, NULL);
+    assert_string_equal(seen(w).to, "ana@example.org/desk");
+    assert_string_equal(seen(w).name, "a.txt");
+    assert_string_equal(seen(w).type, "");
+    post_form(w, ANA "/b.txt", FILE_PART("a.txt", "") END);
+    expect(w, "an empty file", 202, NULL);
+    assert_string_equal(seen(w).name, "b.txt");
+    assert_int_equal(seen(w).bytes, 0);
+}
+
+static void a_bad_form_is_refused_and_leaves_nothing(void **state)
+{
+    static const struct {
+        const char *target, *form, *code;
+        unsigned status;
+    } rows[] = {
+        {"/v1/transfers", FILE_PART("a", "abc") END, "parameter_invalid", 422},
+        {"/v1/transfers", TO END, "parameter_invalid", 422},
+        {"/v1/transfers", TO FILE_PART("a", "abc") FILE_PART("b", "def") END, "parameter_invalid", 422},
+        {"/v1/transfers", TO TO FILE_PART("a", "abc") END, "parameter_invalid", 422},
+        {"/v1/transfers", TO FILE_PART("a/b", "abc") END, "name_invalid", 422},
+        {"/v1/transfers", TO PART("name", "..") FILE_PART("a", "abc") END, "name_invalid", 422},
+        {"/v1/transfers", PART("to", "@@") FILE_PART("a", "abc") END, "jid_invalid", 400},
+        {"/v1/transfers", TO PART("captoin", "x") FILE_PART("a", "abc") END, "parameter_invalid", 422},
+        {"/v1/transfers", TO PART("caption", "\x01") FILE_PART("a", "abc") END, "parameter_invalid", 422},
+        {"/v1/transfers", TO FILE_PART("a", "abc"), "request_malformed", 400},
+        {"/v1/transfers", TO FILE_TYPED("a", "nonsense", "abc") END, "media_refused", 415},
+        {"/v1/transfers?to=@@", TO FILE_PART("a", "abc") END, "jid_invalid", 400},
+        {"/v1/transfers?to=bea@example.org", TO FILE_PART("a", "abc") END, "parameter_invalid", 422},
+        {ANA, TO FILE_PART("a", "abc") END, "parameter_invalid", 422},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        post_form(w, rows[i].target, rows[i].form);
+        expect(w, rows[i].form, rows[i].status, rows[i].code);
+    }
+    assert_int_equal(seen(w).finished, 0);
+    assert_int_equal(seen(w).begun, seen(w).aborted);
+}
+
+static void a_form_too_large_is_refused_before_it_comes(void **state)
+{
+    struct world *w = *state;
+
+    ask(w, "POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=X0\r\n"
+           "Content-Length: 100000000\r\n\r\n");
+    expect(w, "max_file", 413, "body_too_large");
+    w->config.spool.max_bytes = 32 << 20;
+    ask(w, "POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=X0\r\n"
+           "Content-Length: 60000000\r\n\r\n");
+    expect(w, "max_bytes", 507, "spool_full");
+    assert_int_equal(seen(w).begun, 0);
+}
+
+/* ---- transfers and the rest */
+
+static void put_one(struct world *w, char id[static ID_SIZE])
+{
+    ask(w, PUT(ANA "/a") THREE);
+    expect(w, "PUT", 202, NULL);
+    snprintf(id, ID_SIZE, "%s", member(w, "id"));
+}
+
+static void a_transfer_is_shown_and_shown_again_only_when_changed(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE], etag[128];
+
+    put_one(w, id);
+    ask(w, "GET /v1/transfers/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
+    expect(w, "GET", 200, NULL);
+    assert_string_equal(member(w, "id"), id);
+    snprintf(etag, sizeof etag, "%s", header(w, "ETag"));
+    ask(w, "GET /v1/transfers/%s HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\n\r\n", id, etag);
+    expect(w, "the same", 304, NULL);
+    ask(w, "GET /v1/transfers/%s?wait=5 HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\n\r\n", id, etag);
+    expect(w, "another state", 200, NULL);
+    assert_string_equal(member(w, "state"), "delivered");
+    assert_string_not_equal(header(w, "ETag"), etag);
+}
+
+static void the_state_of_a_failed_transfer_is_no_failure_to_read_it(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.ends = TRANSFER_FAILED, .end_error = ERR_STALLED};
+    char id[ID_SIZE];
+
+    put_one(w, id);
+    fake_gateway_script(w->gw, &script);
+    ask(w, "GET /v1/transfers/%s?wait=5 HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
+    expect(w, "GET", 200, NULL);
+    assert_string_equal(member(w, "state"), "failed");
+}
+
+static void a_transfer_is_cancelled(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE];
+
+    put_one(w, id);
+    for (int i = 0; i < 2; i++) {
+        ask(w, "DELETE /v1/transfers/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
+        expect(w, "DELETE", 200, NULL);
+        assert_string_equal(member(w, "state"), "cancelled");
+    }
+    ask(w, "DELETE /v1/transfers/" NOBODYS_ID " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    expect(w, "nobody's", 404, "not_found");
+}
+
+static void a_list_is_walked_by_its_links(void **state)
+{
+    struct world *w = *state;
+    char ids[5][ID_SIZE], target[256];
+    size_t n = 0;
+
+    for (size_t i = 0; i < 5; i++)
+        put_one(w, ids[i]);
+    strcpy(target, "/v1/transfers?limit=2&to=ana@example.org&since=2026-11-22T19:00:00%2B01:00");
+    while (*target) {
+        const json_t *items;
+
+        ask(w, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target);
+        expect(w, target, 200, NULL);
+        items = json_object_get(w->json, "items");
+        for (size_t i = 0; i < json_array_size(items); i++, n++)
+            assert_non_null(json_object_get(json_array_get(items, i), "id"));
+        assert_int_equal(seen(w).filter.since, INT64_C(1795370400000));
+        assert_string_equal(seen(w).filter_to, "ana@example.org");
+        snprintf(target, sizeof target, "%s", strcmp(member(w, "next"), "(none)") ? member(w, "next") : "");
+        if (*target)
+            assert_non_null(strstr(header(w, "Link"), target));
+    }
+    assert_int_equal(n, 5);
+    assert_string_equal(header(w, "Link"), "(none)");
+}
+
+static void a_recipient_who_is_away_is_an_answer(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.find = ERR_RECIPIENT_OFFLINE};
+
+    ask(w, GET("/v1/recipients/ana@example.org%%2Fdesk"));
+    expect(w, "there", 200, NULL);
+    assert_true(json_is_true(json_object_get(w->json, "reachable")));
+    fake_gateway_script(w->gw, &script);
+    ask(w, GET("/v1/recipients/ana@example.org"));
+    expect(w, "away", 200, NULL);
+    assert_true(json_is_false(json_object_get(w->json, "reachable")));
+    script.find = ERR_REMOTE_SERVER_TIMEOUT;
+    fake_gateway_script(w->gw, &script);
+    ask(w, GET("/v1/recipients/ana@example.org"));
+    expect(w, "unknown", 504, "remote_server_timeout");
+}
+
+static void the_gateway_tells_about_itself(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.not_ready = true};
+
+    ask(w, GET("/v1/xmpp"));
+    expect(w, "xmpp", 200, NULL);
+    assert_string_equal(member(w, "state"), "online");
+    ask(w, GET("/v1/"));
+    expect(w, "root", 200, NULL);
+    assert_string_equal(member(w, "name"), "jidpost");
+    ask(w, GET("/v1/openapi.yaml"));
+    expect(w, "description", 200, NULL);
+    assert_string_equal(header(w, "Content-Type"), "application/yaml");
+    ask(w, GET("/problems/recipient_offline"));
+    expect(w, "problem", 200, NULL);
+    ask(w, GET("/problems/none"));
+    expect(w, "no problem", 404, "not_found");
+    ask(w, GET("/livez"));
+    expect(w, "alive", 200, NULL);
+    ask(w, GET("/readyz?verbose"));
+    expect(w, "ready", 200, NULL);
+    assert_non_null(json_object_get(w->json, "checks"));
+    fake_gateway_script(w->gw, &script);
+    ask(w, GET("/readyz"));
+    assert_int_equal(w->status, 503);
+    assert_null(json_object_get(w->json, "checks"));
+}
+
+static void head_is_get_without_its_body(void **state)
+{
+    struct world *w = *state;
+    static const char request[] = "HEAD /v1/xmpp HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    char text[2048] = "";
+    size_t len = 0;
+    ssize_t n;
+    int fd = dial(w);
+
+    send_all(fd, request, strlen(request));
+    while (len < sizeof text - 1 && (n = recv(fd, text + len, sizeof text - 1 - len, 0)) > 0)
+        len += (size_t)n;
+    assert_int_equal(strncmp(text, "HTTP/1.1 200", 12), 0);
+    assert_int_equal(strcmp(text + len - 4, "\r\n\r\n"), 0);
+    fd_close(&fd);
+}
+
+/* ---- tokens */
+
+static void with_a_token_only_its_bearer_gets_in(void **state)
+{
+    static char token[] = "s3cret-token";
+    struct world *w = *state;
+
+    w->config.http.token = token;
+    restart(w);
+    ask(w, GET("/v1/xmpp"));
+    expect(w, "without", 401, "auth_missing");
+    assert_string_not_equal(header(w, "WWW-Authenticate"), "(none)");
+    ask(w, "GET /nothing HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nope\r\n\r\n");
+    expect(w, "what is there is nobody's business", 401, "auth_invalid");
+    ask(w, "GET /v1/xmpp HTTP/1.1\r\nHost: any.example\r\nAuthorization: Basic OnMzY3JldC10b2tlbg==\r\n\r\n");
+    expect(w, "with", 200, NULL);
+    ask(w, GET("/livez"));
+    expect(w, "health", 200, NULL);
+    ask(w, PUT(ANA "/a") THREE);
+    expect(w, "an upload", 401, "auth_missing");
+    assert_int_equal(seen(w).begun, 0);
+}
+
+static void beyond_loopback_a_token_is_needed(void **state)
+{
+    static char any[] = "0.0.0.0:0", nonsense[] = "nonsense";
+    struct world *w = *state;
+    struct error err = {0};
+
+    w->config.http.listen = any;
+    assert_null(api_start(w->gw, &err));
+    assert_int_equal(err.code, ERR_CONFIG);
+    assert_non_null(strstr(err.text, "token"));
+    w->config.http.listen = nonsense;
+    assert_null(api_start(w->gw, &err));
+    assert_int_equal(err.code, ERR_CONFIG);
+}
+
+static void a_port_in_use_is_a_reason(void **state)
+{
+    struct world *w = *state;
+    struct error err = {0};
+    char listen[32];
+
+    snprintf(listen, sizeof listen, "127.0.0.1:%u", api_port(w->api));
+    w->config.http.listen = listen;
+    assert_null(api_start(w->gw, &err));
+    assert_int_equal(err.code, ERR_SYSTEM);
+}
+
+/* ---- stopping */
+
+struct stopping {
+    struct world *w;
+    int fd;
+};
+
+static void open_question(struct world *w, struct stopping *s, const char *request)
+{
+    s->w = w;
+    s->fd = dial(w);
+    assert_true(send_all(s->fd, request, strlen(request)));
+}
+
+static void who_waits_is_answered_when_the_server_stops(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script silent = {.silent = true};
+    struct stopping get;
+    char id[ID_SIZE], request[128];
+
+    put_one(w, id);
+    fake_gateway_script(w->gw, &silent);
+    snprintf(request, sizeof request, "GET /v1/transfers/%s?wait=50 HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
+    open_question(w, &get, request);
+    assert_true(fake_gateway_await_questions(w->gw, 1));
+    api_stop(&w->api);
+    read_answer(w, get.fd);
+    expect(w, "the reader", 503, "draining");
+    fd_close(&get.fd);
+    fake_gateway_destroy(&w->gw); /* its late answer finds nobody, and leaks nothing */
+}
+
+static void an_accepted_upload_is_told_so_when_the_server_stops(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.ends = TRANSFER_QUEUED};
+    struct stopping put;
+
+    fake_gateway_script(w->gw, &script);
+    script.silent = true;
+    open_question(w, &put, PUT(ANA "/a?wait=50") "Content-Length: 3\r\n\r\n");
+    fake_gateway_script(w->gw, &script);
+    assert_true(send_all(put.fd, "abc", 3));
+    assert_true(fake_gateway_await_questions(w->gw, 1)); /* the commit */
+    fake_gateway_speak(w->gw);
+    api_stop(&w->api);
+    read_answer(w, put.fd);
+    expect(w, "the sender", 202, NULL);
+    fd_close(&put.fd);
+}
+
+static int keep_pipe(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN); /* as main does */
+    log_setup(LOG_ERROR, LOG_TEXT);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(bad_input_gets_its_status),
+        TEST(a_missing_host_is_refused),
+        TEST(after_a_conflict_of_lengths_nothing_more_is_read),
+        TEST(what_is_not_allowed_names_what_is),
+        TEST(an_early_refusal_costs_a_connection_only_with_a_body),
+        TEST(who_expects_100_continue_sends_nothing_in_vain),
+        TEST(who_may_send_is_told_to_go_on),
+        TEST(who_sends_all_the_same_still_gets_the_answer),
+        TEST(an_upload_is_accepted_with_its_place),
+        TEST(a_file_finds_its_name_and_type),
+        TEST(chunks_and_nothing_are_files_too),
+        TEST(words_for_scripts),
+        TEST(a_strange_request_id_is_replaced),
+        TEST(waiting_tells_by_the_status_how_it_ended),
+        TEST(a_preference_is_applied_and_said_so),
+        TEST(an_abandoned_body_is_an_abandoned_upload),
+        TEST(a_half_closed_caller_is_answered),
+        TEST(an_abandoned_head_leaves_nothing),
+        TEST(an_error_in_the_middle_of_a_body_is_answered_there),
+        TEST(what_cannot_be_kept_is_not_accepted),
+        TEST(a_form_is_put_together_in_any_order),
+        TEST(a_form_means_the_same_wherever_tcp_cuts_it),
+        TEST(a_form_may_go_to_an_address),
+        TEST(a_bad_form_is_refused_and_leaves_nothing),
+        TEST(a_form_too_large_is_refused_before_it_comes),
+        TEST(a_transfer_is_shown_and_shown_again_only_when_changed),
+        TEST(the_state_of_a_failed_transfer_is_no_failure_to_read_it),
+        TEST(a_transfer_is_cancelled),
+        TEST(a_list_is_walked_by_its_links),
+        TEST(a_recipient_who_is_away_is_an_answer),
+        TEST(the_gateway_tells_about_itself),
+        TEST(head_is_get_without_its_body),
+        TEST(with_a_token_only_its_bearer_gets_in),
+        TEST(beyond_loopback_a_token_is_needed),
+        TEST(a_port_in_use_is_a_reason),
+        TEST(who_waits_is_answered_when_the_server_stops),
+        TEST(an_accepted_upload_is_told_so_when_the_server_stops),
+    };
+
+    return cmocka_run_group_tests_name("api/server", tests, keep_pipe, NULL);
+}
