@@ -50,9 +50,10 @@ void board_destroy(struct board **board)
 
     if (!*board)
         return;
-    HASH_ITER(hh, (*board)->entries, e, next)
-    {
-        HASH_DEL((*board)->entries, e);
+    e = (*board)->entries;
+    HASH_CLEAR(hh, (*board)->entries); /* the table goes, the entries' own chain stays */
+    for (; e; e = next) {
+        next = e->hh.next;
         assert(e->snapshot->holders == 1);
         snapshot_free(e->snapshot);
         free(e);

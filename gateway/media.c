@@ -21,7 +21,7 @@ static magic_t handle; /* under lock */
 /* Under lock. */
 static magic_t open_handle(void)
 {
-    magic_t m = magic_open(MAGIC_MIME_TYPE | MAGIC_NO_CHECK_COMPRESS);
+    magic_t m = magic_open(MAGIC_MIME_TYPE);
 
     if (m && magic_load(m, NULL) == 0)
         return m;

@@ -120,7 +120,7 @@ struct table {
 
 #define TABLE(name, columns, owner)                                                                                    \
     {                                                                                                                  \
-        name, columns, sizeof columns / sizeof *columns, sizeof(struct owner)                                          \
+        name, columns, sizeof(columns) / sizeof *(columns), sizeof(struct owner)                                       \
     }
 
 static const struct table transfers = TABLE("transfer", transfer_columns, record);
