@@ -437,36 +437,55 @@ static bool bytes_to_read(int fd)
     return fd >= 0 && ioctl(fd, FIONREAD, &waiting) == 0 && waiting > 0;
 }
 
+static bool writable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+    return fd >= 0 && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+}
+
 /* Whether bytes left since last time and the socket takes more. One turn of the library sends one TLS record and then
  * returns without EAGAIN, so that no edge would ever follow; a poll() that says no arms the edge. */
 static bool still_sending(struct session *s)
 {
     uint64_t written = s->fd >= 0 ? tcp_written(s->fd) : s->written;
-    struct pollfd p = {.fd = s->fd, .events = POLLOUT};
 
     if (written == s->written)
         return false;
     s->written = written;
-    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+    return writable(s->fd);
 }
 
-/* Lets the library work; true: it has more to do. */
+/* One turn of the library; true: the next has something to do. What handlers of this one queued counts: it is the
+ * head of a turn that sends. */
+static bool turn(struct session *s)
+{
+    bool input = bytes_to_read(s->fd);
+    bool sending;
+
+    xmpp_run_once(s->ctx, 0);
+    sending = still_sending(s);
+    return input || sending || bytes_to_read(s->fd);
+}
+
+/* Lets the library work; true: it has more to do, and nothing would wake us for it. */
 static bool pump(struct session *s)
 {
-    bool more;
     int turns = TURNS;
 
-    do {
-        xmpp_run_once(s->ctx, 0);
-        more = bytes_to_read(s->fd);
-        more |= still_sending(s);
-    } while (more && --turns > 0);
+    while (turn(s) && --turns > 0) {
+    }
     if (s->fd >= 0 && xmpp_conn_is_secured(s->conn))
         for (int i = 0; i < TLS_TURNS; i++)
             xmpp_run_once(s->ctx, 0); /* decrypted bytes it holds are known to nobody else */
-    if (s->fd >= 0 && xmpp_conn_send_queue_len(s->conn) == 0)
+    xmpp_run_once(s->ctx, 0);         /* sends what came of the last one */
+    if (s->fd < 0)
+        return false;
+    if (xmpp_conn_send_queue_len(s->conn) == 0)
         s->unsent = 0;
-    return more || (s->fd >= 0 && tcp_written(s->fd) != s->written);
+    else if (writable(s->fd))
+        return true;
+    return turns == 0 || bytes_to_read(s->fd) || tcp_written(s->fd) != s->written;
 }
 
 static void nothing(uv_idle_t *idle)
@@ -522,7 +541,7 @@ bool session_send(void *session, xmpp_stanza_t *stanza)
     size_t len;
     bool ok;
 
-    if (s->phase != PHASE_ONLINE || xmpp_conn_send_queue_len(s->conn) >= SEND_STANZAS)
+    if (s->phase != PHASE_ONLINE || s->stopping || xmpp_conn_send_queue_len(s->conn) >= SEND_STANZAS)
         return false;
     if (xmpp_stanza_to_text(stanza, &text, &len) != XMPP_EOK)
         return false;

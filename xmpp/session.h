@@ -48,7 +48,8 @@ bool session_start(struct session *s, uv_loop_t *loop, struct error *err);
  * from inside the call. */
 void session_stop(struct session *s, void (*stopped)(void *user), void *user);
 
-/* Queues a stanza for the server; false when offline or when too much waits already. Also an iq_send_fn. */
+/* Queues a stanza for the server; false when offline, stopping, or when too much waits
+ * already. Also an iq_send_fn. */
 bool session_send(void *session, xmpp_stanza_t *stanza);
 
 /* Cuts the connection, for a server that is silent: offline() follows, then a new try. */
