@@ -72,8 +72,8 @@ bool socks5_expect(struct socks5_engine *engine, uint64_t stream, const char *co
                    unsigned wait_ms, struct error *err);
 
 /* Connects to a SOCKS5 server and asks it for name, one write per message, nothing pipelined. Whether the address
- * may be dialled at all is the caller's business. A stream may expect first and dial later; dialling then ends the
- * waiting and closes what claimed. */
+ * may be dialled at all is the caller's business. A stream either expects or dials, and dials once: the next address
+ * is another stream. However it fails, SOCKS5_FAILED carries ERR_STREAMHOSTS_UNREACHABLE. */
 bool socks5_dial(struct socks5_engine *engine, uint64_t stream, const struct sockaddr *to, socklen_t to_len,
                  const char *name, unsigned connect_ms, struct error *err);
 

@@ -20,7 +20,7 @@ struct stream {
     struct session *sessions[STREAM_SESSIONS]; /* oldest first; while sending, [0] has the job */
     size_t session_count;
     bool claimed;    /* a peer came, and the owner was told */
-    bool dialled;    /* we went to the peer; sessions has no more than that one */
+    bool dialled;    /* we went to the peer; sessions has that one alone */
     bool sending;    /* sessions[0] has the job */
     bool flowing;    /* a byte went out, or there was none to send: there is no way back */
     struct pump job; /* fd -1: none yet */
@@ -317,7 +317,7 @@ void streams_claim(struct streams *set, uint64_t id, struct session *s)
     struct stream *st = find(set, id);
     struct error err = {0};
 
-    if (!st || st->dialled || st->flowing) {
+    if (!st || st->flowing) {
         refuse(set, s);
         return;
     }
@@ -367,22 +367,15 @@ static struct session *dial(struct stream *st, const struct sockaddr *to, sockle
 void streams_dial(struct streams *set, uint64_t id, const struct sockaddr *to, socklen_t to_len, const char *name,
                   unsigned connect_ms)
 {
-    struct stream *st = find(set, id);
+    struct stream *st = stream_new(set, id);
     struct error err = {0};
     struct session *s;
 
-    if (!st)
-        st = stream_new(set, id);
     if (!st) {
         fail_unborn(set, id);
         return;
     }
-    assert(!st->dialled && !st->sending);
     st->dialled = true;
-    st->claimed = false;
-    st->wait_until = INT64_MAX;
-    tickets_remove(set->worker->engine->tickets, id);
-    drop_sessions(st, 0, false);
     s = dial(st, to, to_len, name, connect_ms, &err);
     if (!s || !adopt(st, s, &err)) {
         session_close(&s, false);

@@ -1309,31 +1309,6 @@ static void a_server_that_hangs_up_before_the_first_byte_is_a_broken_stream(void
     fd_close(&listener);
 }
 
-static void dialling_ends_the_waiting_and_what_claimed(void **state)
-{
-    struct sockaddr_in at;
-    int listener, claimed, late, fd;
-
-    (void)state;
-    start_engine(&relaxed);
-    expect_names(1, LONG_MS, NAME, NULL);
-    claimed = claim(NAME);
-    await(1, SOCKS5_CLAIMED);
-    listener = server_open(&at, 8);
-    dial(1, &at, LONG_MS);
-    hear_end(claimed);
-    late = client_from("127.0.0.1", 0);
-    ask(late, NAME);
-    hear_reply(late, 2, NAME);
-    fd = server_agrees(listener, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00", 10);
-    send_file(1, 0, 10);
-    take_whole_file(fd, 0, 10);
-    await(1, SOCKS5_DONE);
-    fd_close(&claimed);
-    fd_close(&late);
-    fd_close(&listener);
-}
-
 /* ---- addresses to listen on */
 
 static void listening_takes_the_usual_spellings(void **state)
@@ -1453,7 +1428,6 @@ int main(void)
         test(connecting_has_a_deadline),
         test(each_answer_of_a_server_has_a_deadline),
         test(a_server_that_hangs_up_before_the_first_byte_is_a_broken_stream),
-        test(dialling_ends_the_waiting_and_what_claimed),
         test(listening_takes_the_usual_spellings),
         test(a_port_that_is_taken_is_said),
     };
