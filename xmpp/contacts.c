@@ -29,6 +29,7 @@ struct contacts {
     void *tree; /* of struct contact, for tsearch(3) */
     size_t roster, strangers;
     uint64_t asking; /* ticket of the roster question */
+    bool ready;
 };
 
 struct contacts *contacts_create(struct client *c, const struct contacts_events *events)
@@ -203,6 +204,7 @@ static void roster_came(void *user, const struct iq_reply *reply)
         return;
     else
         log_warn("xmpp.roster_missing", log_str("condition", reply->condition));
+    k->ready = true;
     k->events.ready(k->events.user);
 }
 
@@ -225,6 +227,7 @@ void contacts_offline(struct contacts *k)
 {
     iq_forget(k->client->iq, k->asking);
     k->asking = 0;
+    k->ready = false;
     forget_all(k);
 }
 
@@ -413,6 +416,11 @@ void contacts_presence(struct contacts *k, xmpp_stanza_t *presence)
 }
 
 /* ---- looking */
+
+bool contacts_ready(const struct contacts *k)
+{
+    return k->ready;
+}
 
 bool contacts_known(const struct contacts *k, const struct jid *who)
 {

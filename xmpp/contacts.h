@@ -40,6 +40,9 @@ void contacts_offline(struct contacts *k);
 /* Every incoming <presence/>. */
 void contacts_presence(struct contacts *k, xmpp_stanza_t *presence);
 
+/* Whether ready() was called in this session: until then a contact looks like a stranger. */
+bool contacts_ready(const struct contacts *k);
+
 /* Whether we are shown the presence of that bare JID; our own account counts. */
 bool contacts_subscribed(const struct contacts *k, const struct jid *who);
 

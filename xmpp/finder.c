@@ -18,8 +18,8 @@ enum {
 };
 
 enum phase {
-    PHASE_START,    /* find() has just been called */
-    PHASE_PRESENCE, /* a contact is not to be seen yet */
+    PHASE_START,    /* to be looked for */
+    PHASE_WAITING,  /* the session is young: for the roster, or for a contact's presence */
     PHASE_SETTLING, /* the first of his devices came */
     PHASE_ASKING    /* devices for features, or a server for devices */
 };
@@ -400,13 +400,15 @@ static void look_among_contacts(struct search *s)
 {
     struct finder *f = s->finder;
     int64_t age = clock_ms() - f->online_since;
+    bool may_come;
 
     s->found.subscribed = contacts_subscribed(f->client->contacts, &s->found.asked);
+    may_come = s->found.subscribed || !contacts_ready(f->client->contacts);
     add_visible(s);
     if (s->found.count > 0) {
         ask_devices(s);
-    } else if (s->phase == PHASE_START && s->found.subscribed && age < YOUNG_MS) {
-        s->phase = PHASE_PRESENCE;
+    } else if (s->phase == PHASE_START && may_come && age < YOUNG_MS) {
+        s->phase = PHASE_WAITING;
         uv_timer_start(&s->timer, on_timer, (uint64_t)(YOUNG_MS - age), 0);
     } else if (s->found.subscribed) {
         answer_offline(s);
@@ -472,10 +474,19 @@ void finder_offline(struct finder *f)
             uv_timer_start(&s->timer, on_timer, 0, 0); /* those asking hear it from whom they ask */
 }
 
+void finder_roster(struct finder *f)
+{
+    for (struct search *s = LIST_FIRST(&f->searches); s; s = LIST_NEXT(s, next))
+        if (s->phase == PHASE_WAITING) {
+            s->phase = PHASE_START;
+            uv_timer_start(&s->timer, on_timer, 0, 0);
+        }
+}
+
 void finder_presence(struct finder *f, const struct jid *who)
 {
     for (struct search *s = LIST_FIRST(&f->searches); s; s = LIST_NEXT(s, next))
-        if (s->phase == PHASE_PRESENCE && jid_same_bare(&s->found.asked, who)) {
+        if (s->phase == PHASE_WAITING && jid_same_bare(&s->found.asked, who)) {
             s->phase = PHASE_SETTLING;
             uv_timer_start(&s->timer, on_timer, SETTLE_MS, 0);
         }

@@ -20,6 +20,7 @@ void finder_destroy(struct finder **f); /* searches end without an answer; the l
 
 void finder_online(struct finder *f);
 void finder_offline(struct finder *f);
+void finder_roster(struct finder *f);                          /* the roster is here */
 void finder_presence(struct finder *f, const struct jid *who); /* a device came */
 
 /* As network_ops.find and forget. 0: out of memory. */

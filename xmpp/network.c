@@ -220,6 +220,7 @@ static void on_roster(void *user)
     struct client *c = &n->base.client;
 
     send_presence(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c)));
+    finder_roster(n->finder);
 }
 
 static void on_presence(void *user, const struct jid *who, bool available)
