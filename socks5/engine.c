@@ -40,8 +40,10 @@ static bool open_workers(struct socks5_engine *engine, const int *listen, size_t
             return false;
     }
     for (unsigned i = count; i-- > 0;) {
-        if (!worker_start(&engine->workers[i], err))
+        if (!worker_start(&engine->workers[i], err)) {
+            front_release(&engine->workers[0].front); /* the listeners stay the caller's; it was to run last */
             return false;
+        }
     }
     return true;
 }

@@ -266,14 +266,19 @@ bool front_open(struct front *f, struct worker *worker, const int *listen, size_
 
         *w = (struct watch){.fd = listen[i], .ready = on_listener, .owner = f};
         if (!poller_add(&worker->poller, w, EPOLLIN, err)) {
-            while (i-- > 0)
-                poller_remove(&f->listeners[i]);
+            front_release(f);
             fd_close(&f->spare);
             return false;
         }
+        f->listener_count++;
     }
-    f->listener_count = listens;
     return true;
+}
+
+void front_release(struct front *f)
+{
+    while (f->listener_count > 0)
+        poller_remove(&f->listeners[--f->listener_count]);
 }
 
 void front_close(struct front *f)

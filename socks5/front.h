@@ -32,6 +32,9 @@ struct front {
 bool front_open(struct front *f, struct worker *worker, const int *listen, size_t listens, struct error *err);
 void front_close(struct front *f);
 
+/* Gives the listeners back, as they were. Before the thread runs. */
+void front_release(struct front *f);
+
 /* Deadlines; false: nothing is left that could have one. */
 bool front_sweep(struct front *f, int64_t now);
 

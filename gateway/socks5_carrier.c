@@ -1,0 +1,428 @@
+/* gateway/socks5_carrier.c - streams for methods out of streams of the engine, see socks5_carrier.h.
+ *
+ * The engine knows one address a stream; a host may have several. So each address tried is an engine stream of its own,
+ * and the carrier's stream carries the id of the present one: what the others still say finds nobody. */
+#include "gateway/socks5_carrier.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/inbox.h"
+#include "base/log.h"
+#include "gateway/egress.h"
+#include "socks5/socks5.h"
+
+enum { HANDSHAKE_MS = 10 * 1000, STEP_MS = 5 * 1000, CONNECT_MS = 8 * 1000 };
+enum { BUCKETS = 1024, ADDRESSES_MAX = 8 };
+
+struct socks5_carrier {
+    struct carrier carrier;
+    uv_loop_t *loop;
+    struct inbox *inbox; /* the engine's events */
+    struct socks5_engine *engine;
+    struct egress *egress;
+    struct carrier_address advertised; /* port 0: nothing is */
+    unsigned connect_ms;
+    uint64_t last_id;
+    struct carrier_stream *streams[BUCKETS]; /* by id */
+};
+
+/* A name being looked up. It outlives its stream: the pool cannot be called back. */
+struct lookup {
+    uv_getaddrinfo_t request;
+    struct carrier_stream *stream; /* NULL: nobody waits for it any more */
+};
+
+struct carrier_stream {
+    struct socks5_carrier *carrier;
+    carrier_event_fn *on_event;
+    void *user;
+    uint64_t id;                 /* of the engine's stream; a new one for each address */
+    struct carrier_stream *next; /* in its bucket */
+
+    /* dialling */
+    bool dialling;
+    bool trusted;
+    struct lookup *lookup;
+    struct addrinfo *addresses;
+    const struct addrinfo *untried;
+    unsigned tried;
+    char name[SOCKS5_NAME + 1];
+};
+
+struct event_message {
+    struct message message;
+    struct socks5_event event;
+};
+
+static const struct carrier_ops ops;
+
+/* ---- ids */
+
+static struct carrier_stream **bucket_of(struct socks5_carrier *c, uint64_t id)
+{
+    return &c->streams[id % BUCKETS];
+}
+
+static struct carrier_stream *find(struct socks5_carrier *c, uint64_t id)
+{
+    struct carrier_stream *s = *bucket_of(c, id);
+
+    while (s && s->id != id)
+        s = s->next;
+    return s;
+}
+
+static void leave_bucket(struct carrier_stream *s)
+{
+    struct carrier_stream **at = bucket_of(s->carrier, s->id);
+
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+}
+
+static void take_new_id(struct carrier_stream *s)
+{
+    s->id = ++s->carrier->last_id;
+    s->next = *bucket_of(s->carrier, s->id);
+    *bucket_of(s->carrier, s->id) = s;
+}
+
+static void change_id(struct carrier_stream *s)
+{
+    leave_bucket(s);
+    take_new_id(s);
+}
+
+/* ---- dialling */
+
+static void emit(struct carrier_stream *s, enum carrier_event_kind kind, uint64_t moved, const struct error *err)
+{
+    struct carrier_event event = {.kind = kind, .moved = moved};
+
+    if (err)
+        event.error = *err;
+    s->on_event(s->user, &event); /* may close s */
+}
+
+static void end_dialling(struct carrier_stream *s)
+{
+    s->dialling = false;
+    if (s->lookup)
+        s->lookup->stream = NULL;
+    s->lookup = NULL;
+    if (s->addresses)
+        uv_freeaddrinfo(s->addresses);
+    s->addresses = NULL;
+    s->untried = NULL;
+}
+
+/* Dials the next address that may be dialled; false: there is none, *err says what became of the last. */
+static bool dial_next(struct carrier_stream *s, struct error *err)
+{
+    struct socks5_carrier *c = s->carrier;
+
+    while (s->untried && s->tried < ADDRESSES_MAX) {
+        const struct addrinfo *a = s->untried;
+
+        s->untried = a->ai_next;
+        s->tried++;
+        if (!s->trusted && !egress_allows(c->egress, a->ai_addr, err))
+            continue;
+        change_id(s);
+        if (socks5_dial(c->engine, s->id, a->ai_addr, a->ai_addrlen, s->name, c->connect_ms, err))
+            return true;
+    }
+    return false;
+}
+
+/* err: of the address before. */
+static void go_on_dialling(struct carrier_stream *s, const struct error *err)
+{
+    struct error why = *err;
+
+    if (dial_next(s, &why))
+        return;
+    end_dialling(s);
+    emit(s, CARRIER_FAILED, 0, &why);
+}
+
+static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
+{
+    struct lookup *lookup = request->data;
+    struct carrier_stream *s = lookup->stream;
+    struct error err;
+
+    free(lookup);
+    if (!s) {
+        uv_freeaddrinfo(addresses);
+        return;
+    }
+    s->lookup = NULL;
+    s->addresses = addresses;
+    s->untried = addresses;
+    s->tried = 0;
+    error_set(&err, ERR_STREAMHOSTS_UNREACHABLE, "the streamhost's name was not found: %s",
+              status ? uv_strerror(status) : "no address");
+    go_on_dialling(s, &err);
+}
+
+static bool look_up(struct carrier_stream *s, const struct carrier_address *to, struct error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct lookup *lookup = calloc(1, sizeof(*lookup));
+    char port[8];
+    int failed;
+
+    if (!lookup)
+        return error_set(err, ERR_SYSTEM, "out of memory");
+    lookup->request.data = lookup;
+    lookup->stream = s;
+    snprintf(port, sizeof(port), "%u", to->port);
+    failed = uv_getaddrinfo(s->carrier->loop, &lookup->request, on_looked_up, to->host, port, &hints);
+    if (failed) {
+        free(lookup);
+        return error_set(err, ERR_STREAMHOSTS_UNREACHABLE, "the streamhost's name cannot be looked up: %s",
+                         uv_strerror(failed));
+    }
+    s->lookup = lookup;
+    s->dialling = true;
+    return true;
+}
+
+/* ---- what the engine says */
+
+static void on_stream_event(struct carrier_stream *s, const struct socks5_event *event)
+{
+    switch (event->kind) {
+    case SOCKS5_CLAIMED:
+        emit(s, CARRIER_CLAIMED, 0, NULL);
+        break;
+    case SOCKS5_DIALED:
+        end_dialling(s);
+        emit(s, CARRIER_DIALED, 0, NULL);
+        break;
+    case SOCKS5_PROGRESS:
+        emit(s, CARRIER_PROGRESS, event->moved, NULL);
+        break;
+    case SOCKS5_DONE:
+        emit(s, CARRIER_DONE, event->moved, NULL);
+        break;
+    case SOCKS5_FAILED:
+        if (s->dialling)
+            go_on_dialling(s, &event->error);
+        else
+            emit(s, CARRIER_FAILED, event->moved, &event->error);
+        break;
+    }
+}
+
+static void on_event_message(void *owner, struct message *m)
+{
+    struct event_message *e = (struct event_message *)m;
+    struct carrier_stream *s = find(owner, e->event.stream);
+
+    if (s)
+        on_stream_event(s, &e->event);
+    free(e);
+}
+
+/* An engine's thread. */
+static void on_engine_event(void *user, const struct socks5_event *event)
+{
+    struct socks5_carrier *c = user;
+    struct event_message *e = calloc(1, sizeof(*e));
+
+    if (!e) { /* the method's own deadline will tell */
+        log_error("carrier.event_lost", log_str("error", "out of memory"));
+        return;
+    }
+    e->message.handle = on_event_message;
+    e->event = *event;
+    if (!inbox_post(c->inbox, &e->message))
+        free(e);
+}
+
+/* ---- what methods ask */
+
+static struct socks5_carrier *impl(struct carrier *carrier)
+{
+    return (struct socks5_carrier *)carrier; /* its first member */
+}
+
+static bool carrier_advertised(struct carrier *carrier, struct carrier_address *out)
+{
+    const struct socks5_carrier *c = impl(carrier);
+
+    if (c->advertised.port == 0)
+        return false;
+    *out = c->advertised;
+    return true;
+}
+
+static struct carrier_stream *carrier_open(struct carrier *carrier, carrier_event_fn *on_event, void *user,
+                                           struct error *err)
+{
+    struct carrier_stream *s = calloc(1, sizeof(*s));
+
+    if (!s) {
+        error_set(err, ERR_SYSTEM, "out of memory");
+        return NULL;
+    }
+    s->carrier = impl(carrier);
+    s->on_event = on_event;
+    s->user = user;
+    take_new_id(s);
+    return s;
+}
+
+static bool carrier_expect(struct carrier_stream *s, const char *const *names, size_t count, unsigned wait_ms,
+                           struct error *err)
+{
+    return socks5_expect(s->carrier->engine, s->id, names, count, wait_ms, err);
+}
+
+static bool carrier_dial(struct carrier_stream *s, const struct carrier_address *to, bool trusted, const char *name,
+                         struct error *err)
+{
+    assert(!s->dialling && strlen(name) <= SOCKS5_NAME);
+    if (!trusted && !egress_host_valid(to->host))
+        return error_set(err, ERR_EGRESS_BLOCKED, "the streamhost's name is neither a host name nor an address");
+    socks5_cancel(s->carrier->engine, s->id); /* what was expected */
+    change_id(s);
+    s->trusted = trusted;
+    snprintf(s->name, sizeof(s->name), "%s", name);
+    return look_up(s, to, err);
+}
+
+static bool carrier_send(struct carrier_stream *s, int fd, uint64_t offset, uint64_t length, struct error *err)
+{
+    return socks5_send(s->carrier->engine, s->id, fd, offset, length, err);
+}
+
+static void carrier_close(struct carrier_stream **stream)
+{
+    struct carrier_stream *s = *stream;
+
+    *stream = NULL;
+    if (!s)
+        return;
+    socks5_cancel(s->carrier->engine, s->id);
+    end_dialling(s);
+    leave_bucket(s);
+    free(s);
+}
+
+static const struct carrier_ops ops = {
+    .advertised = carrier_advertised,
+    .open = carrier_open,
+    .expect = carrier_expect,
+    .dial = carrier_dial,
+    .send = carrier_send,
+    .close = carrier_close,
+};
+
+/* ---- from birth to death */
+
+/* *listener: -1 when nothing is advertised. */
+static bool open_listener(struct socks5_carrier *c, const struct socks5_carrier_config *config, int *listener,
+                          struct error *err)
+{
+    uint16_t port;
+
+    *listener = -1;
+    if (!config->advertise_host || !*config->advertise_host)
+        return true;
+    if (strlen(config->advertise_host) >= sizeof(c->advertised.host))
+        return error_set(err, ERR_CONFIG, "[socks5] advertise: the host is too long");
+    *listener = socks5_listen(config->listen, &port, err);
+    if (*listener < 0)
+        return false;
+    snprintf(c->advertised.host, sizeof(c->advertised.host), "%s", config->advertise_host);
+    c->advertised.port = config->advertise_port ? config->advertise_port : port;
+    log_info("socks5.listening", log_str("listen", config->listen), log_int("port", port),
+             log_str("advertise_host", c->advertised.host), log_int("advertise_port", c->advertised.port));
+    return true;
+}
+
+static bool open_engine(struct socks5_carrier *c, const struct socks5_carrier_config *config, struct error *err)
+{
+    const struct socks5_limits limits = {
+        .threads = config->threads,
+        .max_sessions = config->max_sessions,
+        .pending_per_peer = config->pending_per_peer,
+        .handshake_ms = HANDSHAKE_MS,
+        .step_ms = STEP_MS,
+        .idle_ms = config->idle_ms,
+        .linger_ms = config->linger_ms,
+    };
+    int listener;
+
+    if (!open_listener(c, config, &listener, err))
+        return false;
+    c->engine = socks5_engine_create(&limits, &listener, listener >= 0 ? 1 : 0, on_engine_event, c, err);
+    if (!c->engine)
+        fd_close(&listener);
+    return c->engine != NULL;
+}
+
+struct carrier *socks5_carrier_create(uv_loop_t *core_loop, const struct socks5_carrier_config *config,
+                                      struct error *err)
+{
+    struct socks5_carrier *c = calloc(1, sizeof(*c));
+    struct carrier *carrier;
+
+    if (!c) {
+        error_set(err, ERR_SYSTEM, "out of memory");
+        return NULL;
+    }
+    c->carrier.ops = &ops;
+    c->loop = core_loop;
+    c->connect_ms = config->connect_ms ? config->connect_ms : CONNECT_MS;
+    c->egress = egress_create(config->allow_nets, err);
+    if (!c->egress)
+        goto failed;
+    c->inbox = inbox_create(core_loop, c);
+    if (!c->inbox) {
+        error_set(err, ERR_SYSTEM, "event loop: out of memory or descriptors");
+        goto failed;
+    }
+    if (open_engine(c, config, err))
+        return &c->carrier;
+failed:
+    carrier = &c->carrier;
+    socks5_carrier_destroy(&carrier);
+    return NULL;
+}
+
+void socks5_carrier_destroy(struct carrier **carrier)
+{
+    struct socks5_carrier *c = *carrier ? impl(*carrier) : NULL;
+
+    *carrier = NULL;
+    if (!c)
+        return;
+    for (size_t i = 0; i < BUCKETS && c->engine; i++) {
+        while (c->streams[i]) {
+            struct carrier_stream *s = c->streams[i];
+
+            carrier_close(&s);
+        }
+    }
+    socks5_engine_destroy(&c->engine); /* it posts, so it ends before the inbox */
+    inbox_destroy(&c->inbox);
+    egress_destroy(&c->egress);
+    free(c);
+}
+
+uint64_t socks5_carrier_streams(struct carrier *carrier)
+{
+    struct socks5_stats stats;
+
+    socks5_stats(impl(carrier)->engine, &stats);
+    return stats.sessions;
+}
