@@ -84,7 +84,7 @@ enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body)
     return reply_text(rq, status, status < 400 ? "application/json" : PROBLEM_TYPE, line);
 }
 
-static void add_problem_headers(struct request *rq, unsigned status, const struct error *err)
+static void add_problem_headers(struct request *rq, unsigned status)
 {
     if (status == 401) {
         reply_header(rq, "WWW-Authenticate", "Bearer realm=\"jidpost\"");
@@ -92,6 +92,13 @@ static void add_problem_headers(struct request *rq, unsigned status, const struc
     }
     if (status == 429 || status == 503 || status == 507)
         reply_header(rq, "Retry-After", "10");
+}
+
+/* What failed here, for the line about the request; a delivery that failed is told by its own lines. */
+static void note_problem(struct request *rq, unsigned status, const struct error *err)
+{
+    if (err != &rq->error)
+        rq->error = *err;
     if (status >= 500)
         log_warn("http.problem", log_str("request_id", rq->id), log_str("code", error_name(err->code)),
                  log_str("detail", err->text));
@@ -102,7 +109,9 @@ enum MHD_Result reply_problem(struct request *rq, const struct error *err, enum 
 {
     unsigned status = problem_of(err->code).status;
 
-    add_problem_headers(rq, status, err);
+    if (!transfer)
+        note_problem(rq, status, err);
+    add_problem_headers(rq, status);
     return reply_json(rq, status, problem_json(err, stage, rq->id, transfer));
 }
 
@@ -120,7 +129,8 @@ enum MHD_Result reply_mid_body(struct request *rq, const struct error *err, enum
 
     rq->close = true;
     answered(rq, status);
-    add_problem_headers(rq, status, err);
+    note_problem(rq, status, err);
+    add_problem_headers(rq, status);
     buf_printf(&text, "HTTP/1.1 %u %s\r\n", status, MHD_get_reason_phrase_for(status));
     each_header(rq, body ? PROBLEM_TYPE : NULL, add_to_text, &text);
     buf_printf(&text, "Content-Length: %zu\r\n\r\n%s", body ? strlen(body) : 0, body ? body : "");

@@ -54,7 +54,7 @@ struct request {
     struct gateway *gw;
     struct gate *gate; /* gone when the server is: the HTTP thread's eyes only */
     struct MHD_Connection *connection;
-    struct request *next, **link; /* the server's list of those in progress */
+    struct request *next, **link; /* the server's list of those in progress; link NULL: not in it */
     struct request *claimed;      /* the server's list of those it wakes while it stops */
     atomic_uint refs;             /* the server's, and one per question asked */
     atomic_int waiting;           /* enum waiting; whoever sets it to WAIT_NONE resumes */

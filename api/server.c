@@ -53,10 +53,13 @@ static void __attribute__((format(printf, 2, 0))) on_log(void *user, const char 
 static void *on_target(void *user, const char *raw, struct MHD_Connection *connection)
 {
     struct api *api = user;
-    struct request *rq = request_create(api->gw, &api->gate, raw, connection);
 
-    if (!rq)
-        return NULL;
+    return request_create(api->gw, &api->gate, raw, connection);
+}
+
+/* From its headers on a request is in progress, and stopping waits for it. */
+static void enlist(struct api *api, struct request *rq)
+{
     pthread_mutex_lock(&api->lock);
     rq->next = api->requests;
     rq->link = &api->requests;
@@ -64,18 +67,30 @@ static void *on_target(void *user, const char *raw, struct MHD_Connection *conne
         rq->next->link = &rq->next;
     api->requests = rq;
     pthread_mutex_unlock(&api->lock);
-    return rq;
+}
+
+static void delist(struct api *api, struct request *rq)
+{
+    pthread_mutex_lock(&api->lock);
+    *rq->link = rq->next;
+    if (rq->next)
+        rq->next->link = rq->link;
+    pthread_cond_signal(&api->fewer);
+    pthread_mutex_unlock(&api->lock);
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *len, void **state)
 {
-    (void)user;
+    struct request *rq = *state;
+
     (void)connection;
     (void)url;
-    if (!*state)
+    if (!rq)
         return MHD_NO; /* memory was short when its target came */
-    return request_handle(*state, method, version, data, len);
+    if (!rq->link)
+        enlist(user, rq);
+    return request_handle(rq, method, version, data, len);
 }
 
 static void log_request(const struct request *rq)
@@ -83,8 +98,6 @@ static void log_request(const struct request *rq)
     const char *method = rq->route ? rq->route->method : NULL;
     bool quiet = rq->status < 400 && method && strcmp(method, "GET") == 0;
 
-    if (rq->phase == PHASE_HEADERS)
-        return; /* its headers never came */
     log_write(quiet ? LOG_DEBUG : LOG_INFO, "http.request",
               (const struct log_field[]){log_str("request_id", rq->id),
                                          log_str("method", method),
@@ -95,6 +108,7 @@ static void log_request(const struct request *rq)
                                          {0}});
 }
 
+/* Its answer is out, but more of the request is to come; see drain.h. */
 static void linger_on(struct api *api, struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -115,16 +129,13 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
     if (!rq)
         return;
     *state = NULL;
-    api_upload_drop(rq);
-    log_request(rq);
-    if (rq->unread)
-        linger_on(api, connection);
-    pthread_mutex_lock(&api->lock);
-    *rq->link = rq->next;
-    if (rq->next)
-        rq->next->link = rq->link;
-    pthread_cond_signal(&api->fewer);
-    pthread_mutex_unlock(&api->lock);
+    if (rq->link) {
+        api_upload_drop(rq);
+        log_request(rq);
+        if (rq->unread)
+            linger_on(api, connection);
+        delist(api, rq);
+    }
     request_release(rq);
 }
 
