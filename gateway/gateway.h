@@ -33,7 +33,7 @@ const char *gateway_upload_id(const struct upload *u); /* the transfer's id */
 
 /* What the upload is for. Strings are borrowed for the call. */
 struct submission {
-    const struct jid *to;
+    const struct jid *to;   /* empty in a check: not known yet */
     const char *name;       /* NULL: "upload-<id>" with an ending that fits the type */
     const char *type;       /* NULL: sniffed from the first 64 KiB */
     const char *caption;    /* NULL: none */

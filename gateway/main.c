@@ -21,7 +21,7 @@
 #include "xmpp/xmpp.h"
 
 enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_UNAVAILABLE = 8 };
-enum { LOW_DESCRIPTORS = 16, WATCH_SECONDS = 1, STUCK_MS = 10 * 1000 };
+enum { LOW_DESCRIPTORS = 16, WATCH_SECONDS = 1, STUCK_MS = 10 * 1000, DIAL_MS = 12 * 1000 };
 
 extern char **environ;
 
@@ -144,6 +144,7 @@ static struct carrier *make_carrier(const struct config *c, uv_loop_t *loop, str
         .threads = (unsigned)c->socks5.threads,
         .max_sessions = (unsigned)c->socks5.max_streams,
         .pending_per_peer = (unsigned)c->socks5.pending_per_peer,
+        .connect_ms = DIAL_MS,
         .idle_ms = (unsigned)c->delivery.stall_timeout,
         .linger_ms = (unsigned)c->delivery.linger_timeout,
     };

@@ -26,6 +26,7 @@ struct candidate_resource {
 
 struct recipient {
     struct jid asked;
+    struct jid from;                      /* our own full JID, as the recipient sees it */
     bool subscribed;                      /* we see the contact's presence */
     struct candidate_resource *resources; /* best first; those without a usable method last */
     size_t count;

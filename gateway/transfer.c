@@ -246,6 +246,7 @@ static void on_found(void *user, struct recipient *found, const struct error *er
     }
     t->recipient = *found;
     *found = (struct recipient){0};
+    record_text(&t->record->from, t->recipient.from.text);
     step(t, STEP_RECEIVED, "disco", "ok", t->recipient.count > 0 ? t->recipient.resources[0].jid.text : "");
     transfer_post(t, EV_RESOLVED, NULL, PROOF_NONE);
 }

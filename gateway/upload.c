@@ -94,6 +94,9 @@ static bool methods_check(struct gateway *gw, const char *list, struct error *er
 
 bool gateway_submission_check(struct gateway *gw, const struct submission *s, struct error *err)
 {
+    if (s->to->text[0] && s->to->local == 0)
+        return error_set(err, ERR_JID_INVALID, "'%s' is a server, not a person: write somebody@%s", s->to->text,
+                         s->to->text);
     if (s->name && !text_name_check(s->name, strlen(s->name), err))
         return false;
     if (s->caption && !text_is_xml(s->caption, strlen(s->caption)))

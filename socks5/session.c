@@ -402,7 +402,7 @@ bool session_alive(const struct session *s)
     return poll(&p, 1, 0) == 0;
 }
 
-enum session_verdict session_send(struct session *s, const struct pump *job, int64_t now, struct error *err)
+enum session_verdict session_pump(struct session *s, const struct pump *job, int64_t now, struct error *err)
 {
     assert(s->state == SESSION_OPEN);
     s->pump = *job;

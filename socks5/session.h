@@ -1,6 +1,6 @@
 /* socks5/session.h - one connection from its handshake to its close, and its deadlines.
  *
- *     accepted   SHAKING → ASKED → session_answer() → OPEN → session_send() → SENDING → LINGERING → finished
+ *     accepted   SHAKING → ASKED → session_answer() → OPEN → session_pump() → SENDING → LINGERING → finished
  *                                                   → REFUSED → finished
  *     dialled    CONNECTING → SHAKING → OPEN → …
  *
@@ -83,6 +83,6 @@ enum session_verdict session_answer(struct session *s, enum socks5_rep rep, int6
 bool session_alive(const struct session *s);
 
 /* OPEN: starts at once. The pump's descriptor stays the caller's and open until the session is closed. */
-enum session_verdict session_send(struct session *s, const struct pump *pump, int64_t now, struct error *err);
+enum session_verdict session_pump(struct session *s, const struct pump *pump, int64_t now, struct error *err);
 
 #endif

@@ -104,30 +104,44 @@ void streams_close(struct streams *set)
 
 /* ---- events */
 
-static void emit(struct stream *st, enum socks5_event_kind kind, uint64_t moved, const struct error *err)
+static void tell(struct streams *set, const struct socks5_event *event)
 {
-    struct socks5_engine *engine = st->home->worker->engine;
-    struct socks5_event event = {.kind = kind, .stream = st->id, .moved = moved};
+    struct socks5_engine *engine = set->worker->engine;
 
-    if (err)
-        event.error = *err;
-    engine->on_event(engine->user, &event);
+    engine->on_event(engine->user, event);
+}
+
+static void emit(struct stream *st, enum socks5_event_kind kind, uint64_t moved)
+{
+    tell(st->home, &(struct socks5_event){.kind = kind, .stream = st->id, .moved = moved});
+}
+
+/* The last event tells of a stream whose sockets are closed. */
+static void finish(struct stream *st, uint64_t moved)
+{
+    struct socks5_event event = {.kind = SOCKS5_DONE, .stream = st->id, .moved = moved};
+    struct streams *home = st->home;
+
+    stream_free(st, false);
+    tell(home, &event);
 }
 
 static void fail(struct stream *st, uint64_t moved, const struct error *err)
 {
-    emit(st, SOCKS5_FAILED, moved, err);
+    struct socks5_event event = {.kind = SOCKS5_FAILED, .stream = st->id, .moved = moved, .error = *err};
+    struct streams *home = st->home;
+
     stream_free(st, true);
+    tell(home, &event);
 }
 
 /* Without a stream there is nothing to free, and its owner waits all the same. */
 static void fail_unborn(struct streams *set, uint64_t id)
 {
-    struct stream st = {.id = id, .home = set};
-    struct error err;
+    struct socks5_event event = {.kind = SOCKS5_FAILED, .stream = id};
 
-    error_set(&err, ERR_SYSTEM, "out of memory");
-    emit(&st, SOCKS5_FAILED, 0, &err);
+    error_set(&event.error, ERR_SYSTEM, "out of memory");
+    tell(set, &event);
 }
 
 static void progress(struct stream *st, uint64_t moved)
@@ -141,7 +155,7 @@ static void progress(struct stream *st, uint64_t moved)
         return;
     st->next_progress = now + PROGRESS_MS;
     st->told = moved;
-    emit(st, SOCKS5_PROGRESS, moved, NULL);
+    emit(st, SOCKS5_PROGRESS, moved);
 }
 
 /* ---- sending */
@@ -202,13 +216,12 @@ static void act(struct stream *st, struct session *s, enum session_verdict verdi
         }
         break;
     case SESSION_IS_OPEN:
-        emit(st, SOCKS5_DIALED, 0, NULL);
+        emit(st, SOCKS5_DIALED, 0);
         if (st->job.fd >= 0)
             start(st);
         break;
     case SESSION_FINISHED:
-        emit(st, SOCKS5_DONE, s->pump.moved, NULL);
-        stream_free(st, false);
+        finish(st, s->pump.moved);
         break;
     case SESSION_BROKEN:
         lost(st, s, err);
@@ -233,7 +246,7 @@ static void start(struct stream *st)
     }
     s = st->sessions[0];
     st->sending = true;
-    act(st, s, session_send(s, &st->job, clock_ms(), &err), &err);
+    act(st, s, session_pump(s, &st->job, clock_ms(), &err), &err);
 }
 
 void streams_send(struct streams *set, uint64_t id, const struct pump *job)
@@ -336,7 +349,7 @@ void streams_claim(struct streams *set, uint64_t id, struct session *s)
     if (!st->claimed) {
         st->claimed = true;
         st->wait_until = INT64_MAX;
-        emit(st, SOCKS5_CLAIMED, 0, NULL);
+        emit(st, SOCKS5_CLAIMED, 0);
     }
     if (st->job.fd >= 0 && !st->sending)
         start(st);
