@@ -1,0 +1,350 @@
+#!/usr/bin/env python3
+"""Holds the answers of a running gateway against openapi.yaml.
+
+    contract_test.py --url http://127.0.0.1:8080 --token TOKEN --to ana@example.org/desk
+
+The recipient must be online and accept files. Calls every operation of the description, well and badly, and checks of
+each answer that its status, its content type, its headers and its body are as described. An operation that was never
+called with success is a failure, and so is an answer that is not described. Needs python3-yaml and python3-jsonschema.
+"""
+import argparse
+import http.client
+import json
+import re
+import sys
+import urllib.parse
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+DESCRIPTION = Path(__file__).resolve().parents[2] / "openapi.yaml"
+METHODS = ("get", "put", "post", "delete")
+NOBODY = "tr_" + "0" * 26
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
+        self.type = self.headers.get("content-type", "").partition(";")[0].strip()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Operation:
+    def __init__(self, path, method, item, described):
+        self.path = path
+        self.method = method.upper()
+        self.described = described
+        self.parameters = item.get("parameters", []) + described.get("parameters", [])
+        self.open = described.get("security") == []
+        self.seen = set()
+
+    @property
+    def name(self):
+        return self.described["operationId"]
+
+
+class Contract:
+    def __init__(self, url, token):
+        self.at = urllib.parse.urlsplit(url)
+        self.token = token
+        self.text = DESCRIPTION.read_bytes()
+        self.document = yaml.safe_load(self.text)
+        self.failures = []
+        self.checks = 0
+        self.operations = {}
+        for path, item in self.document["paths"].items():
+            for method in METHODS:
+                if method in item:
+                    operation = Operation(path, method, item, item[method])
+                    self.operations[operation.name] = operation
+
+    def fail(self, where, what):
+        self.failures.append(f"{where}: {what}")
+
+    def check(self, holds, where, what):
+        self.checks += 1
+        if not holds:
+            self.fail(where, what)
+
+    def resolve(self, node):
+        while isinstance(node, dict) and "$ref" in node:
+            target = self.document
+            for key in node["$ref"].removeprefix("#/").split("/"):
+                target = target[key]
+            node = target
+        return node
+
+    def schema_errors(self, schema, value):
+        """References into #/components are resolved inside the schema itself."""
+        whole = {**schema, "components": self.document["components"]}
+        for error in jsonschema.Draft202012Validator(whole).iter_errors(value):
+            yield f"{'/'.join(map(str, error.absolute_path)) or 'body'}: {error.message[:300]}"
+
+    # ---- requests
+
+    def send(self, method, target, body=None, headers=None, token=True):
+        connection = http.client.HTTPConnection(self.at.hostname, self.at.port, timeout=120)
+        headers = dict(headers or {})
+        if token and self.token:
+            headers.setdefault("Authorization", f"Bearer {self.token}")
+        try:
+            connection.putrequest(method, target, skip_accept_encoding=True)
+            if isinstance(body, bytes):
+                headers.setdefault("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def call(self, name, want, path=None, query=None, body=None, headers=None, token=True, strange=False):
+        """Calls an operation, checks the answer, and that its status is one of want. strange: with what is not in the
+        description, to see it refused."""
+        operation = self.operations[name]
+        target = operation.path
+        for key, value in (path or {}).items():
+            target = target.replace("{%s}" % key, urllib.parse.quote(value, safe="@"))
+        if query:
+            target += "?" + urllib.parse.urlencode(query)
+        if body is None and operation.method in ("PUT", "POST"):
+            body = b"hello\n"
+        where = f"{operation.method} {target}"
+        if not strange:
+            self.check_request(operation, where, query or {}, headers or {})
+        answer = self.send(operation.method, target, body, headers, token)
+        wanted = want if isinstance(want, tuple) else (want,)
+        self.check(answer.status in wanted, where, f"{answer.status}, not {wanted}: {answer.body[:500]!r}")
+        self.check_answer(operation, where, answer)
+        operation.seen.add(answer.status)
+        return answer
+
+    def check_request(self, operation, where, query, headers):
+        described = {(p["in"], p["name"].lower()) for p in map(self.resolve, operation.parameters)}
+        for name in query:
+            self.check(("query", name.lower()) in described, where, f"the query's '{name}' is not described")
+        for name in headers:
+            if name.lower() not in ("accept", "content-type", "x-request-id"):
+                self.check(("header", name.lower()) in described, where, f"the header {name} is not described")
+
+    # ---- answers
+
+    def check_answer(self, operation, where, answer):
+        described = self.resolve(operation.described["responses"].get(str(answer.status)))
+        where = f"{where} → {answer.status}"
+        self.check(described is not None, where, f"is not described: {answer.body[:500]!r}")
+        if described is None:
+            return
+        for name, header in described.get("headers", {}).items():
+            self.check_header(where, answer, name, self.resolve(header))
+        content = described.get("content")
+        if not content:
+            self.check(answer.body == b"", where, "has a body")
+            return
+        self.check(answer.type in content, where, f"is {answer.type or 'without a type'}, not {list(content)}")
+        if answer.type in content:
+            self.check_body(where, answer, content[answer.type]["schema"])
+        self.check(answer.headers.get("cache-control") == "no-store", where, "may be stored")
+        self.check(answer.headers.get("x-content-type-options") == "nosniff", where, "may be sniffed")
+
+    def check_header(self, where, answer, name, described):
+        value = answer.headers.get(name.lower())
+        if value is None:
+            self.check(not described.get("required"), where, f"has no {name}")
+            return
+        for error in self.schema_errors(described["schema"], value):
+            self.fail(where, f"{name}: {error}")
+
+    def check_body(self, where, answer, schema):
+        if "json" not in answer.type:
+            value = answer.body.decode()
+        else:
+            self.check(answer.body.endswith(b"\n") and answer.body.count(b"\n") == 1, where, "is not one line")
+            value = answer.json
+        if isinstance(value, dict) and "problem" in answer.type:
+            self.check(value.get("status") == answer.status, where, f"says status {value.get('status')}")
+        self.checks += 1
+        for error in self.schema_errors(schema, value):
+            self.fail(where, error)
+
+    # ---- the end
+
+    def summary(self):
+        for operation in self.operations.values():
+            documented = {int(status) for status in operation.described["responses"]}
+            if not any(status < 400 for status in operation.seen):
+                self.fail(operation.name, "was never called with success")
+            unseen = ", ".join(map(str, sorted(documented - operation.seen))) or "-"
+            print(f"{operation.name:16} seen {', '.join(map(str, sorted(operation.seen)))}; not seen {unseen}")
+        for failure in self.failures:
+            print(f"FAILED {failure}")
+        print(f"{self.checks} checks, {len(self.failures)} failures")
+        return not self.failures
+
+
+def form(fields, filename="form.txt", content=b"from a form\n", file_last=True):
+    parts = [f'--frontier\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+             for name, value in fields.items()]
+    file = (f'--frontier\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+            "Content-Type: text/plain\r\n\r\n").encode() + content + b"\r\n"
+    parts = parts + [file] if file_last else [file] + parts
+    return b"".join(parts) + b"--frontier--\r\n"
+
+
+FORM = {"Content-Type": "multipart/form-data; boundary=frontier"}
+
+
+def about_itself(c):
+    for name in "getLive", "getRoot", "getXmpp":
+        c.call(name, 200)
+    c.call("getReady", 200)
+    ready = c.call("getReady", 200, query={"verbose": ""})
+    c.check("checks" in ready.json, "GET /readyz?verbose", "has no checks")
+    served = c.call("getDescription", 200)
+    c.check(served.body == c.text, "GET /v1/openapi.yaml", "is not the description that was tested")
+    for code in "recipient_offline", "spool_full", "jid_invalid":
+        page = c.call("getProblem", 200, path={"code": code})
+        c.check(code in page.body.decode(), f"GET /problems/{code}", "does not name it")
+    c.call("getProblem", 404, path={"code": "no_such_problem"})
+    answer = c.call("getRoot", 200, headers={"X-Request-Id": "contract-1"})
+    c.check(answer.headers["x-request-id"] == "contract-1", "GET /v1", "does not echo X-Request-Id")
+
+
+def sending(c, to):
+    """Every way in; returns the ids of what was sent."""
+    named = {"jid": to, "name": "contract.txt"}
+    ids = []
+    ids.append(c.call("putNamedFile", 200, path=named, query={"wait": "60", "digest": "sha-256"}).json["id"])
+    ids.append(c.call("postNamedFile", 200, path=named, query={"wait": "60s", "caption": "a caption", "ttl": "1h"},
+                      headers={"Content-Type": "text/plain"}).json["id"])
+    ids.append(c.call("putFile", 200, path={"jid": to}, query={"name": "b.txt"}, headers={"Prefer": "wait=60"}).json["id"])
+    ids.append(c.call("postFile", 202, path={"jid": to}, headers={
+        "Prefer": "respond-async", "Content-Disposition": "attachment; filename*=UTF-8''%E2%82%AC.txt"}).json["id"])
+    ids.append(c.call("postFile", 200, path={"jid": to}, query={"wait": "60"}, body=form({}), headers=FORM).json["id"])
+    ids.append(c.call("postForm", 202, body=form({"to": to, "caption": "later"}, file_last=False),
+                      headers=FORM).json["id"])
+    ids.append(c.call("postForm", 200, query={"wait": "60", "to": to}, body=form({"name": "named.txt"}),
+                      headers=FORM).json["id"])
+    words = c.call("putNamedFile", (200, 202), path=named, headers={"Accept": "text/plain"})
+    c.check(words.type == "text/plain", "PUT with Accept: text/plain", f"is {words.type}")
+    ids.append(words.body.decode().split(" ")[0])
+    return ids
+
+
+def badly_sent(c, to):
+    named = {"jid": to, "name": "contract.txt"}
+    plain = {"Content-Type": "text/plain"}
+    for name in "putNamedFile", "postNamedFile":
+        c.call(name, 400, path={"jid": "@@", "name": "a"})
+        c.call(name, 422, path={"jid": to, "name": "a/b"})
+        c.call(name, 422, path=named, query={"wait": "soon"})
+        c.call(name, 413, path=named, body="", headers={"Content-Length": str(10 ** 15)}, strange=True)
+        c.call(name, 415, path=named, headers={"Content-Type": "nonsense"})
+    for name in "putFile", "postFile":
+        c.call(name, 400, path={"jid": "a\x01b@example.org"})
+        c.call(name, 422, path={"jid": to}, query={"name": "a\x01b"})
+        c.call(name, 422, path={"jid": to}, query={"methods": "pigeon"})
+        c.call(name, 415, path={"jid": to}, headers={"Content-Type": "nonsense"})
+    c.call("postForm", 415, headers=plain)
+    c.call("postForm", 400, body=form({"to": "@@"}), headers=FORM)
+    c.call("postForm", 422, body=form({}), headers=FORM)
+    c.call("postForm", 422, body=form({"to": to}, filename="a/b"), headers=FORM)
+    c.call("postForm", 400, body=form({"to": to})[:-6], headers=FORM)
+
+
+def what_became_of_it(c, ids):
+    for identifier in ids:
+        c.call("getTransfer", 200, path={"id": identifier}, query={"wait": "60"})
+    first = c.call("getTransfer", 200, path={"id": ids[0]})
+    c.call("getTransfer", 304, path={"id": ids[0]}, headers={"If-None-Match": first.headers["etag"]})
+    c.call("getTransfer", 200, path={"id": ids[0]}, headers={"Accept": "text/plain"})
+    c.call("getTransfer", 404, path={"id": NOBODY})
+    c.call("getTransfer", 422, path={"id": ids[0]}, query={"wait": "soon"})
+    c.call("cancelTransfer", 200, path={"id": ids[0]})
+    c.call("cancelTransfer", 200, path={"id": ids[0]}, headers={"Accept": "text/plain"})
+    c.call("cancelTransfer", 404, path={"id": NOBODY})
+    sent_to = first.json["to"]
+    page = c.call("listTransfers", 200, query={"limit": "2", "to": sent_to, "state": "delivered",
+                                               "since": "2020-01-01T00:00:00Z"})
+    c.check(len(page.json["items"]) == 2, "GET /v1/transfers?limit=2", f"has {len(page.json['items'])} items")
+    link = re.fullmatch(r'<(.*)>; rel="next"', page.headers.get("link", ""))
+    c.check(link and link.group(1) == page.json["next"], "GET /v1/transfers", "its Link is not its next")
+    if link:
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(link.group(1)).query))
+        c.call("listTransfers", 200, query=query)
+    for bad in {"state": "lost"}, {"limit": "0"}, {"since": "yesterday"}, {"cursor": "x"}:
+        c.call("listTransfers", 422, query=bad)
+    c.call("listTransfers", 400, query={"to": "@@"})
+
+
+def recipients(c, to):
+    there = c.call("getRecipient", 200, path={"jid": to})
+    c.check(there.json["reachable"], f"GET /v1/recipients/{to}", "is not reachable")
+    bare, _, resource = to.partition("/")
+    c.call("getRecipient", 200, path={"jid": bare}, query={"resource": resource or "none"})
+    nobody = "nobody-at-all@" + bare.partition("@")[2]
+    away = c.call("getRecipient", 200, path={"jid": nobody})
+    c.check(away.json["error"], f"GET /v1/recipients/{nobody}", "has no reason")
+    c.call("getRecipient", 400, path={"jid": "@@"})
+    c.call("putNamedFile", (409, 422), path={"jid": nobody, "name": "a"}, query={"wait": "60"})
+
+
+def every_operation_is_guarded(c, to, identifier):
+    path = {"jid": to, "name": "a", "id": identifier, "code": "internal"}
+    for name, operation in c.operations.items():
+        values = {key: value for key, value in path.items() if "{%s}" % key in operation.path}
+        headers = FORM if name == "postForm" else {}
+        c.call(name, 403, path=values, headers={**headers, "Origin": "https://evil.example"}, strange=True)
+        c.call(name, 422, path=values, query={"no_such_parameter": "1"}, headers=headers, strange=True)
+        if c.token and not operation.open:
+            c.call(name, 401, path=values, headers=headers, token=False)
+            c.call(name, 401, path=values, headers={**headers, "Authorization": "Bearer nope"}, strange=True)
+
+
+def every_path_names_its_methods(c, to, identifier):
+    values = {"jid": to, "name": "a", "id": identifier, "code": "internal"}
+    problem = {"$ref": "#/components/schemas/Problem"}
+    for path, item in c.document["paths"].items():
+        target = re.sub(r"{(\w+)}", lambda m: urllib.parse.quote(values[m.group(1)], safe="@"), path)
+        described = {method.upper() for method in METHODS if method in item}
+        allowed = described | {"OPTIONS"} | ({"HEAD"} if "GET" in described else set())
+        options = c.send("OPTIONS", target)
+        c.check(options.status == 204, f"OPTIONS {target}", options.status)
+        c.check(set(options.headers.get("allow", "").split(", ")) == allowed, f"OPTIONS {target}",
+                f"allows {options.headers.get('allow')}, described are {sorted(allowed)}")
+        refused = c.send("PATCH", target)
+        c.check(refused.status == 405 and "allow" in refused.headers, f"PATCH {target}", refused.status)
+        c.check_body(f"PATCH {target}", refused, problem)
+        if "GET" in described:
+            head = c.send("HEAD", target)
+            c.check(head.status == 200 and head.body == b"", f"HEAD {target}", head.status)
+    lost = c.send("GET", "/no/such/path")
+    c.check(lost.status == 404, "GET /no/such/path", lost.status)
+    c.check_body("GET /no/such/path", lost, problem)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("--url", required=True)
+    arguments.add_argument("--token", default="")
+    arguments.add_argument("--to", required=True, help="a recipient who is online and accepts files")
+    given = arguments.parse_args()
+    c = Contract(given.url, given.token)
+    about_itself(c)
+    ids = sending(c, given.to)
+    badly_sent(c, given.to)
+    what_became_of_it(c, ids)
+    recipients(c, given.to)
+    every_operation_is_guarded(c, given.to, ids[0])
+    every_path_names_its_methods(c, given.to, ids[0])
+    sys.exit(0 if c.summary() else 1)
+
+
+if __name__ == "__main__":
+    main()
