@@ -36,11 +36,14 @@ class Case(unittest.TestCase):
             shutil.rmtree(cls.directory)
 
     def setUp(self):
-        self.gateways, self.count = [], 0
+        self.gateways, self.count, self.failures_before = [], 0, self.failures()
         self.addCleanup(self.note_failure)
 
+    def failures(self):
+        return len(self._outcome.result.failures) + len(self._outcome.result.errors)
+
     def note_failure(self):
-        if not self._outcome.success:
+        if self.failures() > self.failures_before:
             type(self).failed = True
             for gateway in self.gateways:
                 print(f"---- {gateway.log}\n{gateway.tail()}", file=sys.stderr)

@@ -52,10 +52,8 @@ class Ports:
     """Ports that no other test takes and no outgoing connection can happen to use: below the ephemeral range, each
     claimed by an abstract Unix socket, which the kernel releases when the claiming process ends."""
 
-    claims = []
-
-    @classmethod
-    def take(cls):
+    @staticmethod
+    def take():
         for port in range(21000, 32000):
             claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
@@ -66,7 +64,7 @@ class Ports:
             except OSError:
                 claim.close()
                 continue
-            cls.claims.append(claim)
+            claim.detach()  # kept open until we end
             return port
         raise AssertionError("no free port between 21000 and 32000")
 

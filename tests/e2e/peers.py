@@ -78,6 +78,7 @@ class Peer:
     def kill(self):
         self.process.kill()
         self.reader.join(5)
+        self.process.popen.stdin.close()
         self.process.popen.stdout.close()
 
 

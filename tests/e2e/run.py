@@ -12,7 +12,7 @@ import unittest
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LOGS = HERE.parent.parent / "build" / "e2e"
+LOGS = Path(os.environ.get("JIDPOST_BUILD", HERE.parent.parent / "build")) / "e2e"
 SECONDS_EACH = 600
 
 

@@ -98,19 +98,11 @@ class Recipient(slixmpp.ClientXMPP):
         self.behaviour, self.directory, self.only_proxy = options.behave, options.dir, options.only_proxy
         self.offers, self.held, self.leaving = {}, [], False
         self.denied = set()
-        for plugin in ("xep_0030", "xep_0047", "xep_0065", "xep_0095", "xep_0096", "xep_0115", "xep_0199"):
+        for plugin in ("xep_0030", "xep_0047", "xep_0065", "xep_0115", "xep_0199"):
             self.register_plugin(plugin)
-        if options.no_si:
-            for plugin in ("xep_0096", "xep_0095"):
-                self.plugin.disable(plugin)
-            self["xep_0065"].auto_accept = True
-        else:
-            self["xep_0095"].unregister_method(IBB)
-            self.remove_handler("SI Request")
-            self.register_handler(CoroutineCallback("SI Request", StanzaPath("iq@type=set/si"),
-                                                    self["xep_0095"]._handle_request))
-            self.add_event_handler("si_request", self.on_offer)
-            self["xep_0065"].auto_accept = options.bare
+        self["xep_0065"].auto_accept = options.bare or options.no_si
+        if not options.no_si:
+            self.understand_si()
         self["xep_0065"]._connect_proxy = self.connect_streamhost
         self.remove_handler("Socks5 Bytestreams")
         self.register_handler(CoroutineCallback("Socks5 Bytestreams", StanzaPath("iq@type=set/socks/streamhost"),
@@ -121,6 +113,15 @@ class Recipient(slixmpp.ClientXMPP):
         self.add_event_handler("disconnected", self.on_disconnected)
         for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed", "available", "unavailable"):
             self.add_event_handler("presence_" + kind, self.on_presence)
+
+    def understand_si(self):
+        for plugin in ("xep_0095", "xep_0096"):
+            self.register_plugin(plugin)
+        si = self["xep_0095"]
+        si.unregister_method(IBB)
+        self.remove_handler("SI Request")
+        self.register_handler(CoroutineCallback("SI Request", StanzaPath("iq@type=set/si"), si._handle_request))
+        self.add_event_handler("si_request", self.on_offer)
 
     def path(self, offer):
         return os.path.join(self.directory, os.path.basename(offer.name or offer.sid))

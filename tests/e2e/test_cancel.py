@@ -1,4 +1,6 @@
 """DELETE ends a transfer in any state, tells the recipient, and drops the payload."""
+import threading
+
 from case import Case, DIRECT
 from lab import wait_until
 
@@ -46,7 +48,6 @@ class Cancel(Case):
     def test_who_waits_hears_of_it(self):
         gateway = self.gateway(**DIRECT)
         peer = self.recipient("alice", "--behave", "ignore")
-        import threading
         answers = []
         thread = threading.Thread(target=lambda: answers.append(gateway.put(peer.jid, b"x", wait=60)))
         thread.start()

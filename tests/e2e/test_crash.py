@@ -1,6 +1,6 @@
 """kill -9 at any moment: what was answered with 2xx is delivered or says why not, and nothing is left behind."""
-import os
 import http.client
+import os
 import random
 import threading
 

@@ -19,13 +19,13 @@ class Proxies(Case):
         cls.proxy = FakeProxy(cls.server)
         cls.addClassCleanup(cls.proxy.close)
 
-    def outcome(self, status, code, size=100000, **conduct):
+    def outcome(self, status, code, **conduct):
         """alice, behind a firewall, reaches the proxy alone; bob reaches the gateway itself."""
         self.proxy.behave(**conduct)
         gateway = self.gateway(**DIRECT, **QUICK, XMPP_PROXIES=COMPONENT)
         peer = self.recipient("alice", "--only-proxy")
         began = time.monotonic()
-        answer = gateway.put(peer.jid, bytes(size), wait=60)
+        answer = gateway.put(peer.jid, bytes(SIZE), wait=60)
         self.assertFailed(answer, status, code)
         self.assertLess(time.monotonic() - began, 15)
         self.assertEqual(answer.transfer["method"]["streamhost"], COMPONENT)
@@ -66,7 +66,7 @@ class Proxies(Case):
         self.outcome(502, "proxy_failed", activate="wait/internal-server-error")
 
     def test_a_proxy_that_hangs_up_at_half(self):
-        self.outcome(502, "stream_broken", SIZE, relay="half", size=SIZE)
+        self.outcome(502, "stream_broken", relay="half", size=SIZE)
 
     def test_a_proxy_that_denies_its_address_is_not_offered(self):
         for conduct, result in ("auth/forbidden", "proxy_refused"), ("silence", "proxy_unavailable"):
@@ -77,6 +77,7 @@ class Proxies(Case):
                 self.assertFailed(answer, 502, "streamhosts_unreachable")
                 self.assertEqual([(one["jid"], one["result"]) for one in gateway.get("/v1/xmpp").json["proxies"]],
                                  [(COMPONENT, result)])
+                gateway.stop()
 
     def test_after_a_proxy_failed_the_other_one_is_offered(self):
         """The bare method may offer once more, and does so without the proxy that let it down."""

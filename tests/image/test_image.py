@@ -51,7 +51,7 @@ class Image(Case):
                         "--env", f"JIDPOST_XMPP_SERVER={LOOPBACK}", "--env", f"JIDPOST_XMPP_PORT={self.server.port}",
                         "--env", "JIDPOST_XMPP_TLS=off", IMAGE).strip()
         self.addCleanup(run, "podman", "rm", "--force", "--volumes", container)
-        self.addCleanup(lambda: self._outcome.success or print(run("podman", "logs", container)))
+        self.addCleanup(lambda: self.failures() == self.failures_before or print(run("podman", "logs", container)))
         gateway = served(port, PASSWORD)
         gateway.wait_ready()
         run("podman", "healthcheck", "run", container)
@@ -81,7 +81,7 @@ class Compose(unittest.TestCase):
         self.addCleanup(self.tell)
 
     def tell(self):
-        if not self._outcome.success:
+        if not self._outcome.result.wasSuccessful():
             print(run("podman", "ps", "--all"))
             for service in "prosody", "jidpost":
                 print(subprocess.run(["podman", "logs", f"jidpost-test_{service}_1"], capture_output=True, text=True))
