@@ -17,15 +17,6 @@ def say(text):
     print(f"\n== {text}", flush=True)
 
 
-def told(answer):
-    """The answer's timeline, a line for each step of the protocol."""
-    for step in answer["timeline"]:
-        arrow = {"sent": "->", "received": "<-"}.get(step["direction"], "  ")
-        facts = " ".join(filter(None, (step["outcome"], step["detail"])))
-        print(f"   {step['at'][11:23]} {arrow} {step['step']:<18} {facts}".rstrip())
-        print(f"      {json.dumps(step)}")
-
-
 def deliver(directory, upload, finally_):
     say("a private Prosody with two accounts, gateway and ana")
     server = Prosody(directory / "prosody", contacts=("gateway", "ana"), strangers=())
@@ -56,7 +47,8 @@ def deliver(directory, upload, finally_):
         sys.exit(f"curl ended with {done.returncode}: {done.stderr}{done.stdout}\n{gateway.tail()}")
     answer = json.loads(done.stdout)
     say("what the gateway did, step by step")
-    told(answer.get("transfer", answer))
+    for step in answer.get("transfer", answer)["timeline"]:
+        print("   " + json.dumps(step))
     if done.returncode:
         sys.exit(f"\nFAILED: {answer['title']}: {answer['detail']}\n{answer['hint']}\n{gateway.tail()}")
     say("the transfer")
