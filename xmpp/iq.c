@@ -1,6 +1,7 @@
 #include "xmpp/iq.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,7 +143,7 @@ static void make_id(struct iq_table *table, struct question *q)
 {
     do {
         id_random_hex(q->id, ID_BYTES);
-        sscanf(q->id, "%16lx", &q->ticket);
+        sscanf(q->id, "%16" SCNx64, &q->ticket);
     } while (q->ticket == 0 || find(table, q->ticket));
 }
 
@@ -247,7 +248,7 @@ static void take_reply(struct iq_table *table, xmpp_stanza_t *iq, bool is_error)
     struct question *q = NULL;
     uint64_t ticket;
 
-    if (id && sscanf(id, "%16lx", &ticket) == 1)
+    if (id && sscanf(id, "%16" SCNx64, &ticket) == 1)
         q = find(table, ticket);
     if (!q || strcmp(q->id, id) != 0 || !from_whom_we_asked(q, iq)) {
         table->stats.mismatched++;

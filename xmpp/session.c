@@ -571,11 +571,6 @@ void session_view(const struct session *s, struct network_view *out)
     out->reconnects = s->reconnects;
 }
 
-int64_t session_age(const struct session *s)
-{
-    return s->phase == PHASE_ONLINE ? clock_ms() - s->online_since : 0;
-}
-
 xmpp_ctx_t *session_ctx(struct session *s)
 {
     return s->ctx;

@@ -58,9 +58,6 @@ void session_cut(struct session *s, const char *why);
 /* Fills state, since, advice, next_connect and reconnects of a view. */
 void session_view(const struct session *s, struct network_view *out);
 
-/* Milliseconds since the stream came up; 0 while offline. */
-int64_t session_age(const struct session *s);
-
 /* Whether a connection is being made; and what the watchdog does when that takes the loop's whole time: shuts the
  * socket down. Any thread. */
 bool session_handshaking(struct session *s);
