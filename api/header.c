@@ -132,7 +132,7 @@ bool disposition_filename(const char *value, char *out, size_t max)
             if (strcasecmp(name, "filename*") == 0 && decode_extended(word, out, max))
                 return true;
             if (strcasecmp(name, "filename") == 0 && !found && strlen(word) < max) {
-                strcpy(out, word);
+                memcpy(out, word, strlen(word) + 1);
                 found = true;
             }
         }

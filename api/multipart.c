@@ -3,7 +3,7 @@
  *
  * The parts may come in any order, so whom the file is for may be known only behind it: the file is spooled as it
  * arrives and everything is put together at the end. One file a call. */
-#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@
 /* What the other parts and the boundaries of a form may add to a file of the greatest size. */
 enum { FORM_EXTRA = 256 * 1024 };
 
-enum { KEY_MAX = 64, FILENAME_MAX_BYTES = 1024 };
+enum { KEY_MAX = 64, FILENAME_MAX_BYTES = 1024, FORM_BUFFER = 64 * 1024 };
 
 struct multipart {
     struct MHD_PostProcessor *parser;
@@ -51,13 +51,13 @@ static bool start_file(struct multipart *m, const char *type, struct error *err)
     if (*m->filename && !text_name_check(m->filename, strlen(m->filename), err))
         return false;
     if (!*rq->name)
-        strcpy(rq->name, m->filename);
+        snprintf(rq->name, sizeof rq->name, "%s", m->filename);
     /* octet-stream is what clients write when they do not know. */
     if (!type || media_type_is(type, "application/octet-stream"))
         return true;
     if (!media_type_valid(type))
         return error_set(err, ERR_MEDIA_REFUSED, "the Content-Type of the part 'file' is no media type");
-    strcpy(rq->type, type);
+    snprintf(rq->type, sizeof rq->type, "%s", type);
     return true;
 }
 
@@ -84,8 +84,8 @@ static bool start_part(struct multipart *m, const char *key, const char *filenam
         return false;
     if (strlen(key) >= sizeof m->key || strlen(filename) >= sizeof m->filename)
         return error_set(err, ERR_REQUEST_MALFORMED, "the name of a part is too long");
-    strcpy(m->key, key);
-    strcpy(m->filename, filename);
+    snprintf(m->key, sizeof m->key, "%s", key);
+    snprintf(m->filename, sizeof m->filename, "%s", filename);
     m->empty = true;
     if (strcmp(key, "file") == 0)
         return start_file(m, type, err);
@@ -156,7 +156,7 @@ bool multipart_create(struct request *rq, struct error *err)
     if (!m)
         return error_set(err, ERR_INTERNAL, "out of memory");
     m->rq = rq;
-    m->parser = MHD_create_post_processor(rq->connection, 64 * 1024, on_piece, m);
+    m->parser = MHD_create_post_processor(rq->connection, FORM_BUFFER, on_piece, m);
     if (!m->parser)
         return error_set(err, ERR_REQUEST_MALFORMED, "multipart/form-data without a boundary");
     return true;

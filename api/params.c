@@ -196,7 +196,7 @@ bool time_parse(const char *text, int64_t *wall_ms)
     /* A day that does not exist comes back as another one. */
     if (tm.tm_sec < 60 && (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon))
         return false;
-    *wall_ms = ((int64_t)at - zone * 60) * 1000 + fraction;
+    *wall_ms = ((int64_t)at - (int64_t)zone * 60) * 1000 + fraction;
     return true;
 }
 

@@ -1,7 +1,7 @@
 /* api/upload.c - PUT and POST /v1/to/{jid}[/{name}]: from the first header to the final state, if that is waited for.
  */
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/handlers.h"
@@ -22,7 +22,7 @@ static bool take_name(struct request *rq, struct error *err)
                text_name_check(rq->name, strlen(rq->name), err);
     if (!text_name_check(name, strlen(name), err))
         return false;
-    strcpy(rq->name, name); /* at most 255 bytes, now that it is checked */
+    snprintf(rq->name, sizeof rq->name, "%s", name);
     return true;
 }
 
@@ -35,7 +35,7 @@ static bool take_type(struct request *rq, struct error *err)
         return true;
     if (!media_type_valid(type))
         return error_set(err, ERR_MEDIA_REFUSED, "the Content-Type is no media type");
-    strcpy(rq->type, type);
+    snprintf(rq->type, sizeof rq->type, "%s", type);
     return true;
 }
 

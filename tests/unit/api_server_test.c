@@ -1003,6 +1003,28 @@ static void an_accepted_upload_is_told_so_when_the_server_stops(void **state)
     fd_close(&put.fd);
 }
 
+/* A body that does not go on and a commit that does not come: after five seconds and one more the server stops all the
+ * same, and what was begun is dropped. */
+static void what_does_not_end_is_cut(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script silent = {.silent = true};
+    struct stopping body, commit;
+    char rest[64];
+
+    fake_gateway_script(w->gw, &silent);
+    open_question(w, &commit, PUT(ANA "/a") THREE);
+    open_question(w, &body, PUT(ANA "/a") "Content-Length: 1000\r\n\r\nabc");
+    assert_true(fake_gateway_await_questions(w->gw, 1) && fake_gateway_await_begun(w->gw, 2));
+    api_stop(&w->api);
+    assert_int_equal(recv(commit.fd, rest, sizeof rest, 0), 0);
+    assert_true(recv(body.fd, rest, sizeof rest, 0) <= 0);
+    assert_int_equal(seen(w).aborted, seen(w).begun - 1);
+    fd_close(&commit.fd);
+    fd_close(&body.fd);
+    fake_gateway_destroy(&w->gw); /* answers now, to nobody */
+}
+
 static int keep_pipe(void **state)
 {
     (void)state;
@@ -1053,6 +1075,7 @@ int main(void)
         TEST(a_port_in_use_is_a_reason),
         TEST(who_waits_is_answered_when_the_server_stops),
         TEST(an_accepted_upload_is_told_so_when_the_server_stops),
+        TEST(what_does_not_end_is_cut),
     };
 
     return cmocka_run_group_tests_name("api/server", tests, keep_pipe, NULL);

@@ -148,6 +148,11 @@ static bool await(struct gateway *gw, const unsigned *value, unsigned n)
     return there;
 }
 
+bool fake_gateway_await_begun(struct gateway *gw, unsigned n)
+{
+    return await(gw, &gw->seen.begun, n);
+}
+
 bool fake_gateway_await_aborted(struct gateway *gw, unsigned n)
 {
     return await(gw, &gw->seen.aborted, n);
@@ -244,6 +249,7 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, struct err
         u->gw = gw;
         id_make(u->id, "tr", 1000 + gw->seen.begun); /* so that ids sort by age */
         gw->seen.begun++;
+        pthread_cond_broadcast(&gw->changed);
         gw->seen.declared = size;
         gw->seen.bytes = 0;
         memset(gw->seen.body, 0, sizeof gw->seen.body);

@@ -36,7 +36,8 @@ void fake_gateway_destroy(struct gateway **gw); /* answers what is still open */
 void fake_gateway_script(struct gateway *gw, const struct fake_gateway_script *script);
 void fake_gateway_seen(struct gateway *gw, struct fake_gateway_seen *out);
 
-/* Waits until so many uploads were aborted, or questions are open; false after five seconds. */
+/* Waits until so many uploads were begun or aborted, or questions are open; false after five seconds. */
+bool fake_gateway_await_begun(struct gateway *gw, unsigned n);
 bool fake_gateway_await_aborted(struct gateway *gw, unsigned n);
 bool fake_gateway_await_questions(struct gateway *gw, unsigned n);
 

@@ -1,0 +1,45 @@
+/* Any bytes as the value of each header that has a grammar of its own. */
+#undef NDEBUG /* the assertions are the test */
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/auth.h"
+#include "api/guard.h"
+#include "api/header.h"
+#include "api/params.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct guard guard = {0};
+    static struct auth auth;
+    char *value = strndup((const char *)data, size); /* exact size, so that one byte too many is seen */
+    struct prefer prefer = {0};
+    char name[32];
+    int64_t ms;
+
+    if (!auth.required)
+        auth_init(&auth, "a token that nobody guesses", NULL);
+    prefer_read(&prefer, value);
+    assert(prefer.wait_ms >= 0);
+    if (disposition_filename(value, name, sizeof name))
+        assert(strlen(name) < sizeof name);
+    if (media_type_valid(value))
+        assert(strlen(value) < 128 && strchr(value, '/'));
+    media_type_is(value, "text/plain");
+    accept_wants_text(value);
+    etag_listed(value, "\"1-queued-0\"");
+    header_is_token(value);
+    assert(!auth_check(&auth, value, NULL));
+    guard_check(&guard, value, NULL, NULL, NULL);
+    assert(!guard_check(&guard, "localhost", "https://evil.example", value, NULL));
+    guard_check(&guard, "localhost", value, value, NULL);
+    if (duration_parse(value, &ms))
+        assert(ms >= 0);
+    time_parse(value, &ms);
+    free(value);
+    return 0;
+}
