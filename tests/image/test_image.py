@@ -17,6 +17,7 @@ from gateway import Client  # noqa: E402
 from lab import LOOPBACK, PASSWORD, Ports, accepts_connections, wait_until  # noqa: E402
 
 IMAGE = "localhost/jidpost"
+TOKEN = "token-of-the-image-tests"
 
 
 def run(*argv, **options):
@@ -45,14 +46,14 @@ class Image(Case):
     def test_it_delivers_with_a_read_only_root_and_no_rights(self):
         port = Ports.take()
         container = run("podman", "run", "--detach", "--read-only", "--cap-drop", "all", "--network", "host",
-                        "--env", f"JIDPOST_HTTP_LISTEN={LOOPBACK}:{port}", "--env", f"JIDPOST_HTTP_TOKEN={PASSWORD}",
+                        "--env", f"JIDPOST_HTTP_LISTEN={LOOPBACK}:{port}", "--env", f"JIDPOST_HTTP_TOKEN={TOKEN}",
                         "--env", f"JIDPOST_SOCKS5_LISTEN={LOOPBACK}:0", "--env", f"JIDPOST_SOCKS5_ADVERTISE={LOOPBACK}",
                         "--env", "JIDPOST_XMPP_JID=gateway@localhost", "--env", f"JIDPOST_XMPP_PASSWORD={PASSWORD}",
                         "--env", f"JIDPOST_XMPP_SERVER={LOOPBACK}", "--env", f"JIDPOST_XMPP_PORT={self.server.port}",
                         "--env", "JIDPOST_XMPP_TLS=off", IMAGE).strip()
         self.addCleanup(run, "podman", "rm", "--force", "--volumes", container)
         self.addCleanup(lambda: self.failures() == self.failures_before or print(run("podman", "logs", container)))
-        gateway = served(port, PASSWORD)
+        gateway = served(port, TOKEN)
         gateway.wait_ready()
         run("podman", "healthcheck", "run", container)
         peer = self.recipient("alice")
