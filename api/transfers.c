@@ -163,28 +163,42 @@ static char *next_page(const struct request *rq)
     return buf_steal(&url);
 }
 
+static void add_line(struct buf *out, json_t *value)
+{
+    char *line = json_line(value);
+
+    if (line)
+        buf_add(out, line, strlen(line) - 1); /* but its line feed */
+    else
+        out->failed = true;
+    free(line);
+}
+
+/* One record after the other: a page of a thousand as one tree would need many times the memory of its text. */
 static enum MHD_Result listed(struct request *rq)
 {
-    json_t *items = json_array();
-    json_t *page;
-    char *next;
+    struct record_list *list = &rq->got.list;
+    struct buf page = {0};
+    char *next, *text;
 
-    if (rq->got.error.code != ERR_NONE) {
-        json_decref(items);
+    if (rq->got.error.code != ERR_NONE)
         return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
-    }
-    for (size_t i = 0; i < rq->got.list.count; i++) {
-        if (json_array_append_new(items, json_of_transfer(rq->got.list.items[i])) != 0) {
-            json_decref(items);
-            return reply_json(rq, 200, NULL);
-        }
-    }
     next = next_page(rq);
     if (next)
         reply_header(rq, "Link", "<%s>; rel=\"next\"", next);
-    page = json_pack("{s:o, s:s?}", "items", items, "next", next);
+    buf_puts(&page, "{\"items\":[");
+    for (size_t i = 0; i < list->count; i++) {
+        if (i > 0)
+            buf_puts(&page, ",");
+        add_line(&page, json_of_transfer(list->items[i]));
+        record_free(&list->items[i]);
+    }
+    buf_puts(&page, "],\"next\":");
+    add_line(&page, json_of_text(next));
+    buf_puts(&page, "}\n");
     free(next);
-    return reply_json(rq, 200, page);
+    text = buf_steal(&page);
+    return text ? reply_text(rq, 200, "application/json", text) : reply_json(rq, 500, NULL);
 }
 
 enum MHD_Result api_transfers_list(struct request *rq)

@@ -130,6 +130,8 @@ static enum MHD_Result reply_final(struct request *rq, const struct record *r)
         error_set(&error, ERR_CANCELLED, "the transfer was cancelled");
     else if (error.code == ERR_NONE && r->state == TRANSFER_EXPIRED)
         error_set(&error, ERR_TTL_EXPIRED, "the transfer expired");
+    else if (error.code == ERR_NONE)
+        error_set(&error, ERR_INTERNAL, "the transfer failed without a reason");
     reply_header(rq, "Location", "/v1/transfers/%s", r->id);
     return reply_problem(rq, &error, r->error_stage, r);
 }
