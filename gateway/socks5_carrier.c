@@ -406,15 +406,17 @@ void socks5_carrier_destroy(struct carrier **carrier)
     *carrier = NULL;
     if (!c)
         return;
-    for (size_t i = 0; i < BUCKETS && c->engine; i++) {
-        while (c->streams[i]) {
-            struct carrier_stream *s = c->streams[i];
-
-            carrier_close(&s);
-        }
-    }
     socks5_engine_destroy(&c->engine); /* it posts, so it ends before the inbox */
     inbox_destroy(&c->inbox);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        struct carrier_stream *next;
+
+        for (struct carrier_stream *s = c->streams[i]; s; s = next) {
+            next = s->next;
+            end_dialling(s); /* a lookup may outlive all of this */
+            free(s);
+        }
+    }
     egress_destroy(&c->egress);
     free(c);
 }
