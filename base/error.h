@@ -54,7 +54,7 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_STREAMHOSTS_UNREACHABLE,  "streamhosts_unreachable",  METHOD)  \
     X(ERR_PEER_ERROR,               "peer_error",               METHOD)  \
     X(ERR_PEER_PROTOCOL_ERROR,      "peer_protocol_error",      METHOD)  \
-    X(ERR_EGRESS_BLOCKED,           "egress_blocked",           METHOD)  \
+    X(ERR_EGRESS_BLOCKED,           "egress_blocked",           NEVER)  \
     /* the delivery: proxies (XEP-0065 section 6) */                     \
     X(ERR_PROXY_REFUSED,            "proxy_refused",            METHOD)  \
     X(ERR_PROXY_UNAVAILABLE,        "proxy_unavailable",        METHOD)  \
@@ -64,7 +64,7 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_PROXY_HASH_MISMATCH,      "proxy_hash_mismatch",      METHOD)  \
     X(ERR_PROXY_PAIR_INCOMPLETE,    "proxy_pair_incomplete",    METHOD)  \
     X(ERR_PROXY_ALREADY_ACTIVE,     "proxy_already_active",     METHOD)  \
-    X(ERR_ACTIVATION_TIMEOUT,       "activation_timeout",       METHOD)  \
+    X(ERR_ACTIVATION_TIMEOUT,       "activation_timeout",       LATER)  \
     /* the delivery: the stream and the way there */                     \
     X(ERR_STREAM_BROKEN,            "stream_broken",            LATER)   \
     X(ERR_TRUNCATED,                "truncated",                LATER)   \

@@ -9,7 +9,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { HEARTBEAT_MS = 250, FORGET_EVERY_MS = 3600 * 1000, STORE_RETRY_MS = 5000, CORE_STACK = 8 << 20 };
+enum {
+    HEARTBEAT_MS = 250,
+    FORGET_EVERY_MS = 3600 * 1000,
+    STORE_RETRY_MS = 5000,
+    CORE_STACK = 8 << 20,
+    NUDGE_SECONDS = 1
+};
 
 /* Somebody who waits for a transfer to become final. */
 struct waiter {
@@ -130,7 +136,7 @@ static void remove_done(uv_work_t *work, int status)
     free(removal);
 }
 
-static void remove_payload(struct gateway *gw, const char *id)
+void core_remove_payload(struct gateway *gw, const char *id)
 {
     struct removal *removal = calloc(1, sizeof *removal);
 
@@ -188,12 +194,11 @@ static void handle_committed(void *owner, struct message *m)
     struct live *live = core_live(gw, c->id);
 
     gw->pending--;
-    if (live && c->failed) {
-        answer_waiters(live);
+    if (live && c->failed) { /* who waits for a committed end goes on waiting, within his own time */
         uv_timer_start(&live->again, on_store_retry, STORE_RETRY_MS, 0);
     } else if (live) {
         answer_waiters(live);
-        remove_payload(gw, live->id);
+        core_remove_payload(gw, live->id);
         live_destroy(live);
     }
     free(c);
@@ -323,6 +328,11 @@ static void env_changed(void *user, struct transfer *t, bool store)
     touch(live);
 }
 
+static int64_t env_online_since(void *user)
+{
+    return ((struct gateway *)user)->online_since;
+}
+
 static void env_waiting(void *user, struct transfer *t)
 {
     struct gateway *gw = user;
@@ -380,13 +390,23 @@ static void on_network(void *user, const struct network_view *view)
     gw->view = *view;
     pthread_mutex_unlock(&gw->view_lock);
     gw->online = view->state == NETWORK_ONLINE;
+    gw->online_since = gw->online ? view->since : 0;
     schedule(gw);
 }
 
+/* Somebody came online: what pauses for him need not. */
 static void on_presence(void *user, const struct jid *who, bool available)
 {
-    (void)user;
-    log_debug("presence", log_str("jid", who->text), log_str("available", available ? "yes" : "no"));
+    struct gateway *gw = user;
+    struct live *live, *next;
+    char bare[JID_MAX + 1];
+
+    if (!available)
+        return;
+    jid_bare(who, bare);
+    HASH_ITER(hh, gw->lives, live, next)
+    if (strcmp(live->key, bare) == 0)
+        transfer_hurry(live->transfer);
 }
 
 static void on_heartbeat(uv_timer_t *timer)
@@ -537,6 +557,7 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
         .config = gw->config,
         .wake = env_wake,
         .changed = env_changed,
+        .online_since = env_online_since,
         .waiting = env_waiting,
         .idle = env_idle,
         .user = gw,
@@ -596,6 +617,7 @@ static void handle_stop(void *owner, struct message *m)
     free(m);
     HASH_ITER(hh, gw->lives, live, next)
     {
+        flush(live); /* what happened in this very turn counts first */
         transfer_park(live->transfer);
         flush(live);
         answer_waiters(live);
@@ -604,13 +626,23 @@ static void handle_stop(void *owner, struct message *m)
     gw->network->ops->stop(gw->network, on_network_stopped, gw);
 }
 
-void gateway_stop(struct gateway *gw)
+static bool join(uv_thread_t thread)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += NUDGE_SECONDS;
+    return pthread_timedjoin_np(thread, NULL, &until) == 0;
+}
+
+void gateway_stop(struct gateway *gw, void (*nudge)(void *user), void *user)
 {
     if (!gw->started)
         return;
     gateway_drain(gw);
     post_new(gw, handle_stop);
-    uv_thread_join(&gw->thread);
+    while (!join(gw->thread))
+        nudge(user);
     gw->started = false;
     while (gw->pending > 0) /* rows and jobs under way still come back; the loop is this thread's now */
         uv_run(&gw->loop, UV_RUN_ONCE);

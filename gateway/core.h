@@ -43,6 +43,7 @@ struct gateway {
     int64_t forgotten_at;
     size_t pending; /* rows at the writer and jobs in the pool that will come back to this thread */
     bool online;
+    int64_t online_since; /* wall clock */
     uv_thread_t thread;
     bool started;
 
@@ -67,8 +68,9 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
 /* No new uploads, and everybody who waits is answered with what is known now. Any thread. */
 void gateway_drain(struct gateway *gw);
 
-/* Parks what is under way, stops the network, joins the thread. */
-void gateway_stop(struct gateway *gw);
+/* Parks what is under way, stops the network, joins the thread. nudge is called each second that this takes: the
+ * watchdog's part, since core may stand in a TLS handshake that has no deadline. */
+void gateway_stop(struct gateway *gw, void (*nudge)(void *user), void *user);
 
 /* After carrier and network were destroyed: runs the loop to its end. *gw becomes NULL. */
 void gateway_destroy(struct gateway **gw);
@@ -81,6 +83,9 @@ bool core_adopt(struct gateway *gw, struct record *r);
 struct live *core_live(struct gateway *gw, const char *id);
 const struct record *core_record(const struct live *live);
 void core_cancel(struct live *live);
+
+/* Deletes a payload in the pool. */
+void core_remove_payload(struct gateway *gw, const char *id);
 
 /* Calls done when the transfer is final and committed, or after wait_ms, with its record. */
 void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user);

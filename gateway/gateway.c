@@ -242,8 +242,12 @@ static void handle_search(void *owner, struct message *m)
 {
     struct gateway *gw = owner;
     struct search *s = (struct search *)m;
+    struct error error;
 
-    gw->network->ops->find(gw->network, &s->to, on_found, s);
+    if (gw->network->ops->find(gw->network, &s->to, on_found, s) == 0) {
+        error_set(&error, ERR_INTERNAL, "out of memory");
+        on_found(s, NULL, &error);
+    }
 }
 
 static void refuse_search(struct message *m)

@@ -184,13 +184,18 @@ static bool start(struct parts *p, struct error *err)
     return p->api != NULL;
 }
 
+static void shake(void *user)
+{
+    xmpp_shake(user);
+}
+
 static void stop(struct parts *p)
 {
     if (p->gateway)
         gateway_drain(p->gateway);
     api_stop(&p->api);
     if (p->gateway)
-        gateway_stop(p->gateway);
+        gateway_stop(p->gateway, shake, p->network);
     xmpp_destroy(&p->network);
     socks5_carrier_destroy(&p->carrier);
     gateway_destroy(&p->gateway);

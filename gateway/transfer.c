@@ -25,7 +25,7 @@ enum event {
 static const char *const event_names[] = {"start",    "resolved", "method-failed", "accepted", "stream-open",
                                           "complete", "pause",    "fatal",         "cancel",   "expire"};
 
-enum { EVENTS = 16, RUNGS = 8 };
+enum { EVENTS = 16, RUNGS = 8, RETURN_MS = 60 * 1000 };
 
 struct pending {
     enum event event;
@@ -59,6 +59,7 @@ struct transfer {
     bool later;  /* a failure of this round may pass by itself */
     bool hopped; /* the first resource vanished and another was tried */
 
+    bool timer_expires;
     uv_timer_t timer; /* the pause while queued, else the state's deadline, and never later than the expiry */
 };
 
@@ -253,6 +254,8 @@ static void on_found(void *user, struct recipient *found, const struct error *er
 
 static void resolve(struct transfer *t, const struct pending *p)
 {
+    struct error error;
+
     (void)p;
     t->record->round++;
     t->record->next_attempt_at = 0;
@@ -264,6 +267,10 @@ static void resolve(struct transfer *t, const struct pending *p)
     attempt_begin(t, "", "");
     step(t, STEP_SENT, "disco", "", t->to.text);
     t->finding = t->env->network->ops->find(t->env->network, &t->to, on_found, t);
+    if (t->finding == 0) {
+        error_set(&error, ERR_INTERNAL, "out of memory");
+        transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
+    }
 }
 
 static bool in_list(const char *list, const char *name)
@@ -320,6 +327,8 @@ static void nothing_in_common(struct transfer *t)
     transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
 }
 
+static void arm_timer(struct transfer *t);
+
 static void offer(struct transfer *t)
 {
     const struct candidate_resource *resource = &t->recipient.resources[t->resource];
@@ -346,6 +355,7 @@ static void offer(struct transfer *t)
         t->ops = NULL;
         transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
     }
+    arm_timer(t); /* each offer has the whole time */
 }
 
 /* Offers to the first resource from that one on that has a usable method. */
@@ -374,21 +384,36 @@ static bool hop(struct transfer *t, const struct error *error)
 {
     if (error->code != ERR_RECIPIENT_OFFLINE || t->hopped || t->record->sent > 0)
         return false;
+    if (!offer_from(t, t->resource + 1))
+        return false;
     t->hopped = true;
-    return offer_from(t, t->resource + 1);
+    t->why = (struct error){0}; /* what the other one says counts */
+    return true;
+}
+
+/* What was queued while the session was down starts the moment it is up, and recipients may be slower to return. */
+static bool may_return(const struct transfer *t, const struct error *error)
+{
+    int64_t online = t->env->online_since(t->env->user);
+
+    return error->code == ERR_RECIPIENT_OFFLINE && stage_of(t) == STAGE_RESOLVE && t->record->created < online &&
+           clock_wall_ms() < online + RETURN_MS;
 }
 
 /* A method failed, or nobody was found: the next rung, another round, or the end. */
 static void step_down(struct transfer *t, const struct pending *p)
 {
     enum error_retry retry = error_retry(p->error.code);
-    bool again;
+    bool again, free_round = p->error.code == ERR_XMPP_DISCONNECTED || may_return(t, &p->error);
 
+    /* A question that nobody answered may have been lost; a person who does not answer has been asked. */
+    if (p->error.code == ERR_RECIPIENT_TIMEOUT && stage_of(t) == STAGE_RESOLVE)
+        t->later = true;
     attempt_end(t, &p->error);
     remember_why(t, &p->error, retry == RETRY_NEVER);
     drop_work(t, &p->error);
-    if (p->error.code == ERR_XMPP_DISCONNECTED) {
-        t->record->round--; /* nobody's fault here: the round is played again */
+    if (free_round) {
+        t->record->round--; /* nobody's fault: the round is played again */
         transfer_post(t, EV_PAUSE, &p->error, PROOF_NONE);
         return;
     }
@@ -476,7 +501,7 @@ static const struct rule {
     {TRANSFER_CONNECTING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
     {TRANSFER_CONNECTING, EV_STREAM_OPEN, TRANSFER_TRANSFERRING, start_stream},
     {TRANSFER_CONNECTING, EV_EXPIRE, TRANSFER_EXPIRED, finish},
-    {TRANSFER_TRANSFERRING, EV_METHOD_FAILED, TRANSFER_TRANSFERRING, step_down},
+    {TRANSFER_TRANSFERRING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
     {TRANSFER_TRANSFERRING, EV_COMPLETE, TRANSFER_DELIVERED, finish},
 };
 
@@ -513,20 +538,16 @@ static int64_t state_deadline(const struct transfer *t)
     return 0;
 }
 
-static void arm_timer(struct transfer *t);
-
 static void on_timer(uv_timer_t *timer)
 {
     struct transfer *t = timer->data;
     struct error error;
 
-    if (clock_wall_ms() >= t->record->expires) {
+    if (t->timer_expires) {
         error_set(&error, ERR_TTL_EXPIRED, "not delivered within its time to live");
         transfer_post(t, EV_EXPIRE, &error, PROOF_NONE);
     } else if (t->record->state == TRANSFER_QUEUED) {
-        t->record->next_attempt_at = 0;
-        arm_timer(t);
-        t->env->waiting(t->env->user, t);
+        transfer_hurry(t);
     } else {
         error_set(&error, ERR_RECIPIENT_TIMEOUT, "no end of state %s in sight", transfer_state_name(t->record->state));
         transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
@@ -542,7 +563,8 @@ static void arm_timer(struct transfer *t)
         return;
     if (t->record->next_attempt_at > now)
         due = t->record->next_attempt_at - now;
-    if (due == 0 || left < due)
+    t->timer_expires = due == 0 || left < due;
+    if (t->timer_expires)
         due = left;
     uv_update_time(t->env->loop);
     uv_timer_start(&t->timer, on_timer, due > 0 ? (uint64_t)due : 0, 0);
@@ -673,6 +695,15 @@ void transfer_cancel(struct transfer *t)
 
     error_set(&error, ERR_CANCELLED, "cancelled by request");
     transfer_post(t, EV_CANCEL, &error, PROOF_NONE);
+}
+
+void transfer_hurry(struct transfer *t)
+{
+    if (t->record->state != TRANSFER_QUEUED || t->record->next_attempt_at == 0)
+        return;
+    t->record->next_attempt_at = 0;
+    arm_timer(t);
+    t->env->waiting(t->env->user, t);
 }
 
 void transfer_fail(struct transfer *t, const struct error *why)

@@ -29,6 +29,7 @@ struct transfer_env {
     const struct config *config;
     void (*wake)(void *user, struct transfer *t);                /* has events: call transfer_run() soon, once */
     void (*changed)(void *user, struct transfer *t, bool store); /* publish; store: the state changed, write it too */
+    int64_t (*online_since)(void *user);                         /* wall clock; the network's last change to online */
     void (*waiting)(void *user, struct transfer *t);             /* queued, and ready to be started */
     void (*idle)(void *user, struct transfer *t); /* no longer at work: was started, now queued or final */
     void *user;
@@ -49,6 +50,7 @@ const struct record *transfer_record(const struct transfer *t);
 const struct jid *transfer_to(const struct transfer *t);
 
 void transfer_start(struct transfer *t);  /* after waiting() */
+void transfer_hurry(struct transfer *t);  /* a pause between rounds ends now: the recipient has come */
 void transfer_cancel(struct transfer *t); /* final ones ignore it */
 void transfer_fail(struct transfer *t, const struct error *why);
 

@@ -186,7 +186,7 @@ static void handle_committed(void *owner, struct message *m)
         if (u->error.code != ERR_NONE)
             record_free(&answer);
     } else {
-        spool_remove(gw->spool, u->id);
+        core_remove_payload(gw, u->id);
     }
     upload_answer(u, answer);
 }
@@ -216,7 +216,7 @@ static void sealed(uv_work_t *work, int status)
             return;
         }
         error_set(&u->error, ERR_INTERNAL, "out of memory");
-        spool_remove(u->gw->spool, u->id);
+        core_remove_payload(u->gw, u->id);
     }
     u->gw->pending--;
     upload_answer(u, NULL);

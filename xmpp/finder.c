@@ -128,7 +128,7 @@ void finder_destroy(struct finder **f)
     if (!*f)
         return;
     while (!LIST_EMPTY(&(*f)->searches))
-        drop(LIST_FIRST(&(*f)->searches));
+        answer_disconnected(LIST_FIRST(&(*f)->searches)); /* everybody who asked is answered */
     free(*f);
     *f = NULL;
 }
@@ -317,12 +317,12 @@ static bool add_device(struct search *s, const struct jid *who, const struct res
 
     if (s->found.count == RESOURCES_MAX)
         return false;
-    if (!s->found.resources)
-        s->found.resources = calloc(RESOURCES_MAX, sizeof(*s->found.resources));
-    if (!s->found.resources)
+    r = reallocarray(s->found.resources, s->found.count + 1, sizeof(*r)); /* an entry is large, and most have one */
+    if (!r)
         return false;
-    r = &s->found.resources[s->found.count];
-    r->jid = *who;
+    s->found.resources = r;
+    r += s->found.count;
+    *r = (struct candidate_resource){.jid = *who};
     if (presence) {
         r->priority = presence->priority;
         strcpy(r->show, presence->show);

@@ -23,6 +23,7 @@ enum {
     HOSTS_MAX = 8, /* of one proxy: Openfire tells every interface */
     FRESH_MS = 60 * 60 * 1000,
     REFUSED_MS = 10 * 60 * 1000,
+    PATIENCE_MS = 2000,
     PORT_DEFAULT = 1080 /* XEP-0065 before 1.8 allowed to leave it out */
 };
 
@@ -45,6 +46,7 @@ struct proxy {
 struct waiter {
     struct waiter *next;
     uint64_t ticket;
+    int64_t until; /* monotonic: patience with the silent, once another is known */
     void (*ready)(void *user);
     void *user;
 };
@@ -56,6 +58,7 @@ struct proxies {
     bool online;
     uint64_t items_question;
     int64_t items_due;
+    bool items_failed;
     struct proxy *list[CONFIGURED_MAX + ITEMS_MAX]; /* configured ones first */
     size_t count;
     size_t asking;
@@ -492,6 +495,7 @@ static void on_items(void *user, const struct iq_reply *reply)
     struct error err;
 
     p->items_question = 0;
+    p->items_failed = reply->outcome != IQ_RESULT;
     if (reply->outcome == IQ_RESULT) {
         take_items(p, stanza_child(reply->stanza, "query", NS_DISCO_ITEMS));
         p->items_due = after(FRESH_MS);
@@ -529,9 +533,15 @@ static void refresh(struct proxies *p)
     ask_next(p);
 }
 
+/* What went wrong before may have been the session's fault: a new one asks anew. */
 void proxies_online(struct proxies *p)
 {
     p->online = true;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->list[i]->error.code != ERR_NONE && p->list[i]->error.code != ERR_NOT_A_PROXY)
+            p->list[i]->due = 0;
+    if (p->items_failed)
+        p->items_due = 0;
     refresh(p);
 }
 
@@ -547,18 +557,34 @@ void proxies_offline(struct proxies *p)
 
 /* ---- for those who offer */
 
+static bool any_host(const struct proxies *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (p->list[i]->host_count > 0)
+            return true;
+    return false;
+}
+
+/* One silent item must not hold up everybody while there is a proxy to offer. */
+static bool waited_enough(const struct proxies *p, const struct waiter *w)
+{
+    return !busy(p) || (any_host(p) && clock_ms() >= w->until);
+}
+
 static void on_turn(uv_timer_t *turn)
 {
     struct proxies *p = turn->data;
 
     /* Whoever is told may wait again or forget others; each turn of this loop looks anew. */
-    while (p->waiters && !busy(p)) {
+    while (p->waiters && waited_enough(p, p->waiters)) {
         struct waiter *w = p->waiters;
 
         p->waiters = w->next;
         w->ready(w->user);
         free(w);
     }
+    if (p->waiters && any_host(p))
+        uv_timer_start(turn, on_turn, (uint64_t)(p->waiters->until - clock_ms()), 0);
 }
 
 uint64_t proxies_wait(struct proxies *p, void (*ready)(void *user), void *user)
@@ -567,7 +593,7 @@ uint64_t proxies_wait(struct proxies *p, void (*ready)(void *user), void *user)
 
     if (!w)
         return 0;
-    *w = (struct waiter){.ticket = ++p->last_ticket, .ready = ready, .user = user};
+    *w = (struct waiter){.ticket = ++p->last_ticket, .until = after(PATIENCE_MS), .ready = ready, .user = user};
     while (*end)
         end = &(*end)->next;
     *end = w;

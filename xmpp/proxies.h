@@ -23,7 +23,8 @@ void proxies_destroy(struct proxies **p);
 void proxies_online(struct proxies *p);  /* the session is up: discover what is not known or too old */
 void proxies_offline(struct proxies *p); /* pending questions end */
 
-/* Calls ready once, never from inside the call, when every proxy has answered or failed to in time. Returns a
+/* Calls ready once, never from inside the call, when every proxy has answered or failed to in time, or after two
+ * seconds if at least one is known. Returns a
  * ticket for proxies_forget(), 0: out of memory. Costs nothing when all is known. */
 uint64_t proxies_wait(struct proxies *p, void (*ready)(void *user), void *user);
 void proxies_forget(struct proxies *p, uint64_t ticket);

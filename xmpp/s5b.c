@@ -215,7 +215,9 @@ static void on_gathered(void *user)
     struct error err;
 
     s->gathering = 0;
-    if (!gather(s, &err)) {
+    if (!s->client->online)
+        error_set(&err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
+    if (!s->client->online || !gather(s, &err)) {
         fail(s, &err);
         return;
     }
@@ -514,6 +516,13 @@ static bool offer_again(struct s5b *s)
 /* The chosen proxy is of no use before a byte was sent. faulty: nor will it be to others for a while. */
 static void proxy_lost(struct s5b *s, const struct error *why, bool faulty)
 {
+    struct error gone;
+
+    if (!s->client->online) { /* the proxy went with its server: nobody's fault, and the session's return is awaited */
+        error_set(&gone, ERR_XMPP_DISCONNECTED, "the XMPP server went away while the proxy was used");
+        fail(s, &gone);
+        return;
+    }
     if (faulty)
         proxies_failed(s->client->proxies, s->hosts[s->used].jid, why);
     if (!offer_again(s))

@@ -221,9 +221,14 @@ static void start(struct fixture *f, enum behaviour behaviour)
         fail_msg("%s", error.text);
 }
 
+static void no_nudge(void *user)
+{
+    (void)user;
+}
+
 static void stop(struct fixture *f)
 {
-    gateway_stop(f->gw);
+    gateway_stop(f->gw, no_nudge, NULL);
     gateway_destroy(&f->gw);
     store_close(&f->store);
     spool_close(&f->spool);

@@ -27,6 +27,7 @@ struct fixture {
     bool hold;
     bool woken;
     unsigned waits, idles, rows;
+    int64_t online_since;
 };
 
 static void wake(void *user, struct transfer *t)
@@ -39,6 +40,11 @@ static void changed(void *user, struct transfer *t, bool store)
 {
     (void)t;
     ((struct fixture *)user)->rows += store;
+}
+
+static int64_t online_since(void *user)
+{
+    return ((struct fixture *)user)->online_since;
 }
 
 static void waiting(void *user, struct transfer *t)
@@ -127,6 +133,7 @@ static int setup(void **state)
                                    .config = &f->config,
                                    .wake = wake,
                                    .changed = changed,
+                                   .online_since = online_since,
                                    .waiting = waiting,
                                    .idle = idle,
                                    .user = f};
@@ -341,6 +348,64 @@ static void after_the_first_byte_no_other_method_is_tried(void **state)
     assert_string_equal(fake_last_call(&f->network), "end one stream_broken");
 }
 
+static void a_stream_that_broke_before_its_first_byte_leaves_the_next_method_whole(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", "two");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    report(f, METHOD_FAILED, ERR_STREAM_BROKEN);
+    assert_int_equal(record(f)->attempts[0].stage, STAGE_TRANSFER);
+    assert_string_equal(fake_last_call(&f->network), "offer two ana@example.org/desk");
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    report(f, METHOD_COMPLETE, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+}
+
+/* The gateway is often back before the people who lost the same server. */
+static void after_a_reconnect_recipients_have_time_to_return(void **state)
+{
+    static const struct {
+        const char *says;
+        int64_t online_ago;
+        bool queued_before;
+        enum transfer_state want;
+    } rows[] = {
+        {"queued while offline, just reconnected", 0, true, TRANSFER_QUEUED},
+        {"queued while offline, a minute ago", 60 * 1000, true, TRANSFER_FAILED},
+        {"sent after the reconnect", 1000, false, TRANSFER_FAILED},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f;
+        struct record *r;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        r = new_record("ana@example.org", NULL);
+        f->online_since = clock_wall_ms() - rows[i].online_ago;
+        r->created = f->online_since + (rows[i].queued_before ? -1 : 1);
+        begin(f, r);
+        fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
+        turn(f);
+        if (record(f)->state != rows[i].want)
+            fail_msg("%s: %s", rows[i].says, transfer_state_name(record(f)->state));
+        if (rows[i].want == TRANSFER_QUEUED) {
+            assert_int_equal(record(f)->round, 0);
+            transfer_hurry(f->t); /* he came */
+            turn(f);
+            assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+        }
+        if (i + 1 < sizeof rows / sizeof *rows)
+            teardown(state);
+    }
+}
+
 static void a_lost_session_costs_no_round(void **state)
 {
     struct fixture *f = *state;
@@ -479,6 +544,8 @@ int main(void)
         T(the_caller_may_narrow_the_ladder),
         T(a_passing_failure_is_tried_again_a_bounded_number_of_times),
         T(after_the_first_byte_no_other_method_is_tried),
+        T(a_stream_that_broke_before_its_first_byte_leaves_the_next_method_whole),
+        T(after_a_reconnect_recipients_have_time_to_return),
         T(a_lost_session_costs_no_round),
         T(a_resource_that_vanished_is_replaced_once),
         T(cancel_ends_every_unfinished_state),

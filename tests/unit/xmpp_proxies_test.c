@@ -385,6 +385,23 @@ static void proxy_a_transfer_found_wanting_is_kept_out_ten_minutes(void **state)
     assert_int_equal(list(b), 1);
 }
 
+/* The old session's end may be all that was wrong with it. */
+static void new_session_asks_a_failed_proxy_again(void **state)
+{
+    struct bench *b = *state;
+    struct error why;
+
+    error_set(&why, ERR_PROXY_FAILED, "no route");
+    asked_for_address(b);
+    peer_says(&b->peer, ADDRESS("streamer.example.com", HOST));
+    proxies_failed(b->proxies, "streamer.example.com", &why);
+    proxies_offline(b->proxies);
+    proxies_online(b->proxies);
+    peer_expects(&b->peer, ASKS_ADDRESS("streamer.example.com"));
+    peer_says(&b->peer, ADDRESS("streamer.example.com", HOST));
+    assert_int_equal(list(b), 1);
+}
+
 static void item_that_is_no_proxy_is_not_asked_again_within_the_hour(void **state)
 {
     struct bench *b = *state;
@@ -501,6 +518,7 @@ int main(void)
         CONFIGURED(known_address_costs_nothing_for_an_hour),
         CONFIGURED(refusal_is_remembered_ten_minutes),
         CONFIGURED(proxy_a_transfer_found_wanting_is_kept_out_ten_minutes),
+        CONFIGURED(new_session_asks_a_failed_proxy_again),
         TEST(item_that_is_no_proxy_is_not_asked_again_within_the_hour),
         CONFIGURED(waiting_ends_when_all_have_answered_and_never_inside_the_call),
         CONFIGURED(waiting_ends_when_the_session_does),
