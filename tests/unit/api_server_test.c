@@ -192,7 +192,8 @@ static const char *header(const struct world *w, const char *name)
 static void expect(const struct world *w, const char *says, unsigned status, const char *code)
 {
     if (w->status != status || (code && strcmp(member(w, "code"), code) != 0))
-        fail_msg("%s: %u '%s', not %u %s", says, w->status, w->answer.data ? w->answer.data : "", status, code);
+        fail_msg("%s: %u '%s', not %u %s", says, w->status, w->answer.data ? w->answer.data : "", status,
+                 code ? code : "");
     if (status >= 400 && strcmp(header(w, "Content-Type"), "application/problem+json") != 0)
         fail_msg("%s: %s", says, header(w, "Content-Type"));
 }

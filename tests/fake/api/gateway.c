@@ -2,12 +2,12 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 enum { RECORDS = 64 };
 
@@ -202,7 +202,7 @@ static struct record *find(struct gateway *gw, const char *id)
 
 static void copy_text(char *out, size_t max, const char *text)
 {
-    snprintf(out, max, "%s", text ? text : "");
+    text_clean(text ? text : "", out, max);
 }
 
 static void see_submission(struct fake_gateway_seen *seen, const struct submission *s)
