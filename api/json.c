@@ -115,8 +115,8 @@ static json_t *of_attempt(const struct attempt *a, size_t n)
 
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", of_count(n), "round", of_count(a->round),
                      "method", json_of_text(a->method), "to", json_of_text(a->to), "started", json_of_time(a->started),
-                     "ended", json_of_time(a->ended), "stage", json_of_text(stage_name(a->stage)), "code",
-                     json_of_text(failed ? error_name(a->error.code) : NULL), "detail",
+                     "ended", json_of_time(a->ended), "stage", json_of_text(a->ended ? stage_name(a->stage) : NULL),
+                     "code", json_of_text(failed ? error_name(a->error.code) : NULL), "detail",
                      json_of_text(failed ? a->error.text : NULL));
 }
 

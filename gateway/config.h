@@ -64,7 +64,7 @@ struct config {
     } delivery;
     struct {
         char *dir; /* default <state_dir>/spool */
-        uint64_t max_bytes, max_file;
+        uint64_t max_bytes, max_file, max_files;
         enum durability durability;
     } spool;
     struct {

@@ -371,6 +371,7 @@ static const struct key rows[] = {
     KEY(spool, dir, a_folder, "<state_dir>/spool", "uploaded files until they are delivered"),
     KEY(spool, max_bytes, a_size, "10G", "all of them together"),
     KEY(spool, max_file, a_size, "5G", "one of them"),
+    KEY(spool, max_files, a_number, "10000", "how many, each a transfer in memory", .least = 1, .most = 1000000),
     KEY(spool, durability, a_word, "power",
         "what a 2xx survives: power (loss), or process (its end only, faster)", .words = durability_words),
 

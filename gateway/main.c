@@ -155,7 +155,8 @@ static struct carrier *make_carrier(const struct config *c, uv_loop_t *loop, str
 static bool start(struct parts *p, struct error *err)
 {
     const struct config *c = &p->config;
-    const struct spool_limits limits = {.max_bytes = c->spool.max_bytes, .max_file = c->spool.max_file};
+    const struct spool_limits limits = {
+        .max_bytes = c->spool.max_bytes, .max_file = c->spool.max_file, .max_files = c->spool.max_files};
 
     fd_raise_limit();
     if (!fd_reserve_low(LOW_DESCRIPTORS))

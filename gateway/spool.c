@@ -49,7 +49,8 @@ static bool count_in(struct spool *spool, uint64_t bytes, unsigned files)
     bool fits;
 
     pthread_mutex_lock(&spool->lock);
-    fits = spool->used.bytes <= spool->limits.max_bytes && bytes <= spool->limits.max_bytes - spool->used.bytes;
+    fits = spool->used.bytes <= spool->limits.max_bytes && bytes <= spool->limits.max_bytes - spool->used.bytes &&
+           (files == 0 || spool->limits.max_files == 0 || spool->used.files < spool->limits.max_files);
     if (fits) {
         spool->used.bytes += bytes;
         spool->used.files += files;
@@ -94,8 +95,8 @@ static bool disk_error(struct error *err, const char *what, int number)
 
 static bool budget_error(struct spool *spool, struct error *err)
 {
-    return error_set(err, ERR_SPOOL_FULL, "the spool is full: all files together may take %" PRIu64 " bytes",
-                     spool->limits.max_bytes);
+    return error_set(err, ERR_SPOOL_FULL, "the spool is full: it holds %" PRIu64 " bytes in all, and %" PRIu64 " files",
+                     spool->limits.max_bytes, spool->limits.max_files);
 }
 
 static bool too_large(struct spool *spool, struct error *err)

@@ -19,6 +19,7 @@ struct spool_file;
 struct spool_limits {
     uint64_t max_bytes; /* of all files together */
     uint64_t max_file;
+    uint64_t max_files; /* each also costs memory while its transfer lives; 0: no limit */
 };
 
 /* Makes dir (0700) if needed and counts what lies there. */

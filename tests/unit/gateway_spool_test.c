@@ -379,6 +379,24 @@ static void what_does_not_fit_the_budget_is_refused_before_its_body(void **state
     assert_used(room, 0, 0);
 }
 
+static void no_more_files_than_the_limit_however_small(void **state)
+{
+    struct room *room = *state;
+    const struct spool_limits limits = {.max_bytes = 1000, .max_file = 1000, .max_files = 1};
+    struct error err = {0};
+    struct spool_file *first;
+
+    spool_close(&room->spool);
+    room->spool = spool_open(room->dir, &limits, &err);
+    first = create(room, 0);
+    id_make(room->id, "tr", 1700000000001);
+    assert_null(spool_create(room->spool, room->id, 0, &err));
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+    spool_abandon(&first);
+    first = create(room, 0);
+    spool_abandon(&first);
+}
+
 static void a_restart_counts_what_lies_there(void **state)
 {
     struct room *room = *state;
@@ -646,6 +664,7 @@ int main(void)
         TEST(a_file_above_the_limit_is_too_large),
         TEST(the_budget_counts_what_was_declared_or_has_arrived),
         TEST(what_does_not_fit_the_budget_is_refused_before_its_body),
+        TEST(no_more_files_than_the_limit_however_small),
         TEST(a_restart_counts_what_lies_there),
         TEST(a_budget_already_exceeded_takes_nothing_more),
         TEST(the_budget_is_exact_under_many_threads),
