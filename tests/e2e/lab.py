@@ -219,7 +219,7 @@ class Server:
 
     def stop(self):
         if self.process:
-            self.process.stop()
+            self.process.stop(seconds=60)
 
     def kill(self):
         if self.process:
