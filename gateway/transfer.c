@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/ladder.h"
 
 enum event {
     EV_START,         /* the owner gives the turn */
@@ -25,7 +26,7 @@ enum event {
 static const char *const event_names[] = {"start",    "resolved", "method-failed", "accepted", "stream-open",
                                           "complete", "pause",    "fatal",         "cancel",   "expire"};
 
-enum { EVENTS = 16, RUNGS = 8, RETURN_MS = 60 * 1000 };
+enum { EVENTS = 16, RETURN_MS = 60 * 1000 };
 
 struct pending {
     enum event event;
@@ -48,8 +49,8 @@ struct transfer {
     uint64_t finding;           /* the network's ticket; 0: not asking */
     struct recipient recipient; /* of this round */
     size_t resource;            /* the one in use */
-    const struct method_ops *ladder[RUNGS];
-    size_t rungs, rung;
+    struct ladder ladder;       /* for that resource */
+    size_t rung;
     const struct method_ops *ops; /* of method */
     struct method *method;
     struct spool_file *file;
@@ -209,7 +210,7 @@ static void end_round(struct transfer *t)
 {
     recipient_free(&t->recipient);
     t->recipient = (struct recipient){0};
-    t->rungs = t->rung = t->resource = 0;
+    t->ladder.count = t->rung = t->resource = 0;
 }
 
 static void be_idle(struct transfer *t)
@@ -273,50 +274,6 @@ static void resolve(struct transfer *t, const struct pending *p)
     }
 }
 
-static bool in_list(const char *list, const char *name)
-{
-    size_t len = strlen(name);
-
-    for (const char *at = list; at && *at; at += strcspn(at, ","), at += *at == ',')
-        if (strcspn(at, ",") == len && strncmp(at, name, len) == 0)
-            return true;
-    return false;
-}
-
-static bool wanted(const struct transfer *t, const char *method)
-{
-    if (t->record->methods)
-        return in_list(t->record->methods, method);
-    for (char **name = t->env->config->delivery.methods; *name; name++)
-        if (strcmp(*name, method) == 0)
-            return true;
-    return false;
-}
-
-static const struct method_ops *method_named(const struct transfer *t, const char *name)
-{
-    for (const struct method_ops *const *m = t->env->network->ops->methods(t->env->network); *m; m++)
-        if (strcmp((*m)->name, name) == 0)
-            return *m;
-    return NULL;
-}
-
-/* The methods this resource and the caller have in common. Bare bytestreams are the last resort: clients announce the
- * feature for the sake of their file-transfer offers, so beside another method "s5b" is left out unless asked for. */
-static void build_ladder(struct transfer *t, const struct candidate_resource *resource)
-{
-    t->rungs = t->rung = 0;
-    for (size_t i = 0; i < sizeof resource->methods / sizeof *resource->methods && resource->methods[i]; i++) {
-        const struct method_ops *ops = method_named(t, resource->methods[i]);
-
-        if (!ops || !wanted(t, ops->name) || t->rungs == RUNGS)
-            continue;
-        if (strcmp(ops->name, "s5b") == 0 && t->rungs > 0 && !t->record->methods)
-            continue;
-        t->ladder[t->rungs++] = ops;
-    }
-}
-
 static void nothing_in_common(struct transfer *t)
 {
     struct error error;
@@ -332,7 +289,7 @@ static void arm_timer(struct transfer *t);
 static void offer(struct transfer *t)
 {
     const struct candidate_resource *resource = &t->recipient.resources[t->resource];
-    const struct method_ops *ops = t->ladder[t->rung];
+    const struct method_ops *ops = t->ladder.rungs[t->rung];
     struct record *r = t->record;
     struct offer o = {
         .to = &resource->jid,
@@ -342,7 +299,7 @@ static void offer(struct transfer *t)
         .caption = r->caption,
         .answer_ms = (unsigned)t->env->config->delivery.offer_timeout,
         .connect_ms = (unsigned)t->env->config->delivery.connect_timeout,
-        .only_method = r->methods && t->rungs == 1,
+        .only_method = r->methods && t->ladder.count == 1,
     };
     struct error error = {0};
 
@@ -361,10 +318,14 @@ static void offer(struct transfer *t)
 /* Offers to the first resource from that one on that has a usable method. */
 static bool offer_from(struct transfer *t, size_t resource)
 {
+    struct network *network = t->env->network;
+
     for (; resource < t->recipient.count; resource++) {
-        build_ladder(t, &t->recipient.resources[resource]);
-        if (t->rungs > 0) {
+        ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods,
+                     t->recipient.resources[resource].methods, network->ops->methods(network));
+        if (t->ladder.count > 0) {
             t->resource = resource;
+            t->rung = 0;
             offer(t);
             return true;
         }
@@ -417,7 +378,7 @@ static void step_down(struct transfer *t, const struct pending *p)
         transfer_post(t, EV_PAUSE, &p->error, PROOF_NONE);
         return;
     }
-    if (retry != RETRY_NEVER && t->rung + 1 < t->rungs && t->record->sent == 0) {
+    if (retry != RETRY_NEVER && t->rung + 1 < t->ladder.count && t->record->sent == 0) {
         t->rung++;
         offer(t);
         return;

@@ -1,0 +1,64 @@
+#include "gateway/ladder.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static bool same(const char *name, const char *text, size_t len)
+{
+    return strlen(name) == len && memcmp(name, text, len) == 0;
+}
+
+static bool is_usable(const char *const *usable, const char *name, size_t len)
+{
+    for (; *usable; usable++)
+        if (same(*usable, name, len))
+            return true;
+    return false;
+}
+
+static bool is_there(const struct ladder *l, const struct method_ops *ops)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (l->rungs[i] == ops)
+            return true;
+    return false;
+}
+
+static void add(struct ladder *l, const char *name, size_t len, const char *const *usable,
+                const struct method_ops *const *all)
+{
+    if (!is_usable(usable, name, len))
+        return;
+    for (; *all; all++)
+        if (same((*all)->name, name, len) && !is_there(l, *all) && l->count < LADDER_RUNGS)
+            l->rungs[l->count++] = *all;
+}
+
+static void leave_out_bare(struct ladder *l)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->rungs[i]->name, "s5b") != 0)
+            l->rungs[kept++] = l->rungs[i];
+    if (kept > 0)
+        l->count = kept;
+}
+
+void ladder_build(struct ladder *out, const char *asked, char *const *configured, const char *const *usable,
+                  const struct method_ops *const *all)
+{
+    *out = (struct ladder){0};
+    if (!asked) {
+        for (; *configured; configured++)
+            add(out, *configured, strlen(*configured), usable, all);
+        leave_out_bare(out);
+        return;
+    }
+    while (*asked) {
+        size_t len = strcspn(asked, ",");
+
+        add(out, asked, len, usable, all);
+        asked += len + (asked[len] == ',');
+    }
+}

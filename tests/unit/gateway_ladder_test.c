@@ -1,0 +1,59 @@
+/* gateway/ladder: what the caller asked, the operator configured and the resource can, put in order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "gateway/ladder.h"
+
+static const struct method_ops jingle = {.name = "jingle-s5b"}, si = {.name = "si-s5b"}, bare = {.name = "s5b"};
+static const struct method_ops *const all[] = {&jingle, &si, &bare, NULL};
+
+static void ladder_holds_what_all_three_agree_on_in_the_order_asked(void **state)
+{
+    static char *const both[] = {"si-s5b", "s5b", NULL}, *const turned[] = {"s5b", "jingle-s5b", "si-s5b", NULL},
+                       *const bare_only[] = {"s5b", NULL}, *const twice[] = {"si-s5b", "si-s5b", NULL};
+    static const char *const everything[] = {"jingle-s5b", "si-s5b", "s5b", NULL}, *const s5b[] = {"s5b", NULL},
+                             *const nothing[] = {NULL}, *const unknown[] = {"smoke", NULL};
+    static const struct {
+        const char *says, *asked;
+        char *const *configured;
+        const char *const *usable;
+        const char *want;
+    } rows[] = {
+        {"as configured", NULL, both, everything, "si-s5b"},
+        {"in the order configured", NULL, turned, everything, "jingle-s5b si-s5b"},
+        {"bare when nothing else is there", NULL, both, s5b, "s5b"},
+        {"bare alone is configured", NULL, bare_only, everything, "s5b"},
+        {"the caller's order", "s5b,si-s5b", both, everything, "s5b si-s5b"},
+        {"the caller may ask for more than is configured", "jingle-s5b", both, everything, "jingle-s5b"},
+        {"each once", NULL, twice, everything, "si-s5b"},
+        {"each once, asked", "s5b,s5b", both, everything, "s5b"},
+        {"the resource can nothing", NULL, both, nothing, ""},
+        {"the resource can what we cannot", "smoke", both, unknown, ""},
+        {"a part of a name is no name", "si,s5", both, everything, ""},
+        {"nothing asked", "", both, everything, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct ladder l;
+        char got[128] = "";
+
+        ladder_build(&l, rows[i].asked, rows[i].configured, rows[i].usable, all);
+        for (size_t k = 0; k < l.count; k++)
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", k ? " " : "", l.rungs[k]->name);
+        if (strcmp(got, rows[i].want) != 0)
+            fail_msg("%s: '%s' instead of '%s'", rows[i].says, got, rows[i].want);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ladder_holds_what_all_three_agree_on_in_the_order_asked)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
