@@ -264,8 +264,23 @@ class Uploads(Case):
         self.assertRegex(self.expectation(gateway, self.peer.jid, 1 << 20), "^HTTP/1.1 507 ")
         self.assertFailed(gateway.put(self.peer.jid, bytes(600000)), 507, "spool_full")
         gateway.request("DELETE", f"/v1/transfers/{first.json['id']}")
-        wait_until(lambda: gateway.spooled() == [], 10, "an empty spool")
+        wait_until(lambda: self.checks(gateway)["spool"]["bytes"] == 0, 10, "room in the spool")
         self.assertDelivered(gateway.put(self.peer.jid, bytes(1 << 20), wait=30))
+
+    @staticmethod
+    def checks(gateway):
+        return gateway.get("/readyz?verbose").json["checks"]
+
+    def test_the_readiness_report_counts_what_is_under_way(self):
+        gateway = self.gateway(**DIRECT)
+        silent = self.recipient("bob", "--behave", "ignore")
+        self.assertEqual(self.checks(gateway)["transfers"], {"active": 0, "queued": 0})
+        offered = gateway.put(silent.jid, b"x").json["id"]
+        gateway.wait_state(offered, "offering")
+        self.assertEqual(self.checks(gateway)["transfers"], {"active": 1, "queued": 0})
+        self.assertDelivered(gateway.put(self.peer.jid, b"x", wait=30))
+        gateway.request("DELETE", f"/v1/transfers/{offered}")
+        wait_until(lambda: self.checks(gateway)["transfers"] == {"active": 0, "queued": 0}, 5, "nothing under way")
 
     def test_a_stream_beyond_the_limit_is_cut(self):
         gateway = self.gateway(**DIRECT, SPOOL_MAX_FILE="100K")
