@@ -30,7 +30,7 @@ static bool split(const char *listen, char *host, size_t host_max, char *port, s
         return false;
     memcpy(host, listen, len);
     host[len] = '\0';
-    strcpy(port, colon + 1);
+    snprintf(port, port_max, "%s", colon + 1);
     if (host[0] == '\0' || strcmp(host, "0.0.0.0") == 0)
         snprintf(host, host_max, "127.0.0.1");
     else if (strcmp(host, "::") == 0)

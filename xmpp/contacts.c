@@ -281,7 +281,7 @@ static void take_presence(struct resource *r, xmpp_stanza_t *presence)
     stanza_text(stanza_child(presence, "show", NULL), text, sizeof(text));
     for (size_t i = 0; i < sizeof(shows) / sizeof(*shows); i++)
         if (strcmp(text, shows[i]) == 0)
-            strcpy(r->show, shows[i]);
+            snprintf(r->show, sizeof(r->show), "%s", shows[i]);
     r->since_ms = clock_ms();
 }
 

@@ -211,7 +211,8 @@ static void answer(struct question *q, const char *const *features, const struct
 {
     /* One at a time, because an answer may forget another asker. */
     while (!LIST_EMPTY(&q->askers)) {
-        struct asker *a = LIST_FIRST(&q->askers), asker = *a;
+        struct asker *a = LIST_FIRST(&q->askers),
+                     asker = *a; /* NOLINT(clang-analyzer-unix.Malloc): LIST_REMOVE took it */
 
         LIST_REMOVE(a, next);
         free(a);

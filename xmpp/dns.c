@@ -207,7 +207,7 @@ static void to_dns(char *host)
         memmove(host, host + 1, len - 2);
         host[len - 2] = '\0';
     } else if (idna_to_ascii_8z(host, &ascii, 0) == IDNA_SUCCESS && strlen(ascii) < DNS_HOST) {
-        strcpy(host, ascii);
+        memcpy(host, ascii, strlen(ascii) + 1);
     }
     free(ascii);
 }

@@ -325,7 +325,7 @@ static bool add_device(struct search *s, const struct jid *who, const struct res
     *r = (struct candidate_resource){.jid = *who};
     if (presence) {
         r->priority = presence->priority;
-        strcpy(r->show, presence->show);
+        snprintf(r->show, sizeof(r->show), "%s", presence->show);
         s->since[s->found.count] = presence->since_ms;
     }
     s->found.count++;

@@ -1,7 +1,6 @@
 #include "xmpp/iq.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,11 +138,20 @@ static void on_deadline(uv_timer_t *timer)
     finish(q, &(struct iq_reply){.outcome = IQ_TIMEOUT});
 }
 
+/* A ticket is the first half of an id; what is not hexadecimal is none of ours. */
+static uint64_t ticket_of(const char *id)
+{
+    char half[17];
+
+    snprintf(half, sizeof half, "%s", id);
+    return strtoull(half, NULL, 16);
+}
+
 static void make_id(struct iq_table *table, struct question *q)
 {
     do {
         id_random_hex(q->id, ID_BYTES);
-        sscanf(q->id, "%16" SCNx64, &q->ticket);
+        q->ticket = ticket_of(q->id);
     } while (q->ticket == 0 || find(table, q->ticket));
 }
 
@@ -222,7 +230,7 @@ static bool from_whom_we_asked(const struct question *q, xmpp_stanza_t *iq)
 static void copy_word(char *out, size_t max, const char *word)
 {
     if (word && strlen(word) < max)
-        strcpy(out, word);
+        memcpy(out, word, strlen(word) + 1);
 }
 
 static void read_error(xmpp_stanza_t *iq, struct iq_reply *reply)
@@ -245,11 +253,8 @@ static void take_reply(struct iq_table *table, xmpp_stanza_t *iq, bool is_error)
 {
     const char *id = stanza_attr(iq, "id");
     struct iq_reply reply = {.outcome = IQ_RESULT, .stanza = iq};
-    struct question *q = NULL;
-    uint64_t ticket;
+    struct question *q = id ? find(table, ticket_of(id)) : NULL;
 
-    if (id && sscanf(id, "%16" SCNx64, &ticket) == 1)
-        q = find(table, ticket);
     if (!q || strcmp(q->id, id) != 0 || !from_whom_we_asked(q, iq)) {
         table->stats.mismatched++;
         log_debug("xmpp.reply_dropped", log_str("from", stanza_attr(iq, "from")), log_str("id", id));
