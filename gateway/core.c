@@ -151,6 +151,14 @@ void core_remove_payload(struct gateway *gw, const char *id)
     uv_queue_work(&gw->loop, &removal->work, remove_work, remove_done);
 }
 
+static void count_work(struct gateway *gw)
+{
+    pthread_mutex_lock(&gw->view_lock);
+    gw->active = turns_active(gw->turns);
+    gw->queued = HASH_COUNT(gw->lives) - gw->active;
+    pthread_mutex_unlock(&gw->view_lock);
+}
+
 static void free_live(uv_handle_t *timer)
 {
     free(timer->data);
@@ -168,6 +176,7 @@ static void live_destroy(struct live *live)
     board_remove(gw->board, live->id);
     transfer_destroy(&live->transfer);
     uv_close((uv_handle_t *)&live->again, free_live);
+    count_work(gw);
 }
 
 struct committed {
@@ -241,14 +250,6 @@ static void write_row(struct live *live)
 }
 
 /* ---- running transfers: whatever happened to them is handled here, once a turn of the loop */
-
-static void count_work(struct gateway *gw)
-{
-    pthread_mutex_lock(&gw->view_lock);
-    gw->active = turns_active(gw->turns);
-    gw->queued = HASH_COUNT(gw->lives) - gw->active;
-    pthread_mutex_unlock(&gw->view_lock);
-}
 
 static void schedule(struct gateway *gw)
 {
