@@ -78,6 +78,7 @@ class Compose(unittest.TestCase):
         self.settings.update(HTTP_PUBLISH=f"{LOOPBACK}:{http}", XMPP_PUBLISH=f"{LOOPBACK}:{xmpp}",
                              SOCKS5_PUBLISH=f"{LOOPBACK}:{socks5}", ADVERTISE=f"{LOOPBACK}:{socks5}")
         self.ports = types.SimpleNamespace(http=http, port=xmpp)
+        self.addCleanup(run, "podman", "network", "rm", "--force", "jidpost-test_default")
         self.addCleanup(self.compose, "down", "--volumes")
         self.addCleanup(self.tell)
 
