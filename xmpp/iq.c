@@ -141,9 +141,9 @@ static void on_deadline(uv_timer_t *timer)
 /* A ticket is the first half of an id; what is not hexadecimal is none of ours. */
 static uint64_t ticket_of(const char *id)
 {
-    char half[17];
+    char half[17] = "";
 
-    snprintf(half, sizeof half, "%s", id);
+    memcpy(half, id, strnlen(id, sizeof half - 1));
     return strtoull(half, NULL, 16);
 }
 
