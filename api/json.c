@@ -217,8 +217,15 @@ static json_t *of_best_methods(const struct recipient *r)
     return of_names(r->resources[0].methods, sizeof r->resources[0].methods / sizeof *r->resources[0].methods);
 }
 
+static json_t *of_reason(enum error_code code, const char *text)
+{
+    return json_pack("{s:s, s:o, s:s}", "code", error_name(code), "detail", json_of_text(text), "hint",
+                     problem_of(code).hint);
+}
+
 json_t *json_of_recipient(const struct recipient *r)
 {
+    bool reachable = r->count > 0 && r->resources[0].methods[0];
     json_t *resources = json_array();
 
     for (size_t i = 0; resources && i < r->count; i++) {
@@ -227,16 +234,16 @@ json_t *json_of_recipient(const struct recipient *r)
             return NULL;
         }
     }
-    return json_pack("{s:o, s:b, s:b, s:o, s:o, s:n}", "jid", json_of_text(r->asked.text), "subscribed",
-                     (int)r->subscribed, "reachable", (int)(r->count > 0 && r->resources[0].methods[0]), "resources",
-                     resources, "methods", of_best_methods(r), "error");
+    return json_pack(
+        "{s:o, s:b, s:b, s:o, s:o, s:o}", "jid", json_of_text(r->asked.text), "subscribed", (int)r->subscribed,
+        "reachable", (int)reachable, "resources", resources, "methods", of_best_methods(r), "error",
+        reachable ? json_null() : of_reason(ERR_NO_COMMON_METHOD, "online, but announces no way of receiving files"));
 }
 
 json_t *json_of_unreachable(const struct jid *asked, const struct error *why)
 {
-    return json_pack("{s:o, s:n, s:b, s:[], s:[], s:{s:s, s:o, s:s}}", "jid", json_of_text(asked->text), "subscribed",
-                     "reachable", 0, "resources", "methods", "error", "code", error_name(why->code), "detail",
-                     json_of_text(why->text), "hint", problem_of(why->code).hint);
+    return json_pack("{s:o, s:n, s:b, s:[], s:[], s:o}", "jid", json_of_text(asked->text), "subscribed", "reachable", 0,
+                     "resources", "methods", "error", of_reason(why->code, why->text));
 }
 
 static json_t *of_proxy(const struct proxy_view *p)

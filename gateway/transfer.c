@@ -306,6 +306,7 @@ static void offer(struct transfer *t)
     attempt_begin(t, ops->name, resource->jid.text);
     snprintf(r->method, sizeof r->method, "%s", ops->name);
     record_text(&r->resource, jid_resource(&resource->jid));
+    t->env->changed(t->env->user, t, true); /* so that a crash is told with its method */
     t->ops = ops;
     t->method = ops->offer(&t->host, t->env->network, &o, &error);
     if (!t->method) {

@@ -79,6 +79,8 @@ def main():
     if options.list:
         print("\n".join(name for names in classes.values() for name in names))
         return 0
+    if not classes:
+        sys.exit(f"no test has {' or '.join(options.patterns)} in its name; --list names them")
     LOGS.mkdir(parents=True, exist_ok=True)
     waiting, running, passed, failed = list(classes.items()), [], 0, 0
     try:

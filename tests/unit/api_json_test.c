@@ -168,6 +168,7 @@ static void a_recipient_who_can_nothing_is_not_reachable(void **state)
     assert_true(jid_parse(&resource.jid, "ana@example.org/desk", 20, NULL));
     r = json_of_recipient(&who);
     assert_true(json_is_false(at(r, "reachable")));
+    assert_string_equal(json_string_value(json_object_get(at(r, "error"), "code")), "no_common_method");
     assert_int_equal(json_array_size(at(r, "methods")), 0);
     json_decref(r);
     resource.methods[0] = "si-s5b";
