@@ -36,17 +36,6 @@ void log_setup(enum log_level least, enum log_format format)
     line_format = format;
 }
 
-bool log_level_parse(const char *name, enum log_level *level)
-{
-    for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
-        if (strcmp(level_names[i], name) == 0) {
-            *level = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 void log_capture(void (*sink)(void *user, enum log_level level, const char *line), void *user)
 {
     pthread_mutex_lock(&capture.lock);

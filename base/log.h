@@ -32,7 +32,6 @@ static inline struct log_field log_int(const char *key, int64_t value)
 }
 
 void log_setup(enum log_level least, enum log_format format);
-bool log_level_parse(const char *name, enum log_level *level);
 
 /* Tests: every line goes to sink instead of stderr; NULL restores. */
 void log_capture(void (*sink)(void *user, enum log_level level, const char *line), void *user);

@@ -24,7 +24,6 @@ struct entry {
 struct board {
     pthread_mutex_t lock; /* over everything below */
     struct entry *entries;
-    size_t by_state[TRANSFER_STATE_COUNT];
 };
 
 static void snapshot_free(struct snapshot *s)
@@ -95,7 +94,6 @@ bool board_put(struct board *board, struct record *r)
     pthread_mutex_lock(&board->lock);
     e = entry_of(board, r->id);
     if (e) {
-        board->by_state[e->snapshot->record->state]--;
         old = let_go(e->snapshot);
     } else {
         HASH_ADD_STR(board->entries, id, spare);
@@ -104,10 +102,8 @@ bool board_put(struct board *board, struct record *r)
             spare = NULL;
         }
     }
-    if (e) {
+    if (e)
         e->snapshot = s;
-        board->by_state[r->state]++;
-    }
     pthread_mutex_unlock(&board->lock);
     snapshot_free(old);
     free(spare);
@@ -150,21 +146,9 @@ void board_remove(struct board *board, const char *id)
     e = entry_of(board, id);
     if (e) {
         HASH_DEL(board->entries, e);
-        board->by_state[e->snapshot->record->state]--;
         old = let_go(e->snapshot);
     }
     pthread_mutex_unlock(&board->lock);
     snapshot_free(old);
     free(e);
-}
-
-size_t board_count_by_state(struct board *board, enum transfer_state state)
-{
-    size_t count;
-
-    assert(state < TRANSFER_STATE_COUNT);
-    pthread_mutex_lock(&board->lock);
-    count = board->by_state[state];
-    pthread_mutex_unlock(&board->lock);
-    return count;
 }

@@ -26,6 +26,4 @@ struct record *board_get(struct board *board, const char *id);
 /* Not there is fine. */
 void board_remove(struct board *board, const char *id);
 
-size_t board_count_by_state(struct board *board, enum transfer_state state);
-
 #endif

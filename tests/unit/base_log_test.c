@@ -177,20 +177,6 @@ static void lines_below_the_level_are_not_written(void **state)
     assert_int_equal(seen.count, 2);
 }
 
-static void levels_have_names(void **state)
-{
-    static const char *const names[] = {"debug", "info", "warn", "error"};
-    enum log_level level;
-
-    (void)state;
-    for (int i = 0; i < 4; i++) {
-        assert_true(log_level_parse(names[i], &level));
-        assert_int_equal(level, i);
-    }
-    assert_false(log_level_parse("INFO", &level));
-    assert_false(log_level_parse("", &level));
-}
-
 enum { WRITERS = 4, LINES = 50 };
 
 static void *write_lines(void *arg)
@@ -242,7 +228,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_value_that_fits_is_not_cut, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fields_that_find_no_room_are_left_out_and_the_line_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_below_the_level_are_not_written, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(levels_have_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_line_is_one_write_to_stderr_from_any_thread, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("base/log", tests, NULL, NULL);

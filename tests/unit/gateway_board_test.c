@@ -82,27 +82,6 @@ static void what_is_not_there_is_null_and_may_be_removed(void **state)
     assert_null(board_get(board, "tr_00000000000000000000000001"));
 }
 
-static void states_are_counted_as_they_change(void **state)
-{
-    struct board *board = *state;
-
-    for (unsigned i = 0; i < 1000; i++)
-        assert_true(board_put(board, numbered(i, i % 4 ? TRANSFER_QUEUED : TRANSFER_OFFERING, 0)));
-    assert_int_equal(board_count_by_state(board, TRANSFER_QUEUED), 750);
-    assert_int_equal(board_count_by_state(board, TRANSFER_OFFERING), 250);
-    assert_true(board_put(board, numbered(4, TRANSFER_DELIVERED, 0)));
-    assert_int_equal(board_count_by_state(board, TRANSFER_OFFERING), 249);
-    assert_int_equal(board_count_by_state(board, TRANSFER_DELIVERED), 1);
-    for (unsigned i = 0; i < 1000; i++) {
-        char id[ID_SIZE];
-
-        snprintf(id, sizeof id, "tr_%026u", i);
-        board_remove(board, id);
-    }
-    for (size_t i = 0; i < TRANSFER_STATE_COUNT; i++)
-        assert_int_equal(board_count_by_state(board, (enum transfer_state)i), 0);
-}
-
 /* ---- one writer, many readers */
 
 struct crowd {
@@ -156,7 +135,6 @@ int main(void)
         TEST(a_reader_gets_a_copy_of_its_own),
         TEST(the_newest_snapshot_stands),
         TEST(what_is_not_there_is_null_and_may_be_removed),
-        TEST(states_are_counted_as_they_change),
         TEST(readers_never_see_a_half_changed_record),
     };
 
