@@ -12,9 +12,10 @@
 #include "xmpp/iq.h"
 #include "xmpp/xmpp.h"
 
-struct disco;    /* xmpp/disco.h: what a peer supports, asked once and kept */
-struct contacts; /* xmpp/contacts.h: roster and presence */
-struct proxies;  /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
+struct disco;       /* xmpp/disco.h: what a peer supports, asked once and kept */
+struct contacts;    /* xmpp/contacts.h: roster and presence */
+struct proxies;     /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
+struct ibb_streams; /* xmpp/ibb.h: what is being sent in-band */
 
 struct client {
     const struct xmpp_settings *settings;
@@ -24,6 +25,7 @@ struct client {
     struct disco *disco;
     struct contacts *contacts;
     struct proxies *proxies;
+    struct ibb_streams *ibb;
     struct jid self; /* bound full JID while online, else as configured */
     bool online;
 };
