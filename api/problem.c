@@ -81,14 +81,17 @@ struct problem problem_of(enum error_code code)
         return problem(422, FINAL, "The recipient's client takes no files in a way the gateway can send them",
                        "GET /v1/recipients/{jid} shows what each client of the recipient can do; use another one.");
     case ERR_METHOD_UNSUPPORTED:
-        return problem(502, FINAL, "The recipient's client does not know this method",
-                       "Leave ?methods= out, so that all methods are tried.");
+        return problem(502, FINAL, "This method cannot be used here",
+                       "The detail says why; leave ?methods= out, so that all methods are tried.");
     case ERR_PROFILE_UNSUPPORTED:
         return problem(502, FINAL, "The recipient's client takes streams, but no files",
                        "Use another client at the recipient's side.");
     case ERR_OFFER_REJECTED:
         return problem(502, FINAL, "The recipient's client rejected the offer",
                        "The timeline shows its answer; try another file name or method.");
+    case ERR_IBB_REFUSED:
+        return problem(502, FINAL, "The recipient's client refused the in-band stream",
+                       "Its user may have to allow it; else use another method.");
     case ERR_STREAMHOSTS_REFUSED:
         return problem(502, FINAL, "The recipient's client wants none of the offered streamhosts",
                        "Configure a proxy in [xmpp] proxies that the recipient accepts.");
@@ -100,6 +103,9 @@ struct problem problem_of(enum error_code code)
     case ERR_PEER_PROTOCOL_ERROR:
         return problem(502, FINAL, "The recipient's client broke the protocol",
                        "The timeline shows where; update that client or use another one.");
+    case ERR_IBB_SEQUENCE_ERROR:
+        return problem(502, AGAIN, "The recipient's client lost count of the in-band blocks",
+                       "Send again; with [delivery] ibb_window = 1 if it is larger now.");
     case ERR_EGRESS_BLOCKED:
         return problem(502, FINAL, "The peer named an address that the gateway must not connect to",
                        "If that network is yours, list it in [egress] allow_nets.");

@@ -50,10 +50,12 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_METHOD_UNSUPPORTED,       "method_unsupported",       METHOD)  \
     X(ERR_PROFILE_UNSUPPORTED,      "profile_unsupported",      METHOD)  \
     X(ERR_OFFER_REJECTED,           "offer_rejected",           METHOD)  \
+    X(ERR_IBB_REFUSED,              "ibb_refused",              METHOD)  \
     X(ERR_STREAMHOSTS_REFUSED,      "streamhosts_refused",      METHOD)  \
     X(ERR_STREAMHOSTS_UNREACHABLE,  "streamhosts_unreachable",  METHOD)  \
     X(ERR_PEER_ERROR,               "peer_error",               METHOD)  \
     X(ERR_PEER_PROTOCOL_ERROR,      "peer_protocol_error",      METHOD)  \
+    X(ERR_IBB_SEQUENCE_ERROR,       "ibb_sequence_error",       METHOD)  \
     X(ERR_EGRESS_BLOCKED,           "egress_blocked",           NEVER)  \
     /* the delivery: proxies (XEP-0065 section 6) */                     \
     X(ERR_PROXY_REFUSED,            "proxy_refused",            METHOD)  \

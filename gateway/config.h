@@ -61,6 +61,8 @@ struct config {
         int64_t ttl;
         int64_t retention; /* of the record, once final */
         uint64_t parallel, per_recipient_parallel;
+        uint64_t ibb_max_size; /* of a file that goes in-band */
+        uint64_t ibb_window;
     } delivery;
     struct {
         char *dir; /* default <state_dir>/spool */

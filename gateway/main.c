@@ -129,6 +129,8 @@ static struct network *make_network(const struct config *c, struct error *err)
         .reconnect_max_ms = c->xmpp.reconnect_max,
         .iq_timeout_ms = c->xmpp.iq_timeout,
         .activate_timeout_ms = c->delivery.activate_timeout,
+        .ibb_max_size = c->delivery.ibb_max_size,
+        .ibb_window = (unsigned)c->delivery.ibb_window,
     };
 
     return xmpp_create(&settings, err);

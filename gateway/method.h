@@ -56,8 +56,8 @@ struct method_host_ops {
     void (*report)(struct method_host *host, const struct method_report *report); /* queued, never recursive */
     void (*step)(struct method_host *host, enum step_direction direction, const char *name, const char *outcome,
                  const char *detail); /* a line of the timeline */
-    void (*chose)(struct method_host *host, const char *path,
-                  const char *streamhost); /* "direct" or "proxy", and whose */
+    /* "direct" or "proxy", and whose; or "inband", and NULL */
+    void (*chose)(struct method_host *host, const char *path, const char *streamhost);
 };
 
 struct method_ops {

@@ -100,7 +100,7 @@ struct record {
 
     uint64_t sent;
     char method[24];  /* the method in use or delivered by; empty: none */
-    char path[8];     /* "direct", "proxy" or empty */
+    char path[8];     /* "direct", "proxy", "inband" or empty */
     char *streamhost; /* its JID; NULL: none */
     enum proof proof;
 

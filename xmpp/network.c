@@ -10,6 +10,7 @@
 #include "xmpp/disco.h"
 #include "xmpp/dns.h"
 #include "xmpp/finder.h"
+#include "xmpp/ibb.h"
 #include "xmpp/keepalive.h"
 #include "xmpp/methods.h"
 #include "xmpp/proxies.h"
@@ -248,8 +249,8 @@ static bool make_parts(struct xmpp_network *n)
 
     if (!(c->iq = iq_create(c->ctx, c->loop, session_send, n->session)) ||
         !(c->contacts = contacts_create(c, &events)) || !(c->disco = disco_create(c)) ||
-        !(c->proxies = proxies_create(c, proxies_changed, n)) || !(n->finder = finder_create(c, methods)) ||
-        !(n->keepalive = keepalive_create(c, on_silent, n)))
+        !(c->proxies = proxies_create(c, proxies_changed, n)) || !(c->ibb = ibb_streams_create(c)) ||
+        !(n->finder = finder_create(c, methods)) || !(n->keepalive = keepalive_create(c, on_silent, n)))
         return false;
     contacts_serve(c->contacts);
     responder_serve(c);
@@ -263,6 +264,7 @@ static void destroy_parts(struct xmpp_network *n)
 
     finder_destroy(&n->finder);
     keepalive_destroy(&n->keepalive);
+    ibb_streams_destroy(&c->ibb);
     proxies_destroy(&c->proxies);
     disco_destroy(&c->disco);
     contacts_destroy(&c->contacts);

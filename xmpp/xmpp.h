@@ -28,6 +28,8 @@ struct xmpp_settings {
     int64_t reconnect_min_ms, reconnect_max_ms;
     int64_t iq_timeout_ms; /* disco and other questions to servers and clients */
     int64_t activate_timeout_ms;
+    uint64_t ibb_max_size; /* the largest file that goes in-band */
+    unsigned ibb_window;   /* blocks of it on their way at once, 1 to 3 */
 };
 
 /* settings are copied. The library's global state is set up here too: one network per process at a time. */

@@ -32,7 +32,7 @@ static void chose(struct method_host *host, const char *path, const char *stream
     struct fake_host *h = (struct fake_host *)host;
 
     snprintf(h->path, sizeof h->path, "%s", path);
-    snprintf(h->streamhost, sizeof h->streamhost, "%s", streamhost);
+    snprintf(h->streamhost, sizeof h->streamhost, "%s", streamhost ? streamhost : "");
 }
 
 void fake_host_init(struct fake_host *h, struct carrier *carrier, uv_loop_t *loop)

@@ -13,7 +13,7 @@ static void every_code_has_its_status(void **state)
 {
     static const struct {
         unsigned status;
-        enum error_code codes[24];
+        enum error_code codes[28];
     } rows[] = {
         {400, {ERR_REQUEST_MALFORMED, ERR_JID_INVALID, ERR_LENGTH_CONFLICT}},
         {401, {ERR_AUTH_MISSING, ERR_AUTH_INVALID}},
@@ -30,10 +30,26 @@ static void every_code_has_its_status(void **state)
         {429, {ERR_QUOTA_EXCEEDED}},
         {500, {ERR_INTERNAL, ERR_CONFIG, ERR_SYSTEM}},
         {502,
-         {ERR_METHOD_UNSUPPORTED, ERR_PROFILE_UNSUPPORTED, ERR_OFFER_REJECTED, ERR_STREAMHOSTS_REFUSED,
-          ERR_STREAMHOSTS_UNREACHABLE, ERR_PEER_ERROR, ERR_PEER_PROTOCOL_ERROR, ERR_EGRESS_BLOCKED, ERR_PROXY_REFUSED,
-          ERR_PROXY_UNAVAILABLE, ERR_PROXY_BUSY, ERR_PROXY_FAILED, ERR_NOT_A_PROXY, ERR_PROXY_HASH_MISMATCH,
-          ERR_PROXY_PAIR_INCOMPLETE, ERR_PROXY_ALREADY_ACTIVE, ERR_STREAM_BROKEN, ERR_TRUNCATED,
+         {ERR_METHOD_UNSUPPORTED,
+          ERR_PROFILE_UNSUPPORTED,
+          ERR_OFFER_REJECTED,
+          ERR_STREAMHOSTS_REFUSED,
+          ERR_STREAMHOSTS_UNREACHABLE,
+          ERR_IBB_REFUSED,
+          ERR_IBB_SEQUENCE_ERROR,
+          ERR_PEER_ERROR,
+          ERR_PEER_PROTOCOL_ERROR,
+          ERR_EGRESS_BLOCKED,
+          ERR_PROXY_REFUSED,
+          ERR_PROXY_UNAVAILABLE,
+          ERR_PROXY_BUSY,
+          ERR_PROXY_FAILED,
+          ERR_NOT_A_PROXY,
+          ERR_PROXY_HASH_MISMATCH,
+          ERR_PROXY_PAIR_INCOMPLETE,
+          ERR_PROXY_ALREADY_ACTIVE,
+          ERR_STREAM_BROKEN,
+          ERR_TRUNCATED,
           ERR_REMOTE_SERVER_UNREACHABLE}},
         {503,
          {ERR_DRAINING, ERR_STORE_UNAVAILABLE, ERR_XMPP_DISCONNECTED, ERR_XMPP_AUTH_FAILED, ERR_PEER_RATE_LIMITED}},
@@ -44,7 +60,7 @@ static void every_code_has_its_status(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        for (size_t k = 0; k < 24 && rows[i].codes[k] != ERR_NONE; k++) {
+        for (size_t k = 0; k < 28 && rows[i].codes[k] != ERR_NONE; k++) {
             struct problem p = problem_of(rows[i].codes[k]);
 
             seen++;

@@ -121,7 +121,7 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.socks5.threads, 0);
     assert_int_equal(c.socks5.max_streams, 8192);
     assert_int_equal(c.socks5.pending_per_peer, 64);
-    assert_list(c.delivery.methods, "si-s5b|s5b|");
+    assert_list(c.delivery.methods, "si-s5b|s5b|si-ibb|ibb|");
     assert_int_equal(c.delivery.offer_timeout, 300000);
     assert_int_equal(c.delivery.connect_timeout, 60000);
     assert_int_equal(c.delivery.activate_timeout, 20000);
@@ -133,6 +133,8 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.delivery.retention, 604800000);
     assert_int_equal(c.delivery.parallel, 256);
     assert_int_equal(c.delivery.per_recipient_parallel, 4);
+    assert_int_equal(c.delivery.ibb_max_size, 2 << 20);
+    assert_int_equal(c.delivery.ibb_window, 1);
     assert_string_equal(c.spool.dir, "/var/lib/jidpost/spool");
     assert_int_equal(c.spool.max_bytes, 10ULL << 30);
     assert_int_equal(c.spool.max_file, 5ULL << 30);
@@ -158,6 +160,7 @@ static void every_key_of_a_file_arrives(void **state)
                               "[delivery]\nmethods = s5b\noffer_timeout = 1s\nconnect_timeout = 2s\n"
                               "activate_timeout = 3s\nstall_timeout = 4s\nlinger_timeout = 5s\nmax_attempts = 6\n"
                               "backoff = 7s\nttl = 8d\nretention = 9d\nparallel = 10\nper_recipient_parallel = 11\n"
+                              "ibb_max_size = 12K\nibb_window = 2\n"
                               "[spool]\ndir = /spool\nmax_bytes = 2G\nmax_file = 1G\ndurability = process\n"
                               "[store]\nurl = sqlite:///db\n"
                               "[egress]\nallow_nets = 10.0.0.0/8, fd00::/8\n"
@@ -205,6 +208,8 @@ static void every_key_of_a_file_arrives(void **state)
     assert_int_equal(c.delivery.retention, 777600000);
     assert_int_equal(c.delivery.parallel, 10);
     assert_int_equal(c.delivery.per_recipient_parallel, 11);
+    assert_int_equal(c.delivery.ibb_max_size, 12 << 10);
+    assert_int_equal(c.delivery.ibb_window, 2);
     assert_string_equal(c.spool.dir, "/spool");
     assert_int_equal(c.spool.max_bytes, 2ULL << 30);
     assert_int_equal(c.spool.max_file, 1ULL << 30);
@@ -586,7 +591,7 @@ static void a_bad_environment_is_refused_by_name(void **state)
         {"nothing", {ACCOUNT, "JIDPOST_SPOOL_MAX_FILE=0"}, "expected a size"},
         {"no such method",
          {ACCOUNT, "JIDPOST_DELIVERY_METHODS=s5b,smtp"},
-         "'smtp' is no method; there are si-s5b, s5b"},
+         "'smtp' is no method; there are si-s5b, s5b, si-ibb, ibb"},
         {"a method twice", {ACCOUNT, "JIDPOST_DELIVERY_METHODS=s5b si-s5b s5b"}, "'s5b' stands there twice"},
         {"no method", {ACCOUNT, "JIDPOST_DELIVERY_METHODS=,"}, "at least one of"},
         {"no network", {ACCOUNT, "JIDPOST_EGRESS_ALLOW_NETS=10.0.0.0/8 x"}, "'x' is no network"},

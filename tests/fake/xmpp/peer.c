@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "xmpp/ibb.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
 #include "xmpp/stanza.h"
@@ -64,8 +65,12 @@ void peer_start(struct peer *p, char *const *proxies)
 {
     log_setup(LOG_ERROR, LOG_TEXT); /* what peers do wrong is logged below that, and is what these tests are full of */
     *p = (struct peer){0};
-    p->settings = (struct xmpp_settings){
-        .proxies = proxies, .direct = XMPP_DIRECT_ALWAYS, .iq_timeout_ms = 10000, .activate_timeout_ms = 20000};
+    p->settings = (struct xmpp_settings){.proxies = proxies,
+                                         .direct = XMPP_DIRECT_ALWAYS,
+                                         .iq_timeout_ms = 10000,
+                                         .activate_timeout_ms = 20000,
+                                         .ibb_max_size = 2 << 20,
+                                         .ibb_window = 1};
     uv_loop_init(&p->loop);
     p->client = &p->network.client;
     p->client->settings = &p->settings;
@@ -77,12 +82,14 @@ void peer_start(struct peer *p, char *const *proxies)
     iq_set_self(p->client->iq, &p->client->self);
     methods_serve(p->client);
     p->client->proxies = proxies_create(p->client, count_change, p);
+    p->client->ibb = ibb_streams_create(p->client);
 }
 
 void peer_stop(struct peer *p)
 {
     while (peer_next(p))
         continue;
+    ibb_streams_destroy(&p->client->ibb);
     proxies_destroy(&p->client->proxies);
     iq_destroy(&p->client->iq);
     uv_run(&p->loop, UV_RUN_DEFAULT);
