@@ -45,7 +45,7 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_RECIPIENT_BUSY,           "recipient_busy",           LATER)   \
     X(ERR_RECIPIENT_FORBIDS,        "recipient_forbids",        NEVER)   \
     X(ERR_RECIPIENT_TIMEOUT,        "recipient_timeout",        METHOD)  \
-    X(ERR_NO_COMMON_METHOD,         "no_common_method",         NEVER)   \
+    X(ERR_NO_COMMON_METHOD,         "no_common_method",         METHOD)   \
     /* the delivery: one rung of the ladder */                           \
     X(ERR_METHOD_UNSUPPORTED,       "method_unsupported",       METHOD)  \
     X(ERR_PROFILE_UNSUPPORTED,      "profile_unsupported",      METHOD)  \

@@ -34,12 +34,17 @@ static void add(struct ladder *l, const char *name, size_t len, const char *cons
             l->rungs[l->count++] = *all;
 }
 
+static bool is_bare(const struct method_ops *ops)
+{
+    return strcmp(ops->name, "s5b") == 0 || strcmp(ops->name, "ibb") == 0;
+}
+
 static void leave_out_bare(struct ladder *l)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < l->count; i++)
-        if (strcmp(l->rungs[i]->name, "s5b") != 0)
+        if (!is_bare(l->rungs[i]))
             l->rungs[kept++] = l->rungs[i];
     if (kept > 0)
         l->count = kept;

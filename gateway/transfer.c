@@ -225,7 +225,7 @@ static void be_idle(struct transfer *t)
 static void remember_why(struct transfer *t, const struct error *error, bool ends_it)
 {
     bool dull = ends_it || t->why.code == ERR_NONE || t->why.code == ERR_METHOD_UNSUPPORTED ||
-                t->why.code == ERR_PROFILE_UNSUPPORTED;
+                t->why.code == ERR_PROFILE_UNSUPPORTED || t->why.code == ERR_NO_COMMON_METHOD;
 
     t->later = t->later || error_retry(error->code) == RETRY_LATER;
     if (dull) {

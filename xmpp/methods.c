@@ -4,13 +4,20 @@
 
 #include "xmpp/ns.h"
 
-const struct method_ops *const methods[] = {&method_si_s5b, &method_s5b, NULL};
+enum { BARE_ANSWER_MS = 10 * 1000 };
+
+const struct method_ops *const methods[] = {&method_si_s5b, &method_s5b, &method_si_ibb, &method_ibb, NULL};
 
 const char *const *xmpp_method_names(void)
 {
-    static const char *const names[] = {"si-s5b", "s5b", NULL};
+    static const char *const names[] = {"si-s5b", "s5b", "si-ibb", "ibb", NULL};
 
     return names;
+}
+
+unsigned methods_bare_answer_ms(const struct offer *o)
+{
+    return o->only_method || o->answer_ms < BARE_ANSWER_MS ? o->answer_ms : BARE_ANSWER_MS;
 }
 
 /* XEP-0065 section 5.3.1: somebody who does not want a bytestream says so. We never receive one; and a set that comes

@@ -7,8 +7,10 @@
 #include "gateway/method.h"
 #include "xmpp/client.h"
 
-extern const struct method_ops method_si_s5b; /* XEP-0095 and XEP-0096 over bytestreams; si.c */
+extern const struct method_ops method_si_s5b; /* XEP-0095 and XEP-0096 over bytestreams; si_s5b.c */
 extern const struct method_ops method_s5b;    /* XEP-0065 with nothing before it; raw_s5b.c */
+extern const struct method_ops method_si_ibb; /* XEP-0095 and XEP-0096 in-band; si_ibb.c */
+extern const struct method_ops method_ibb;    /* XEP-0047 with nothing before it; raw_ibb.c */
 
 extern const struct method_ops *const methods[]; /* NULL at the end */
 
@@ -17,6 +19,10 @@ struct methods_network {
     struct network network;
     struct client client;
 };
+
+/* How long a stream without an offer before it may stay unanswered. Some clients announce streams and never answer a
+ * bare one; while there are other ways, that must not cost long. */
+unsigned methods_bare_answer_ms(const struct offer *o);
 
 /* Answers what peers may ask of a side that only sends; once per client, after its IQ table exists. */
 void methods_serve(struct client *c);

@@ -6,10 +6,6 @@
 #include "xmpp/ns.h"
 #include "xmpp/s5b.h"
 
-/* Some clients announce bytestreams and never answer a bare one; while there are other ways, that must not cost long.
- */
-enum { LADDER_ANSWER_MS = 10 * 1000 };
-
 struct method {
     struct s5b *s5b;
 };
@@ -21,11 +17,6 @@ static void on_ready(void *user)
     s5b_offer(m->s5b);
 }
 
-static unsigned answer_ms(const struct offer *o)
-{
-    return o->only_method || o->answer_ms < LADDER_ANSWER_MS ? o->answer_ms : LADDER_ANSWER_MS;
-}
-
 static struct method *raw_offer(struct method_host *host, void *network, const struct offer *o, struct error *err)
 {
     struct methods_network *net = network;
@@ -34,7 +25,7 @@ static struct method *raw_offer(struct method_host *host, void *network, const s
         .to = o->to,
         .size = o->size,
         .bare = true,
-        .answer_ms = answer_ms(o),
+        .answer_ms = methods_bare_answer_ms(o),
         .connect_ms = o->connect_ms,
         /* Many refuse every stream that no SI announced. Only to a caller who wanted nothing else it is a no. */
         .not_acceptable = o->only_method ? ERR_RECIPIENT_DECLINED : ERR_METHOD_UNSUPPORTED,

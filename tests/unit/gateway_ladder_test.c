@@ -9,15 +9,19 @@
 
 #include "gateway/ladder.h"
 
-static const struct method_ops jingle = {.name = "jingle-s5b"}, si = {.name = "si-s5b"}, bare = {.name = "s5b"};
-static const struct method_ops *const all[] = {&jingle, &si, &bare, NULL};
+static const struct method_ops jingle = {.name = "jingle-s5b"}, si = {.name = "si-s5b"}, bare = {.name = "s5b"},
+                               si_ibb = {.name = "si-ibb"}, ibb = {.name = "ibb"};
+static const struct method_ops *const all[] = {&jingle, &si, &bare, &si_ibb, &ibb, NULL};
 
 static void ladder_holds_what_all_three_agree_on_in_the_order_asked(void **state)
 {
     static char *const both[] = {"si-s5b", "s5b", NULL}, *const turned[] = {"s5b", "jingle-s5b", "si-s5b", NULL},
-                       *const bare_only[] = {"s5b", NULL}, *const twice[] = {"si-s5b", "si-s5b", NULL};
+                       *const bare_only[] = {"s5b", NULL}, *const twice[] = {"si-s5b", "si-s5b", NULL},
+                       *const inband[] = {"si-s5b", "s5b", "si-ibb", "ibb", NULL};
     static const char *const everything[] = {"jingle-s5b", "si-s5b", "s5b", NULL}, *const s5b[] = {"s5b", NULL},
-                             *const nothing[] = {NULL}, *const unknown[] = {"smoke", NULL};
+                             *const nothing[] = {NULL}, *const unknown[] = {"smoke", NULL},
+                             *const streams[] = {"si-s5b", "s5b", "si-ibb", "ibb", NULL},
+                             *const si_inband[] = {"si-ibb", "ibb", NULL}, *const bares[] = {"s5b", "ibb", NULL};
     static const struct {
         const char *says, *asked;
         char *const *configured;
@@ -28,6 +32,10 @@ static void ladder_holds_what_all_three_agree_on_in_the_order_asked(void **state
         {"in the order configured", NULL, turned, everything, "jingle-s5b si-s5b"},
         {"bare when nothing else is there", NULL, both, s5b, "s5b"},
         {"bare alone is configured", NULL, bare_only, everything, "s5b"},
+        {"no bare stream beside an offer", NULL, inband, streams, "si-s5b si-ibb"},
+        {"in-band alone, with an offer", NULL, inband, si_inband, "si-ibb"},
+        {"no offers: both bare streams", NULL, inband, bares, "s5b ibb"},
+        {"bare in-band was asked for", "si-s5b,ibb", both, streams, "si-s5b ibb"},
         {"the caller's order", "s5b,si-s5b", both, everything, "s5b si-s5b"},
         {"the caller may ask for more than is configured", "jingle-s5b", both, everything, "jingle-s5b"},
         {"each once", NULL, twice, everything, "si-s5b"},
