@@ -17,6 +17,7 @@
 #include "gateway/record.h"
 
 enum method_event {
+    METHOD_WAITING,     /* for a turn of ours: that is no time the recipient takes, so the deadline starts anew */
     METHOD_ACCEPTED,    /* the recipient said yes; now connecting */
     METHOD_STREAM_OPEN, /* bytes may flow: the host answers with stream() */
     METHOD_PROGRESS,    /* moved */

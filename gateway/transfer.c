@@ -99,11 +99,16 @@ static void step(struct transfer *t, enum step_direction direction, const char *
 
 /* ---- the host, as methods see it */
 
+static void arm_timer(struct transfer *t);
+
 static void host_report(struct method_host *host, const struct method_report *report)
 {
     struct transfer *t = (struct transfer *)host;
 
     switch (report->event) {
+    case METHOD_WAITING:
+        arm_timer(t);
+        break;
     case METHOD_ACCEPTED:
         transfer_post(t, EV_ACCEPTED, NULL, PROOF_NONE);
         break;
@@ -283,8 +288,6 @@ static void nothing_in_common(struct transfer *t)
               t->record->methods ? t->record->methods : "all configured methods");
     transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
 }
-
-static void arm_timer(struct transfer *t);
 
 static void offer(struct transfer *t)
 {

@@ -15,6 +15,7 @@
 #include "xmpp/stanza.h"
 
 enum {
+    WAITING_MS = 60 * 1000,
     ANSWER_MS = 30 * 1000, /* for a block or a close: a program answers, but behind all that servers hold back */
     PAUSE_MS = 5 * 1000,   /* before a block that did not get through is sent again */
     PAUSES = 6,            /* in a row, so half a minute */
@@ -409,12 +410,24 @@ static void on_timer(uv_timer_t *timer)
 {
     struct ibb *b = timer->data;
 
-    if (b->state == OPENING)
+    switch (b->state) {
+    case WAITING:
+        later(b, WAITING_MS);
+        emit(b, IBB_WAITING, NULL);
+        break;
+    case OPENING:
         send_open(b);
-    else if (b->state == SENDING)
+        break;
+    case SENDING:
         send_blocks(b);
-    else
+        break;
+    case CLOSING:
         send_close(b);
+        break;
+    case OPEN:
+    case OVER:
+        break;
+    }
 }
 
 /* ---- what peers ask */
@@ -504,6 +517,7 @@ struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_
         b->blocks[i].stream = b;
     uv_timer_init(c->loop, &b->timer);
     b->timer.data = b;
+    later(b, WAITING_MS);
     TAILQ_INSERT_TAIL(&c->ibb->all, b, all);
     give_turns(c->ibb);
     return b;

@@ -31,6 +31,7 @@ struct ibb_streams *ibb_streams_create(struct client *c); /* answers peers' stan
 void ibb_streams_destroy(struct ibb_streams **streams);   /* when no stream is left */
 
 enum ibb_event_kind {
+    IBB_WAITING,  /* still, for a turn; told every minute */
     IBB_OPEN,     /* the peer took it: ibb_send() may be called, once */
     IBB_PROGRESS, /* moved */
     IBB_DONE,     /* everything was acknowledged, and so was our close */

@@ -51,6 +51,9 @@ static void on_stream(void *user, const struct ibb_event *event)
     struct inband *s = user;
 
     switch (event->kind) {
+    case IBB_WAITING:
+        report(s, &(struct method_report){.event = METHOD_WAITING});
+        break;
     case IBB_OPEN:
         opened(s);
         break;
