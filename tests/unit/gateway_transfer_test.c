@@ -531,6 +531,43 @@ static void parking_tells_the_peer_and_keeps_the_transfer(void **state)
     assert_int_equal(record(f)->attempts[0].error.code, ERR_DRAINING);
 }
 
+static void due_in(uv_handle_t *handle, void *arg)
+{
+    if (handle->type == UV_TIMER && uv_is_active(handle))
+        *(uint64_t *)arg = uv_timer_get_due_in((uv_timer_t *)handle);
+}
+
+/* A method that waits for a turn of ours is not stuck. */
+static void waiting_for_a_turn_starts_the_deadline_anew(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t due = 0;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", NULL);
+    uv_walk(&f->loop, due_in, &due);
+    assert_in_range(due, 419 * 1000, 420 * 1000);
+    f->config.delivery.offer_timeout = 900 * 1000; /* which only a deadline started now can know */
+    report(f, METHOD_WAITING, ERR_NONE);
+    uv_walk(&f->loop, due_in, &due);
+    assert_in_range(due, 1019 * 1000, 1020 * 1000);
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+}
+
+/* Which stream method a client lacks says less than what became of the one it has. */
+static void a_stream_method_the_recipient_lacks_is_no_end_of_the_ladder(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", "two");
+    report(f, METHOD_FAILED, ERR_NO_COMMON_METHOD);
+    assert_string_equal(fake_last_call(&f->network), "offer two ana@example.org/desk");
+    report(f, METHOD_FAILED, ERR_IBB_REFUSED);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_IBB_REFUSED);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -554,6 +591,8 @@ int main(void)
         T(late_news_of_an_ended_method_is_not_the_next_ones),
         T(a_missing_payload_ends_the_stream_before_it_begins),
         T(parking_tells_the_peer_and_keeps_the_transfer),
+        T(waiting_for_a_turn_starts_the_deadline_anew),
+        T(a_stream_method_the_recipient_lacks_is_no_end_of_the_ladder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

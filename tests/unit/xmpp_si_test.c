@@ -1,4 +1,5 @@
-/* xmpp/si.c: a file offered by stream initiation (XEP-0095 with XEP-0096), then sent by the bytestream of its id. */
+/* xmpp/si.c: a file offered by stream initiation (XEP-0095 with XEP-0096); xmpp/si_s5b.c, xmpp/si_ibb.c: then sent by
+ * the stream of its id. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,13 +14,15 @@
 #include "tests/fake/xmpp/peer.h"
 #include "xmpp/ns.h"
 
-#define CHOICE                                                                                                         \
+#define CHOICE(stream)                                                                                                 \
     "<feature xmlns='" NS_FEATURE_NEG "'><x xmlns='" NS_DATA_FORM                                                      \
-    "' type='form'><field var='stream-method' type='list-single'><option><value>" NS_BYTESTREAMS                       \
+    "' type='form'><field var='stream-method' type='list-single'><option><value>" stream                               \
     "</value></option></field></x></feature>"
-#define OFFER(si_attributes, file)                                                                                     \
+#define OFFER_OF(stream, si_attributes, file)                                                                          \
     "<iq type='set' id='*id' to='" TARGET "'><si xmlns='" NS_SI "' id='*sid' profile='" NS_SI_FILE "' " si_attributes  \
-    ">" file CHOICE "</si></iq>"
+    ">" file                                                                                                           \
+    CHOICE(stream) "</si></iq>"
+#define OFFER(si_attributes, file) OFFER_OF(NS_BYTESTREAMS, si_attributes, file)
 #define FILE_(attributes, content) "<file xmlns='" NS_SI_FILE "' " attributes ">" content "</file>"
 #define ACCEPT(file, value)                                                                                            \
     "<iq type='result' id='$id' from='" TARGET "' to='" INITIATOR "'><si xmlns='" NS_SI "'>" file                      \
@@ -29,12 +32,18 @@
     "<iq type='set' id='*id' to='" TARGET "'><query xmlns='" NS_BYTESTREAMS                                            \
     "' sid='$sid' mode='tcp'><streamhost jid='" INITIATOR "' host='198.51.100.7' port='5086'/></query></iq>"
 
+#define INBAND_OFFER OFFER_OF(NS_IBB, "mime-type='image/png'", FILE_("name='plan.png' size='90210'", ""))
+#define INBAND_OPEN                                                                                                    \
+    "<iq type='set' id='*id' to='" TARGET "'><open xmlns='" NS_IBB "' sid='$sid' block-size='4096' stanza='iq'/></iq>"
+#define YES "<iq type='result' id='$id' from='" TARGET "'/>"
+
 struct bench {
     struct peer peer;
     struct fake_carrier carrier;
     struct fake_host host;
     struct jid to;
     struct offer offer;
+    const struct method_ops *ops; /* of method */
     struct method *method;
 };
 
@@ -49,6 +58,7 @@ static int setup(void **state)
     assert_true(jid_parse(&b.to, TARGET, strlen(TARGET), NULL));
     b.offer =
         (struct offer){.to = &b.to, .name = "plan.png", .type = "image/png", .size = 90210, .answer_ms = 300 * 1000};
+    b.ops = &method_si_s5b;
     *state = &b;
     return 0;
 }
@@ -58,7 +68,7 @@ static int teardown(void **state)
     struct bench *b = *state;
 
     if (b->method)
-        method_si_s5b.end(&b->method, NULL);
+        b->ops->end(&b->method, NULL);
     assert_null(fake_carrier_stream(&b->carrier));
     peer_stop(&b->peer);
     return 0;
@@ -74,7 +84,7 @@ static void begin(struct bench *b)
 {
     struct error err;
 
-    b->method = method_si_s5b.offer(&b->host.host, &b->peer.network, &b->offer, &err);
+    b->method = b->ops->offer(&b->host.host, &b->peer.network, &b->offer, &err);
     assert_non_null(b->method);
     peer_turn(&b->peer);
 }
@@ -358,7 +368,7 @@ static void ended_offer_hears_no_answer(void **state)
     peer_expects_nothing(&b->peer);
 }
 
-static void recipient_must_announce_si_files_and_bytestreams(void **state)
+static void recipient_must_announce_si_files_and_the_stream(void **state)
 {
     const char *const *needs = method_si_s5b.needs;
 
@@ -368,6 +378,155 @@ static void recipient_must_announce_si_files_and_bytestreams(void **state)
     assert_string_equal(needs[1], NS_SI_FILE);
     assert_string_equal(needs[2], NS_BYTESTREAMS);
     assert_null(needs[3]);
+    needs = method_si_ibb.needs;
+    assert_string_equal(method_si_ibb.name, "si-ibb");
+    assert_string_equal(needs[0], NS_SI);
+    assert_string_equal(needs[1], NS_SI_FILE);
+    assert_string_equal(needs[2], NS_IBB);
+    assert_null(needs[3]);
+}
+
+/* ---- in-band after it: XEP-0096 section 2 with XEP-0047 */
+
+static void begin_inband(struct bench *b)
+{
+    b->ops = &method_si_ibb;
+    begin(b);
+    peer_expects(&b->peer, INBAND_OFFER);
+}
+
+static void inband_stream_is_offered_alone_and_opened_under_the_offers_id(void **state)
+{
+    struct bench *b = *state;
+    char timeline[1024];
+    FILE *file = tmpfile();
+
+    assert_int_equal(fwrite("abc", 1, 3, file), 3);
+    assert_int_equal(fflush(file), 0);
+    begin_inband(b);
+    peer_says(&b->peer, ACCEPT("", NS_IBB));
+    assert_int_equal(fake_host_count(&b->host, METHOD_ACCEPTED), 1);
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, INBAND_OPEN);
+    peer_says(&b->peer, YES);
+    assert_int_equal(fake_host_count(&b->host, METHOD_ACCEPTED), 1);
+    assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
+    assert_string_equal(b->host.path, "inband");
+    assert_string_equal(b->host.streamhost, "");
+    b->ops->stream(b->method, fileno(file), 0, 3);
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, "<iq type='set' id='*id' to='" TARGET "'><data xmlns='" NS_IBB
+                           "' sid='$sid' seq='0'>YWJj</data></iq>");
+    peer_says(&b->peer, YES);
+    assert_int_equal(fake_host_last(&b->host, METHOD_PROGRESS)->moved, 3);
+    peer_expects(&b->peer, "<iq type='set' id='*id' to='" TARGET "'><close xmlns='" NS_IBB "' sid='$sid'/></iq>");
+    peer_says(&b->peer, YES);
+    assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 1);
+    assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->proof, PROOF_PEER_CONFIRMED);
+    assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->moved, 3);
+    assert_string_equal(fake_host_timeline(&b->host, timeline),
+                        "offer si-ibb; si accepted ok; ibb open; ibb open ok; ibb close ok");
+    fclose(file);
+}
+
+static void empty_file_goes_inband_as_an_open_and_a_close(void **state)
+{
+    struct bench *b = *state;
+
+    b->offer.size = 0;
+    b->ops = &method_si_ibb;
+    begin(b);
+    peer_expects(&b->peer, OFFER_OF(NS_IBB, "mime-type='image/png'", FILE_("name='plan.png' size='0'", "")));
+    peer_says(&b->peer, ACCEPT("", NS_IBB));
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, INBAND_OPEN);
+    peer_says(&b->peer, YES);
+    b->ops->stream(b->method, -1, 0, 0);
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, "<iq type='set' id='*id' to='" TARGET "'><close xmlns='" NS_IBB "' sid='$sid'/></iq>");
+    peer_says(&b->peer, YES);
+    assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 1);
+}
+
+/* Two offers, one way in each: the failure of the first is what the ladder's next rung follows. */
+static void unreachable_streamhosts_leave_inband_to_an_offer_of_its_own(void **state)
+{
+    static const char *const refusals[] = {"item-not-found", "remote-server-not-found"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct bench *b = *state;
+        char first[128];
+
+        begin_and_look(b);
+        strcpy(first, b->peer.sid);
+        peer_says(&b->peer, ACCEPT("", NS_BYTESTREAMS));
+        peer_expects(&b->peer, STREAMHOSTS);
+        peer_refuses(&b->peer, TARGET, "cancel", refusals[i], "");
+        assert_int_equal(fake_host_error(&b->host), ERR_STREAMHOSTS_UNREACHABLE);
+        assert_int_equal(error_retry(ERR_STREAMHOSTS_UNREACHABLE), RETRY_METHOD);
+        peer_expects_nothing(&b->peer); /* no <open/> under that id: it was not on offer */
+        b->ops->end(&b->method, NULL);
+
+        begin_inband(b);
+        assert_string_not_equal(b->peer.sid, first);
+        peer_says(&b->peer, ACCEPT("", NS_IBB));
+        peer_turn(&b->peer);
+        peer_expects(&b->peer, INBAND_OPEN);
+        again(state);
+    }
+}
+
+static void inband_offer_is_refused_and_made_again_as_one_of_bytestreams(void **state)
+{
+    struct bench *b = *state;
+    char first[128];
+
+    begin_inband(b);
+    peer_says(&b->peer, ACCEPT("", NS_BYTESTREAMS));
+    assert_int_equal(fake_host_error(&b->host), ERR_PEER_PROTOCOL_ERROR);
+    again(state);
+    begin_inband(b);
+    peer_refuses(&b->peer, TARGET, "cancel", "bad-request", "<no-valid-streams xmlns='" NS_SI "'/>");
+    assert_int_equal(fake_host_error(&b->host), ERR_NO_COMMON_METHOD);
+    again(state);
+    begin_inband(b);
+    strcpy(first, b->peer.sid);
+    peer_refuses(&b->peer, TARGET, "cancel", "bad-request", "");
+    peer_expects(&b->peer, OFFER_OF(NS_IBB, "", FILE_("name='plan.png' size='90210'", "")));
+    assert_string_not_equal(b->peer.sid, first);
+    peer_says(&b->peer, ACCEPT("", NS_IBB));
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, INBAND_OPEN);
+}
+
+static void file_over_the_limit_is_not_offered_inband(void **state)
+{
+    struct bench *b = *state;
+    struct error err = {0};
+
+    b->offer.size = (2 << 20) + 1;
+    assert_null(method_si_ibb.offer(&b->host.host, &b->peer.network, &b->offer, &err));
+    assert_int_equal(err.code, ERR_METHOD_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "2097152"));
+    peer_expects_nothing(&b->peer);
+    b->offer.size--;
+    b->ops = &method_si_ibb;
+    begin(b);
+    assert_non_null(peer_next(&b->peer));
+}
+
+static void ended_inband_stream_is_closed(void **state)
+{
+    struct bench *b = *state;
+
+    begin_inband(b);
+    peer_says(&b->peer, ACCEPT("", NS_IBB));
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, INBAND_OPEN);
+    peer_says(&b->peer, YES);
+    b->ops->end(&b->method, &(struct error){.code = ERR_CANCELLED});
+    peer_expects(&b->peer, "<iq type='set' id='*id' to='" TARGET "'><close xmlns='" NS_IBB "' sid='$sid'/></iq>");
+    assert_int_equal(fake_host_count(&b->host, METHOD_FAILED), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -392,7 +551,13 @@ int main(void)
         TEST(plain_offer_that_is_accepted_streams_under_its_own_id),
         TEST(silence_lasts_as_long_as_a_person_may_take),
         TEST(ended_offer_hears_no_answer),
-        cmocka_unit_test(recipient_must_announce_si_files_and_bytestreams),
+        cmocka_unit_test(recipient_must_announce_si_files_and_the_stream),
+        TEST(inband_stream_is_offered_alone_and_opened_under_the_offers_id),
+        TEST(empty_file_goes_inband_as_an_open_and_a_close),
+        TEST(unreachable_streamhosts_leave_inband_to_an_offer_of_its_own),
+        TEST(inband_offer_is_refused_and_made_again_as_one_of_bytestreams),
+        TEST(file_over_the_limit_is_not_offered_inband),
+        TEST(ended_inband_stream_is_closed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
