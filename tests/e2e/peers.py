@@ -87,5 +87,5 @@ def slixmpp(server, user, log, *options, resource="desk", domain=DOMAIN, passwor
                 options, password)
 
 
-def qxmpp(server, user, log, resource="desk"):
-    return Peer([qxmpp_peer()], f"{user}@{DOMAIN}/{resource}", server, log)
+def qxmpp(server, user, log, *options, resource="desk"):
+    return Peer([qxmpp_peer()], f"{user}@{DOMAIN}/{resource}", server, log, options)

@@ -1,5 +1,5 @@
-// A recipient: QXmpp's transfer manager (SI over SOCKS5 bytestreams), for the same tests as slixmpp_peer.py.
-//   qxmpp_peer JID PASSWORD HOST PORT
+// A recipient: QXmpp's transfer manager (SI over SOCKS5 bytestreams, with --ibb in-band too), for the same tests as slixmpp_peer.py.
+//   qxmpp_peer JID PASSWORD HOST PORT [--ibb]
 // Tells what happens as one JSON object a line: ready, offer, file, broken. Ends when its standard input does.
 #include <QCoreApplication>
 #include <QCryptographicHash>
@@ -61,13 +61,14 @@ int main(int argc, char **argv)
 {
     QCoreApplication app(argc, argv);
     const QStringList arguments = app.arguments();
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s JID PASSWORD HOST PORT\n", argv[0]);
+    const bool inband = arguments.mid(5) == QStringList("--ibb");
+    if (argc != (inband ? 6 : 5)) {
+        fprintf(stderr, "usage: %s JID PASSWORD HOST PORT [--ibb]\n", argv[0]);
         return 2;
     }
     QXmppClient client;
     QXmppTransferManager transfers;
-    transfers.setSupportedMethods(QXmppTransferJob::SocksMethod);
+    transfers.setSupportedMethods(inband ? QXmppTransferJob::AnyMethod : QXmppTransferJob::SocksMethod);
     client.addExtension(&transfers);
     client.logger()->setLoggingType(QXmppLogger::NoLogging);
 

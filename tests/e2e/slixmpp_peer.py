@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A recipient: slixmpp with its own XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on request, badly.
+"""A recipient: slixmpp with its own XEP-0047, XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on request, badly.
 
 Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, file, broken, disconnected.
 Ends when its standard input does; a line there is a command: "subscribe JID", "go".
@@ -33,7 +33,7 @@ BEHAVIOURS = {
     "stranger": "says it used a streamhost that was never offered",
     "refuse-streamhosts": "accepts the SI offer, then finds the bytestream not acceptable",
     "half": "resets the connection when half of the bytes have come",
-    "hold": "stops reading after the first bytes, until the command go",
+    "hold": "stops reading, or acknowledging in-band, after the first bytes, until the command go",
 }
 
 
@@ -46,50 +46,61 @@ class Offer:
         self.sid, self.name, self.size = sid, name, size
 
 
-class Stream(Socks5Protocol):
-    """One bytestream: hashes what comes and keeps nothing."""
+class Sink:
+    """Where the bytes of one stream go: hashed, and kept when there is a directory to."""
 
-    def __init__(self, peer, destination, offer):
-        super().__init__(destination, 0, lambda *_: None)
+    def __init__(self, peer, offer):
         self.peer, self.offer = peer, offer
         self.count, self.hash, self.over = 0, hashlib.sha256(), False
         self.file = None
 
-    def data_received(self, data):
-        if not self.connected.done():
-            super().data_received(data)
-            return
+    def take(self, data):
         if self.file is None and self.peer.directory:
             self.file = open(self.peer.path(self.offer), "wb")
         if self.file:
             self.file.write(data)
         self.count += len(data)
         self.hash.update(data)
-        if self.peer.behaviour == "hold":
-            self.transport.pause_reading()
-            self.peer.held.append(self.transport)
-        elif self.peer.behaviour == "half" and self.offer.size and self.count * 2 >= self.offer.size:
-            self.finish("broken")
-            self.transport.abort()
-        elif self.peer.behaviour == "eager" and self.count == self.offer.size:
-            self.transport.close()
 
-    def connection_lost(self, error):
-        if self.connected.done():
-            short = self.offer.size is not None and self.count != self.offer.size
-            self.finish("broken" if error or short else "file")
-        else:
-            self.connected.set_exception(error or ConnectionResetError("closed in the handshake"))
-
-    def finish(self, event):
+    def finish(self, failed=False):
         if self.over:
             return
         self.over = True
+        event = "broken" if failed or self.offer.size not in (None, self.count) else "file"
         if self.file:
             self.file.close()
         elif self.peer.directory and event == "file":
             open(self.peer.path(self.offer), "wb").close()
         tell(event, sid=self.offer.sid, name=self.offer.name, size=self.count, sha256=self.hash.hexdigest())
+
+
+class Stream(Socks5Protocol):
+    """One bytestream."""
+
+    def __init__(self, peer, destination, offer):
+        super().__init__(destination, 0, lambda *_: None)
+        self.peer, self.offer = peer, offer
+        self.sink = Sink(peer, offer)
+
+    def data_received(self, data):
+        if not self.connected.done():
+            super().data_received(data)
+            return
+        self.sink.take(data)
+        if self.peer.behaviour == "hold":
+            self.transport.pause_reading()
+            self.peer.held.append(self.transport)
+        elif self.peer.behaviour == "half" and self.offer.size and self.sink.count * 2 >= self.offer.size:
+            self.sink.finish(failed=True)
+            self.transport.abort()
+        elif self.peer.behaviour == "eager" and self.sink.count == self.offer.size:
+            self.transport.close()
+
+    def connection_lost(self, error):
+        if self.connected.done():
+            self.sink.finish(failed=bool(error))
+        else:
+            self.connected.set_exception(error or ConnectionResetError("closed in the handshake"))
 
 
 class Recipient(slixmpp.ClientXMPP):
@@ -98,11 +109,14 @@ class Recipient(slixmpp.ClientXMPP):
         self.behaviour, self.directory, self.only_proxy = options.behave, options.dir, options.only_proxy
         self.offers, self.held, self.leaving = {}, [], False
         self.denied = set()
+        self.sinks, self.going = {}, asyncio.Event()  # of streams in-band
         for plugin in ("xep_0030", "xep_0047", "xep_0065", "xep_0115", "xep_0199"):
             self.register_plugin(plugin)
         self["xep_0065"].auto_accept = options.bare or options.no_si
+        self["xep_0047"].auto_accept = options.bare or options.no_si
         if not options.no_si:
-            self.understand_si()
+            self.understand_si(options.ibb)
+        self.take_inband()
         self["xep_0065"]._connect_proxy = self.connect_streamhost
         self.remove_handler("Socks5 Bytestreams")
         self.register_handler(CoroutineCallback("Socks5 Bytestreams", StanzaPath("iq@type=set/socks/streamhost"),
@@ -114,14 +128,22 @@ class Recipient(slixmpp.ClientXMPP):
         for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed", "available", "unavailable"):
             self.add_event_handler("presence_" + kind, self.on_presence)
 
-    def understand_si(self):
+    def understand_si(self, inband):
         for plugin in ("xep_0095", "xep_0096"):
             self.register_plugin(plugin)
         si = self["xep_0095"]
-        si.unregister_method(IBB)
+        if not inband:
+            si.unregister_method(IBB)
         self.remove_handler("SI Request")
         self.register_handler(CoroutineCallback("SI Request", StanzaPath("iq@type=set/si"), si._handle_request))
         self.add_event_handler("si_request", self.on_offer)
+
+    def take_inband(self):
+        self.add_event_handler("ibb_stream_start", self.on_inband)
+        self.add_event_handler("ibb_stream_data", lambda stream: self.sinks[stream.sid].take(stream.read()))
+        self.add_event_handler("ibb_stream_end", lambda stream: self.sinks[stream.sid].finish())
+        self.remove_handler("IBB Data")
+        self.register_handler(CoroutineCallback("IBB Data", StanzaPath("iq@type=set/ibb_data"), self.on_block))
 
     def path(self, offer):
         return os.path.join(self.directory, os.path.basename(offer.name or offer.sid))
@@ -177,6 +199,15 @@ class Recipient(slixmpp.ClientXMPP):
         await socks._handle_streamhost(iq)
         tell("stream", sid=sid)
 
+    def on_inband(self, stream):
+        self.sinks[stream.sid] = Sink(self, self.offers.setdefault(stream.sid, Offer(stream.sid)))
+        tell("stream", sid=stream.sid)
+
+    async def on_block(self, iq):
+        if self.behaviour == "hold" and self.sinks[iq["ibb_data"]["sid"]].count:
+            await self.going.wait()
+        await self["xep_0047"]._handle_data(iq)
+
     async def connect_streamhost(self, destination, host, port):
         if (host, int(port)) in self.denied:
             raise ConnectionRefusedError("behind a firewall")
@@ -192,6 +223,7 @@ class Recipient(slixmpp.ClientXMPP):
             for transport in self.held:
                 transport.resume_reading()
             self.held.clear()
+            self.going.set()
 
 
 async def obey(peer):
@@ -215,8 +247,9 @@ def main():
     arguments.add_argument("port", type=int)
     arguments.add_argument("--behave", choices=BEHAVIOURS, default="accept",
                            help="; ".join(f"{name}: {what}" for name, what in BEHAVIOURS.items()))
-    arguments.add_argument("--bare", action="store_true", help="accept a bytestream without an SI offer too")
+    arguments.add_argument("--bare", action="store_true", help="accept a stream without an SI offer too")
     arguments.add_argument("--no-si", action="store_true", help="announce and understand no SI at all")
+    arguments.add_argument("--ibb", action="store_true", help="take in-band streams after an SI offer")
     arguments.add_argument("--only-proxy", action="store_true", help="never reach the sender's own streamhost")
     arguments.add_argument("--priority", type=int, default=0)
     arguments.add_argument("--ca", help="insist on STARTTLS, with a certificate of this authority")
