@@ -11,6 +11,7 @@
 #include "xmpp/caps.h"
 #include "xmpp/contacts.h"
 #include "xmpp/disco.h"
+#include "xmpp/ibb.h"
 #include "xmpp/responder.h"
 #include "xmpp/stanza.h"
 
@@ -64,6 +65,7 @@ static void set_up(void)
     iq_set_self(client.iq, &client.self);
     client.contacts = contacts_create(&client, &events);
     client.disco = disco_create(&client);
+    client.ibb = ibb_streams_create(&client);
     contacts_serve(client.contacts);
     responder_serve(&client);
 }
