@@ -368,7 +368,8 @@ static const struct key rows[] = {
     KEY(delivery, parallel, a_number, "256", "transfers under way at once", .least = 1, .most = 65536),
     KEY(delivery, per_recipient_parallel, a_number, "4", "of these, to one recipient", .least = 1, .most = 65536),
     KEY(delivery, ibb_max_size, a_size, "2M", "the largest file sent in-band, through the XMPP servers"),
-    KEY(delivery, ibb_window, a_number, "1", "blocks of it sent before the first is acknowledged", .least = 1, .most = 3),
+    KEY(delivery, ibb_window, a_number, "1",
+        "blocks of it on their way at once; over 1 only where servers do not throttle", .least = 1, .most = 3),
 
     KEY(spool, dir, a_folder, "<state_dir>/spool", "uploaded files until they are delivered"),
     KEY(spool, max_bytes, a_size, "10G", "all of them together"),

@@ -510,7 +510,7 @@ struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_
     b->on_event = on_event;
     b->user = user;
     b->to = *terms->to;
-    strcpy(b->sid, terms->sid);
+    snprintf(b->sid, sizeof b->sid, "%s", terms->sid);
     b->size = terms->block;
     b->answer_ms = terms->answer_ms;
     for (size_t i = 0; i < IBB_WINDOW; i++)
@@ -552,6 +552,6 @@ void ibb_destroy(struct ibb **b)
 
 void ibb_sid(char out[static IBB_SID])
 {
-    memcpy(out, "jp", 2);
+    snprintf(out, IBB_SID, "jp");
     id_random_hex(out + 2, 16);
 }
