@@ -499,9 +499,14 @@ void ibb_streams_destroy(struct ibb_streams **streams)
 struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_fn *on_event, void *user,
                      struct error *err)
 {
-    struct ibb *b = calloc(1, sizeof *b);
+    struct ibb *b;
 
-    assert(terms->block > 0 && terms->block <= IBB_BLOCK && strlen(terms->sid) < IBB_SID_MAX);
+    assert(terms->block > 0 && terms->block <= IBB_BLOCK);
+    if (strlen(terms->sid) >= IBB_SID_MAX) {
+        error_set(err, ERR_PEER_PROTOCOL_ERROR, "the stream id is longer than %d bytes", IBB_SID_MAX - 1);
+        return NULL;
+    }
+    b = calloc(1, sizeof *b);
     if (!b) {
         error_set(err, ERR_INTERNAL, "out of memory");
         return NULL;

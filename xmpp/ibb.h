@@ -55,7 +55,8 @@ struct ibb_terms {
 
 struct ibb;
 
-/* Opens, when it has its turn. NULL with *err set: out of memory. */
+/* Opens, when it has its turn. NULL with *err set: the stream id is too long (ERR_PEER_PROTOCOL_ERROR), out of memory.
+ */
 struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_fn *on_event, void *user,
                      struct error *err);
 

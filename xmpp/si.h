@@ -2,9 +2,9 @@
  * client says yes. The stream that follows under the offer's id is its maker's business: si_s5b.c, si_ibb.c.
  *
  * One offer names one stream method, where the XEP's example lists both. slixmpp takes in-band bytes whenever they
- * are on the list, a hundred times slower than it could have them; and Pidgin would after a bytestream that failed go
- * on in-band under the same id, which it does only when the offer named both. So bytestreams are offered alone, nobody
- * who can stream is led in-band, and the way back is a second offer with in-band alone: the ladder's next rung.
+ * are on the list, a hundred times slower than it could have them. So bytestreams are offered alone, and nobody who can
+ * stream is led in-band. The price: where both are on the list, Pidgin goes on in-band under the same id after a
+ * bytestream that failed; here that takes a second offer, with in-band alone, which is the ladder's next rung.
  * Reports METHOD_ACCEPTED, every failure, and a line of the timeline for each step to the method's host.
  * Thread: core's. */
 #ifndef XMPP_SI_H

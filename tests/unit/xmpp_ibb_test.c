@@ -642,6 +642,22 @@ static void stream_may_be_ended_from_inside_its_event(void **state)
     peer_expects_nothing(&b->peer);
 }
 
+static void stream_id_of_a_peer_may_have_63_bytes(void **state)
+{
+    struct bench *b = *state;
+    char sid[65];
+    struct ibb_terms terms = {.to = &b->to, .sid = sid, .block = IBB_BLOCK, .answer_ms = 1000};
+    struct error err;
+
+    memset(sid, 'x', 64);
+    sid[64] = '\0';
+    assert_null(ibb_open(b->peer.client, &terms, on_event, &b->streams[0], &err));
+    assert_int_equal(err.code, ERR_PEER_PROTOCOL_ERROR);
+    sid[63] = '\0';
+    begin(b, 0, sid, IBB_BLOCK);
+    assert_non_null(strstr(peer_next(&b->peer), sid));
+}
+
 static void stream_ids_are_random_nmtokens(void **state)
 {
     char one[IBB_SID], other[IBB_SID];
@@ -686,6 +702,7 @@ int main(void)
         TEST(lost_session_ends_streams_in_every_state),
         TEST(ended_stream_closes_what_it_opened_and_is_silent),
         TEST(stream_may_be_ended_from_inside_its_event),
+        TEST(stream_id_of_a_peer_may_have_63_bytes),
         TEST(stream_ids_are_random_nmtokens),
     };
 
