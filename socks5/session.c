@@ -265,8 +265,9 @@ static int unacknowledged(const struct session *s)
     return bytes;
 }
 
-/* Finished is: everything acknowledged, and either the peer closed after it or it had its time to. An end of the peer's
- * stream with bytes outstanding is no verdict yet: they will be acknowledged or answered with a reset. */
+/* Finished is: everything acknowledged, and the peer closed after it. Acknowledging is the kernel's doing: an
+ * application that never reads looks the same until it closes. An end of the peer's stream with bytes outstanding is no
+ * verdict yet: they will be acknowledged or answered with a reset. */
 static enum session_verdict linger(struct session *s, int64_t now, struct error *err)
 {
     int before = s->unacknowledged;
@@ -281,8 +282,10 @@ static enum session_verdict linger(struct session *s, int64_t now, struct error 
     if (now < s->deadline)
         return SESSION_GOES_ON;
     if (s->unacknowledged == 0)
-        return SESSION_FINISHED;
-    error_set(err, ERR_STALLED, "the receiver acknowledged nothing for %u s", s->limits->idle_ms / 1000);
+        error_set(err, ERR_STALLED, "the receiver did not close within %u s of the last byte",
+                  s->limits->linger_ms / 1000);
+    else
+        error_set(err, ERR_STALLED, "the receiver acknowledged nothing for %u s", s->limits->idle_ms / 1000);
     return SESSION_BROKEN;
 }
 

@@ -30,7 +30,7 @@ struct socks5_limits {
     unsigned handshake_ms;     /* accept to claimed name (protocol: 10 s) */
     unsigned step_ms;          /* as a client: one reply of the other server (5 s) */
     unsigned idle_ms;          /* pumping: no byte moved (120 s) */
-    unsigned linger_ms;        /* all sent, write side shut: for the peer's end (30 s) */
+    unsigned linger_ms;        /* all sent and acknowledged: for the peer's close, without which it stalled (30 s) */
 };
 
 enum socks5_event_kind {
