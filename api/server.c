@@ -49,12 +49,45 @@ static void __attribute__((format(printf, 2, 0))) on_log(void *user, const char 
     log_debug("http.library", log_str("text", text));
 }
 
+/* Every connection has a slot for the request it is at: the library tells the end of a request only when it has called
+ * on_request() for it, and some fail between their target and that, say for want of memory for their headers. */
+static void on_connection(void *user, struct MHD_Connection *connection, void **slot,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct request **held = *slot;
+
+    (void)user;
+    (void)connection;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *slot = calloc(1, sizeof held);
+        return;
+    }
+    if (held && *held)
+        request_release(*held);
+    free(held);
+    *slot = NULL;
+}
+
+/* NULL: memory was short when the connection came. */
+static struct request **slot_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
 /* The first that is heard of a request: its target, before the library decodes it in place. */
 static void *on_target(void *user, const char *raw, struct MHD_Connection *connection)
 {
+    struct request **slot = slot_of(connection);
     struct api *api = user;
 
-    return request_create(api->gw, &api->gate, raw, connection);
+    if (!slot)
+        return NULL;
+    if (*slot)
+        request_release(*slot);
+    *slot = request_create(api->gw, &api->gate, raw, connection);
+    return *slot;
 }
 
 /* From its headers on a request is in progress, and stopping waits for it. */
@@ -118,7 +151,7 @@ static void linger_on(struct api *api, struct MHD_Connection *connection)
         drainer_take(api->drainer, fd);
 }
 
-/* The only call that always comes, also for a caller who went away in the middle. */
+/* Comes for every request that on_request() was called for, also when its caller went away in the middle. */
 static void on_completed(void *user, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode why)
 {
@@ -129,6 +162,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
     if (!rq)
         return;
     *state = NULL;
+    *slot_of(connection) = NULL;
     if (rq->link) {
         api_upload_drop(rq);
         log_request(rq);
@@ -240,6 +274,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, const struct config *con
                             MHD_OPTION_LISTEN_SOCKET, api->listener,                  /* */
                             MHD_OPTION_URI_LOG_CALLBACK, on_target, api,              /* */
                             MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,           /* */
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,         /* */
                             MHD_OPTION_CONNECTION_LIMIT, connections,                 /* */
                             MHD_OPTION_PER_IP_CONNECTION_LIMIT, connections / 2 + 1,  /* no single client takes all */
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,    /* */

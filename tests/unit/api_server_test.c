@@ -602,6 +602,36 @@ static void an_abandoned_head_leaves_nothing(void **state)
     expect(w, "unharmed", 200, NULL);
 }
 
+/* Neither reaches a handler: the library runs out of memory for the cookies and the parameters. What it says then, if
+ * anything, is its own; that nothing is lost, the leak checker sees. */
+static void a_head_beyond_the_library_leaves_nothing(void **state)
+{
+    static const struct {
+        const char *before, *unit, *after;
+    } rows[] = {
+        {"GET /livez HTTP/1.1\r\nHost: localhost\r\nCookie: ", "a=b; ", "\r\n\r\n"},
+        {"GET /v1?", "&", " HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+    };
+    struct world *w = *state;
+    int fds[sizeof rows / sizeof *rows];
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf request = {0};
+
+        fds[i] = dial(w);
+        buf_printf(&request, "%s", rows[i].before);
+        for (int n = 0; n < 5000; n++)
+            buf_printf(&request, "%s", rows[i].unit);
+        buf_printf(&request, "%s", rows[i].after);
+        assert_true(send_all(fds[i], request.data, request.len));
+        buf_free(&request);
+    }
+    ask(w, GET("/v1"));
+    expect(w, "unharmed", 200, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        fd_close(&fds[i]);
+}
+
 static void an_error_in_the_middle_of_a_body_is_answered_there(void **state)
 {
     struct world *w = *state;
@@ -1057,6 +1087,7 @@ int main(void)
         TEST(an_abandoned_body_is_an_abandoned_upload),
         TEST(a_half_closed_caller_is_answered),
         TEST(an_abandoned_head_leaves_nothing),
+        TEST(a_head_beyond_the_library_leaves_nothing),
         TEST(an_error_in_the_middle_of_a_body_is_answered_there),
         TEST(what_cannot_be_kept_is_not_accepted),
         TEST(a_form_is_put_together_in_any_order),
