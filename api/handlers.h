@@ -11,7 +11,7 @@ enum MHD_Result api_upload_end(struct request *rq);
 void api_upload_drop(struct request *rq); /* whatever was begun and not finished */
 
 /* multipart.c: multipart/form-data (RFC 7578) with the parts of POST /v1/transfers. */
-bool multipart_wanted(const struct request *rq);
+bool multipart_wanted(struct request *rq);
 bool multipart_create(struct request *rq, struct error *err);
 bool multipart_feed(struct request *rq, const char *data, size_t len, struct error *err);
 bool multipart_finish(struct request *rq, struct error *err); /* the form is complete and has a file */

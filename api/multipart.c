@@ -34,7 +34,7 @@ struct multipart {
     struct buf field;
 };
 
-bool multipart_wanted(const struct request *rq)
+bool multipart_wanted(struct request *rq)
 {
     const char *type = request_header(rq, "Content-Type");
 

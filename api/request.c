@@ -42,59 +42,105 @@ void request_release(struct request *rq)
     record_free(&rq->kept);
     for (size_t i = 0; i < rq->headers; i++)
         free(rq->header[i].value);
+    for (size_t i = 0; i < rq->trimmed_count; i++)
+        free(rq->trimmed[i]);
     free(rq);
 }
 
-const char *request_header(const struct request *rq, const char *name)
+const char *request_header(struct request *rq, const char *name)
 {
-    return MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, name);
+    const char *value = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, name);
+    size_t len = value ? strlen(value) : 0;
+    char *trimmed;
+
+    while (len > 0 && strchr(" \t", value[len - 1]))
+        len--;
+    if (!value || !value[len])
+        return value;
+    assert(rq->trimmed_count < REQUEST_TRIMMED);
+    trimmed = strndup(value, len);
+    if (!trimmed)
+        return value; /* no check is passed by that which the value itself would fail */
+    return rq->trimmed[rq->trimmed_count++] = trimmed;
 }
 
 /* ---- the headers */
 
+/* Those that say where a request ends and who may send it. */
+enum single { HOST, LENGTH, ENCODING, ORIGIN, FETCH_SITE, AUTHORIZATION, SINGLES };
+
+static const char *const single_name[SINGLES] = {"Host",   "Content-Length", "Transfer-Encoding",
+                                                 "Origin", "Sec-Fetch-Site", "Authorization"};
+
 struct framing {
-    unsigned hosts, lengths, encodings;
+    unsigned count[SINGLES];
+    const char *folded; /* whose line seems folded */
     bool bad_name;
 };
 
+/* The library joins a folded line to the name of its header, not to the value: "Content-Length:\r\n 5" becomes a header
+ * "Content-Length5", which nobody heeds, while a proxy in front may read a length (RFC 9112 section 5.2). */
 static enum MHD_Result count_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
 {
     struct framing *f = user;
 
     (void)kind;
     (void)value;
-    f->hosts += strcasecmp(name, "Host") == 0;
-    f->lengths += strcasecmp(name, "Content-Length") == 0;
-    f->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
+    for (size_t i = 0; i < SINGLES; i++) {
+        size_t len = strlen(single_name[i]);
+
+        if (strncasecmp(name, single_name[i], len) != 0)
+            continue;
+        if (name[len])
+            f->folded = single_name[i];
+        else
+            f->count[i]++;
+    }
     f->bad_name |= !header_is_token(name);
     return MHD_YES;
 }
 
+static bool check_names(const struct framing *f, const char *version, struct error *err)
+{
+    if (f->count[HOST] == 0 && strcmp(version, "HTTP/1.1") == 0)
+        return error_set(err, ERR_REQUEST_MALFORMED, "0 Host headers");
+    for (size_t i = 0; i < SINGLES; i++)
+        if (f->count[i] > 1)
+            return error_set(err, ERR_REQUEST_MALFORMED, "%u %s headers", f->count[i], single_name[i]);
+    if (f->bad_name)
+        return error_set(err, ERR_REQUEST_MALFORMED, "a header's name has characters that no name has");
+    if (f->folded)
+        return error_set(err, ERR_REQUEST_MALFORMED, "a header's name only begins with '%s', as a folded line's does",
+                         f->folded);
+    return true;
+}
+
 /* Where two readers could disagree about where this request ends, a front proxy and we could be made to see different
- * requests (RFC 9112 section 6.3 and 11.2). The library takes all of these, so they are counted here. */
+ * requests (RFC 9112 section 6.3 and 11.2). The library takes all of these, so they are counted here. The two values
+ * are looked at as the library sees them, with any space behind them. */
 static bool check_framing(struct request *rq, const char *version, struct error *err)
 {
-    const char *encoding = request_header(rq, "Transfer-Encoding"), *length = request_header(rq, "Content-Length");
+    const char *encoding = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, "Transfer-Encoding");
+    const char *length = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, "Content-Length");
     struct framing f = {0};
     uint64_t announced = 0;
 
     MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, count_header, &f);
-    rq->announced = f.encodings || f.lengths ? -1 : 0; /* until it is sure, something may follow */
+    /* Until it is sure, something may follow. */
+    rq->announced = f.count[ENCODING] || f.count[LENGTH] || f.folded || f.bad_name ? -1 : 0;
     rq->close = true;
-    if (f.lengths > 1)
-        return error_set(err, ERR_LENGTH_CONFLICT, "%u Content-Length headers", f.lengths);
-    if (f.lengths && f.encodings)
+    if (f.count[LENGTH] > 1)
+        return error_set(err, ERR_LENGTH_CONFLICT, "%u Content-Length headers", f.count[LENGTH]);
+    if (f.count[LENGTH] && f.count[ENCODING])
         return error_set(err, ERR_LENGTH_CONFLICT, "Content-Length beside Transfer-Encoding");
     if (length && !number_parse(length, 0, INT64_MAX, &announced))
         return error_set(err, ERR_LENGTH_CONFLICT, "the Content-Length is no length");
-    if (f.encodings > 1 || (encoding && strcasecmp(encoding, "chunked") != 0))
+    if (encoding && strcasecmp(encoding, "chunked") != 0)
         return error_set(err, ERR_REQUEST_MALFORMED, "the only Transfer-Encoding taken is 'chunked'");
     if (encoding && strcmp(version, "HTTP/1.1") != 0)
         return error_set(err, ERR_REQUEST_MALFORMED, "Transfer-Encoding needs HTTP/1.1");
-    if (f.hosts > 1 || (f.hosts == 0 && strcmp(version, "HTTP/1.1") == 0))
-        return error_set(err, ERR_REQUEST_MALFORMED, "%u Host headers", f.hosts);
-    if (f.bad_name)
-        return error_set(err, ERR_REQUEST_MALFORMED, "a header's name has characters that no name has");
+    if (!check_names(&f, version, err))
+        return false;
     rq->close = false;
     rq->announced = encoding ? -1 : (int64_t)announced;
     return true;

@@ -47,6 +47,7 @@ enum phase { PHASE_HEADERS, PHASE_BODY, PHASE_STEP, PHASE_ANSWERED };
 enum {
     REQUEST_ID_MAX = 64,
     REQUEST_HEADERS = 8,              /* of the answer, beside those every answer has */
+    REQUEST_TRIMMED = 16,             /* looks at headers in the life of a request, at most */
     REQUEST_SWALLOW = 4 * 1024 * 1024 /* bytes of a body nobody asked for that are read and dropped */
 };
 
@@ -96,6 +97,8 @@ struct request {
         char *value;
     } header[REQUEST_HEADERS];
     size_t headers;
+    char *trimmed[REQUEST_TRIMMED]; /* what request_header() had to copy */
+    size_t trimmed_count;
 };
 
 /* raw: the target as sent. NULL: out of memory. */
@@ -120,7 +123,7 @@ void request_got_recipient(void *user, struct recipient *r, const struct error *
 bool request_claim(struct request *rq, bool force);
 void request_resume(struct request *rq);
 
-/* A request header, or NULL. */
-const char *request_header(const struct request *rq, const char *name);
+/* A request header without the white space around it (RFC 9110 section 5.5), or NULL; valid as long as the request. */
+const char *request_header(struct request *rq, const char *name);
 
 #endif
