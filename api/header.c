@@ -148,6 +148,42 @@ bool media_type_is(const char *value, const char *type)
     return strncasecmp(value, type, len) == 0 && strchr("; \t", value[len]);
 }
 
+/* Many write a boundary with ':' or '=' and no quotes around it; what ends it is the next parameter. */
+static bool take_boundary(const char *p, char out[static BOUNDARY_SIZE])
+{
+    static const char fit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'()+_,-./:=? ";
+    size_t len = strcspn(p, "; \t");
+
+    if (*p == '"') {
+        if (!take_word(&p, out, BOUNDARY_SIZE))
+            return false;
+    } else {
+        if (len >= BOUNDARY_SIZE)
+            return false;
+        memcpy(out, p, len);
+        out[len] = '\0';
+        p += len;
+    }
+    skip_space(&p);
+    len = strlen(out);
+    return (!*p || *p == ';') && len >= BOUNDARY_MIN && strspn(out, fit) == len && out[len - 1] != ' ';
+}
+
+bool media_type_boundary(const char *value, char out[static BOUNDARY_SIZE])
+{
+    char name[16];
+
+    skip_to(&value, ';');
+    while (*value == ';') {
+        value++;
+        skip_space(&value);
+        if (take_token(&value, name, sizeof name) && *value == '=' && strcasecmp(name, "boundary") == 0)
+            return take_boundary(value + 1, out);
+        skip_to(&value, ';');
+    }
+    return false;
+}
+
 bool media_type_valid(const char *value)
 {
     const char *p = value;

@@ -23,6 +23,11 @@ bool disposition_filename(const char *value, char *out, size_t max);
 /* Whether a Content-Type is that type, parameters aside; both may be any case. */
 bool media_type_is(const char *value, const char *type);
 
+/* The boundary parameter of a multipart type (RFC 2046 section 5.1.1), unquoted. false: none, or one that cannot be
+ * read; of a single character there is none, because libmicrohttpd takes no such. */
+enum { BOUNDARY_MIN = 2, BOUNDARY_SIZE = 71 };
+bool media_type_boundary(const char *value, char out[static BOUNDARY_SIZE]);
+
 /* Whether it is a media type at all, "type/subtype" with optional parameters, printable ASCII, at most 127 bytes. */
 bool media_type_valid(const char *value);
 

@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "base/text.h"
 
+#define FORM_TYPE "multipart/form-data"
+
 #define FIELDS                                                                                                         \
     (PARAM_BIT(PARAM_TO) | PARAM_BIT(PARAM_RESOURCE) | PARAM_BIT(PARAM_NAME) | PARAM_BIT(PARAM_CAPTION) |              \
      PARAM_BIT(PARAM_METHODS) | PARAM_BIT(PARAM_TTL) | PARAM_BIT(PARAM_DIGEST))
@@ -27,6 +29,8 @@ struct multipart {
     char key[KEY_MAX];  /* of the part at work */
     char filename[FILENAME_MAX_BYTES];
     bool empty;    /* nothing of it has come yet */
+    bool fresh;    /* it began in the piece of the body at work */
+    bool has_part; /* a part was seen */
     bool has_file; /* a file part was seen */
     bool in_file;  /* the part at work is it */
     bool in_field; /* the part at work is `which` */
@@ -38,7 +42,7 @@ bool multipart_wanted(struct request *rq)
 {
     const char *type = request_header(rq, "Content-Type");
 
-    return type && media_type_is(type, "multipart/form-data");
+    return type && media_type_is(type, FORM_TYPE);
 }
 
 static bool start_file(struct multipart *m, const char *type, struct error *err)
@@ -86,7 +90,7 @@ static bool start_part(struct multipart *m, const char *key, const char *filenam
         return error_set(err, ERR_REQUEST_MALFORMED, "the name of a part is too long");
     snprintf(m->key, sizeof m->key, "%s", key);
     snprintf(m->filename, sizeof m->filename, "%s", filename);
-    m->empty = true;
+    m->empty = m->fresh = m->has_part = true;
     if (strcmp(key, "file") == 0)
         return start_file(m, type, err);
     if (!param_find(key, fields, &m->which, err))
@@ -97,11 +101,11 @@ static bool start_part(struct multipart *m, const char *key, const char *filenam
 }
 
 /* A part arrives in pieces with a rising offset; one at 0 starts a part, unless the piece before was an empty one of
- * the same, which the library may send ahead. */
+ * the same, which the library sends ahead when it has nothing more to read. */
 static bool take_piece(struct multipart *m, const char *key, const char *filename, const char *type, const char *data,
                        uint64_t offset, size_t len, struct error *err)
 {
-    bool same = m->empty && strcmp(key, m->key) == 0 && strcmp(filename, m->filename) == 0;
+    bool same = m->empty && !m->fresh && strcmp(key, m->key) == 0 && strcmp(filename, m->filename) == 0;
 
     if (offset == 0 && !same && !start_part(m, key, filename, type, err))
         return false;
@@ -143,11 +147,25 @@ static bool check_room(const struct request *rq, struct error *err)
     return true;
 }
 
+/* The library takes all that stands behind the first "boundary=" for the boundary, other parameters too, and looks for
+ * the name in small letters only. It can be given no other text than the header it keeps, so that is written anew as it
+ * would have it: never longer, and in memory of the connection that the library itself has written to. */
+static bool settle_boundary(struct request *rq, struct error *err)
+{
+    const char *type = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, "Content-Type");
+    char boundary[BOUNDARY_SIZE];
+
+    if (!type || !media_type_boundary(type, boundary))
+        return error_set(err, ERR_REQUEST_MALFORMED, "multipart/form-data without a boundary that can be read");
+    snprintf((char *)type, strlen(type) + 1, FORM_TYPE ";boundary=%s", boundary);
+    return true;
+}
+
 bool multipart_create(struct request *rq, struct error *err)
 {
     struct multipart *m;
 
-    if (!check_room(rq, err))
+    if (!settle_boundary(rq, err) || !check_room(rq, err))
         return false;
     rq->upload = gateway_upload_begin(rq->gw, -1, err);
     if (!rq->upload)
@@ -158,7 +176,7 @@ bool multipart_create(struct request *rq, struct error *err)
     m->rq = rq;
     m->parser = MHD_create_post_processor(rq->connection, FORM_BUFFER, on_piece, m);
     if (!m->parser)
-        return error_set(err, ERR_REQUEST_MALFORMED, "multipart/form-data without a boundary");
+        return error_set(err, ERR_INTERNAL, "out of memory");
     return true;
 }
 
@@ -166,6 +184,7 @@ bool multipart_feed(struct request *rq, const char *data, size_t len, struct err
 {
     struct multipart *m = rq->multipart;
 
+    m->fresh = false;
     if (MHD_post_process(m->parser, data, len) == MHD_YES && m->error.code == ERR_NONE)
         return true;
     if (m->error.code == ERR_NONE)
@@ -182,6 +201,8 @@ bool multipart_finish(struct request *rq, struct error *err)
     m->parser = NULL;
     if (whole != MHD_YES)
         return error_set(err, ERR_REQUEST_MALFORMED, "the form ends before its last boundary");
+    if (!m->has_part)
+        return error_set(err, ERR_REQUEST_MALFORMED, "the body has no part behind the boundary that its type names");
     if (!end_field(m, err))
         return false;
     if (!m->has_file)

@@ -114,6 +114,40 @@ static void media_types_are_compared_without_their_parameters(void **state)
     assert_false(media_type_valid(""));
 }
 
+static void a_boundary_is_a_parameter_among_others(void **state)
+{
+    static const struct {
+        const char *value, *boundary; /* NULL: none */
+    } rows[] = {
+        {"multipart/form-data; boundary=BB", "BB"},
+        {"multipart/form-data;BOUNDARY=BB; charset=utf-8", "BB"},
+        {"multipart/form-data; charset=utf-8; boundary=\"B B\" ; x=y", "B B"},
+        {"multipart/form-data; xboundary=Q; boundary=BB", "BB"},
+        {"multipart/form-data; x=\"; boundary=Q\"; boundary=BB", "BB"},
+        {"multipart/form-data; boundary=----=_Part:1", "----=_Part:1"},
+        {"multipart/form-data", NULL},
+        {"multipart/form-data; boundary", NULL},
+        {"multipart/form-data; boundary=", NULL},
+        {"multipart/form-data; boundary=B", NULL},
+        {"multipart/form-data; boundary=\"BB", NULL},
+        {"multipart/form-data; boundary=\"BB\"x", NULL},
+        {"multipart/form-data; boundary=B\"B", NULL},
+        {"multipart/form-data; boundary=\"BB \"", NULL},
+        {"multipart/form-data; boundary=0123456789012345678901234567890123456789012345678901234567890123456789",
+         "0123456789012345678901234567890123456789012345678901234567890123456789"},
+        {"multipart/form-data; boundary=01234567890123456789012345678901234567890123456789012345678901234567890", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char boundary[BOUNDARY_SIZE] = "";
+        bool found = media_type_boundary(rows[i].value, boundary);
+
+        if (found != (rows[i].boundary != NULL) || (found && strcmp(boundary, rows[i].boundary) != 0))
+            fail_msg("'%s': %d '%s'", rows[i].value, found, boundary);
+    }
+}
+
 static void words_are_for_those_who_ask_for_nothing_else(void **state)
 {
     (void)state;
@@ -154,6 +188,7 @@ int main(void)
         cmocka_unit_test(the_extended_file_name_is_preferred),
         cmocka_unit_test(a_file_name_that_does_not_fit_is_none),
         cmocka_unit_test(media_types_are_compared_without_their_parameters),
+        cmocka_unit_test(a_boundary_is_a_parameter_among_others),
         cmocka_unit_test(words_are_for_those_who_ask_for_nothing_else),
         cmocka_unit_test(entity_tags_are_compared_weakly),
         cmocka_unit_test(header_names_are_tokens),

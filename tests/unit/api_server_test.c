@@ -768,6 +768,25 @@ static void a_form_means_the_same_wherever_tcp_cuts_it(void **state)
     }
 }
 
+static void a_boundary_is_found_among_other_parameters(void **state)
+{
+    static const char *const types[] = {
+        "multipart/form-data; boundary=X0; charset=utf-8",
+        "Multipart/Form-Data; charset=utf-8; BOUNDARY=\"X0\"; x=y",
+        "multipart/form-data; xboundary=Q; boundary=X0",
+        "multipart/form-data;boundary=X0 ",
+    };
+    static const char form[] = TO FILE_PART("a.txt", "abc") END;
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        ask(w, "POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+            types[i], strlen(form), form);
+        expect(w, types[i], 202, NULL);
+        assert_string_equal(seen(w).body, "abc");
+    }
+}
+
 static void a_form_may_go_to_an_address(void **state)
 {
     struct world *w = *state;
@@ -792,6 +811,9 @@ static void a_bad_form_is_refused_and_leaves_nothing(void **state)
         {"/v1/transfers", FILE_PART("a", "abc") END, "parameter_invalid", 422},
         {"/v1/transfers", TO END, "parameter_invalid", 422},
         {"/v1/transfers", TO FILE_PART("a", "abc") FILE_PART("b", "def") END, "parameter_invalid", 422},
+        {"/v1/transfers", TO FILE_PART("a", "") FILE_PART("a", "def") END, "parameter_invalid", 422},
+        {"/v1/transfers", "no boundary", "request_malformed", 400},
+        {"/v1/transfers", "", "request_malformed", 400},
         {"/v1/transfers", TO TO FILE_PART("a", "abc") END, "parameter_invalid", 422},
         {"/v1/transfers", TO FILE_PART("a/b", "abc") END, "name_invalid", 422},
         {"/v1/transfers", TO PART("name", "..") FILE_PART("a", "abc") END, "name_invalid", 422},
@@ -1135,6 +1157,7 @@ int main(void)
         TEST(what_cannot_be_kept_is_not_accepted),
         TEST(a_form_is_put_together_in_any_order),
         TEST(a_form_means_the_same_wherever_tcp_cuts_it),
+        TEST(a_boundary_is_found_among_other_parameters),
         TEST(a_form_may_go_to_an_address),
         TEST(a_bad_form_is_refused_and_leaves_nothing),
         TEST(a_form_too_large_is_refused_before_it_comes),
