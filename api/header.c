@@ -202,9 +202,40 @@ bool media_type_valid(const char *value)
     return true;
 }
 
+/* A weight of zero, "0" or "0.000" (RFC 9110 section 12.4.2), among a media range's parameters up to the next range. */
+static bool is_refused(const char **p)
+{
+    char name[16], word[16];
+    bool refused = false;
+
+    while (**p == ';') {
+        (*p)++;
+        if (take_pair(p, name, sizeof name, word, sizeof word) && strcasecmp(name, "q") == 0)
+            refused = *word && strspn(word, "0.") == strlen(word);
+        *p += strcspn(*p, ";,");
+    }
+    return refused;
+}
+
 bool accept_wants_text(const char *value)
 {
-    return strcasestr(value, "text/plain") && !strcasestr(value, "application/json");
+    bool text = false, json = false;
+
+    while (*value) {
+        const char *range;
+        size_t len;
+        bool refused;
+
+        skip_space(&value);
+        range = value;
+        len = strcspn(value, ",; \t");
+        value += strcspn(value, ",;");
+        refused = is_refused(&value);
+        text |= !refused && len == strlen("text/plain") && strncasecmp(range, "text/plain", len) == 0;
+        json |= !refused && len == strlen("application/json") && strncasecmp(range, "application/json", len) == 0;
+        value += *value == ',';
+    }
+    return text && !json;
 }
 
 bool etag_listed(const char *value, const char *etag)

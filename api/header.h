@@ -31,7 +31,8 @@ bool media_type_boundary(const char *value, char out[static BOUNDARY_SIZE]);
 /* Whether it is a media type at all, "type/subtype" with optional parameters, printable ASCII, at most 127 bytes. */
 bool media_type_valid(const char *value);
 
-/* The caller reads words rather than JSON: Accept names text/plain and nothing of JSON. */
+/* The caller reads words rather than JSON: Accept (RFC 9110 section 12.5.1) names text/plain and not application/json;
+ * what has the weight 0 is not named. */
 bool accept_wants_text(const char *value);
 
 /* If-None-Match: "*", or a list in which our strong tag (with its quotes) occurs, weak or not (RFC 9110 13.1.2). */

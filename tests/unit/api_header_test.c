@@ -153,6 +153,15 @@ static void words_are_for_those_who_ask_for_nothing_else(void **state)
     (void)state;
     assert_true(accept_wants_text("text/plain"));
     assert_true(accept_wants_text("text/plain, */*;q=0.1"));
+    assert_true(accept_wants_text("TEXT/Plain ; charset=utf-8 ;q=0.001,"));
+    assert_true(accept_wants_text("application/json;q=0, text/plain"));
+    assert_true(accept_wants_text("application/jsonx, text/plain"));
+    assert_false(accept_wants_text("text/plain;q=0"));
+    assert_false(accept_wants_text("text/plain; Q=0.000"));
+    assert_false(accept_wants_text("text/plainx"));
+    assert_false(accept_wants_text("xtext/plain"));
+    assert_false(accept_wants_text("text/html;x=text/plain"));
+    assert_false(accept_wants_text(""));
     assert_false(accept_wants_text("*/*"));
     assert_false(accept_wants_text("application/json, text/plain, */*"));
 }
