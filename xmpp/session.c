@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "xmpp/dns.h"
+#include "xmpp/stanza_limit.h"
 #include "xmpp/tcp_written.h"
 
 enum {
@@ -29,6 +30,7 @@ enum {
     STEADY_MS = 60 * 1000,       /* a session that lasted this long starts the pauses anew */
     USER_TIMEOUT_MS = 20 * 1000, /* bytes unacknowledged for this long: the connection is dead (RFC 5482) */
     TURNS = 64,                  /* of libstrophe in one of ours: each reads 4 KiB at most */
+    PUMP_MS = 20,                /* and for so long, since everything else on the loop waits meanwhile */
     TLS_TURNS = 4,               /* a TLS record of 16 KiB is four reads */
     SEND_STANZAS = 2000,
     SEND_BYTES = 8 << 20
@@ -183,7 +185,7 @@ static int on_stanza(xmpp_conn_t *conn, xmpp_stanza_t *stanza, void *user)
     struct session *s = user;
 
     (void)conn;
-    if (s->phase == PHASE_ONLINE)
+    if (s->phase == PHASE_ONLINE && !stanza_limit_cut())
         s->events.stanza(s->events.user, stanza);
     return 1;
 }
@@ -204,6 +206,7 @@ static void went_online(struct session *s)
         session_cut(s, "the server bound no usable address");
         return;
     }
+    stanza_limit_own(&bound);
     s->phase = PHASE_ONLINE;
     s->failure = FAILURE_NONE; /* of a mechanism that a later one made good for */
     s->was_online = true;
@@ -471,10 +474,13 @@ static bool turn(struct session *s)
 /* Lets the library work; true: it has more to do, and nothing would wake us for it. */
 static bool pump(struct session *s)
 {
+    int64_t until = clock_ms() + PUMP_MS;
     int turns = TURNS;
+    bool more;
 
-    while (turn(s) && --turns > 0) {
-    }
+    do
+        more = turn(s);
+    while (more && --turns > 0 && clock_ms() < until);
     if (s->fd >= 0 && xmpp_conn_is_secured(s->conn))
         for (int i = 0; i < TLS_TURNS; i++)
             xmpp_run_once(s->ctx, 0); /* decrypted bytes it holds are known to nobody else */
@@ -485,7 +491,7 @@ static bool pump(struct session *s)
         s->unsent = 0;
     else if (writable(s->fd))
         return true;
-    return turns == 0 || bytes_to_read(s->fd) || tcp_written(s->fd) != s->written;
+    return more || bytes_to_read(s->fd) || tcp_written(s->fd) != s->written;
 }
 
 static void nothing(uv_idle_t *idle)

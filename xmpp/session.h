@@ -5,6 +5,7 @@
  *   - it looks names up on the calling thread: it is given numeric addresses, one after the other;
  *   - its TLS handshake has no deadline: session_shake() ends one from another thread;
  *   - it takes a server without STARTTLS by default, and its stream management loses stanzas: flags;
+ *   - it builds a tree of any stanza, in quadratic time: a stanza over the limits of xmpp/stanza_limit.h is ignored;
  *   - it may stop in the middle of sending or reading with nothing left to wake it: the pump repeats its turn;
  *   - it never gives up a login that the server does not answer, or a stream it cannot parse: deadlines here.
  *
@@ -26,7 +27,7 @@ struct session;
 struct session_events {
     void (*online)(void *user, const struct jid *bound); /* stanzas may be sent now */
     void (*offline)(void *user);                         /* after online() only */
-    void (*stanza)(void *user, xmpp_stanza_t *stanza);   /* every <iq/> and <presence/>; lives for the call */
+    void (*stanza)(void *user, xmpp_stanza_t *stanza);   /* each whole <iq/> and <presence/>; lives for the call */
     void (*changed)(void *user);                         /* session_view() differs */
     void *user;
 };

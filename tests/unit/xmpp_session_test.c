@@ -11,13 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "tests/fake/xmpp/server.h"
+#include "xmpp/contacts.h"
 #include "xmpp/methods.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
+#include "xmpp/stanza_limit.h"
 #include "xmpp/xmpp.h"
 
 enum { PATIENCE_MS = 10 * 1000, MANY_FDS = 1100 };
@@ -35,7 +38,9 @@ struct fixture {
     _Atomic int noted;
     size_t answers;
     struct iq_reply last;
-    bool passed; /* of the timer in let_pass() */
+    bool passed;       /* of the timer in let_pass() */
+    const char *sends; /* for a script */
+    unsigned times;
 };
 
 static struct jid jid(const char *text)
@@ -566,6 +571,130 @@ static void nothing_is_sent_while_offline(void **state)
     assert_int_equal(err.code, ERR_XMPP_DISCONNECTED);
 }
 
+/* ---- stanzas that are too much */
+
+static void send_repeated(struct talk *t, const char *opening, const char *text, unsigned times, const char *closing)
+{
+    struct buf b = {0};
+
+    buf_puts(&b, opening);
+    for (unsigned i = 0; i < times; i++)
+        buf_puts(&b, text);
+    buf_puts(&b, closing);
+    talk_send(t, b.data);
+    buf_free(&b);
+}
+
+/* What a stranger may send through our server, then a question: notes how long the answer took. */
+static void flood_and_ask(struct talk *t)
+{
+    struct fixture *f = t->user;
+    int64_t start;
+
+    if (!talk_login(t, BOUND) || !talk_roster(t, "") || !talk_expect(t, "</presence>"))
+        return;
+    start = clock_ms();
+    send_repeated(t, "<message from='eve@example.net/x'><body>", f->sends, f->times, "</body></message>");
+    talk_send(t, "<iq type='get' from='ana@example.org/desk' id='after'><ping xmlns='" NS_PING "'/></iq>");
+    if (talk_expect(t, "id=\"after\""))
+        atomic_store(&f->noted, (int)(clock_ms() - start) + 1);
+    talk_drain(t);
+}
+
+static void a_flood_holds_nobody_up(struct fixture *f, const char *text, unsigned times)
+{
+    f->sends = text;
+    f->times = times;
+    listen_and_start(f, flood_and_ask);
+    RUN_UNTIL(f, atomic_load(&f->noted) != 0);
+    assert_in_range(atomic_load(&f->noted), 1, 1000);
+}
+
+static void a_stanza_of_60000_elements_holds_nobody_up(void **state)
+{
+    a_flood_holds_nobody_up(*state, "<a/>", 60000);
+}
+
+static void a_stanza_of_60000_entities_holds_nobody_up(void **state)
+{
+    a_flood_holds_nobody_up(*state, "&lt;", 60000);
+}
+
+static void a_stanza_of_250000_empty_lines_holds_nobody_up(void **state)
+{
+    a_flood_holds_nobody_up(*state, "\n", 250000);
+}
+
+static void ask_too_much(struct talk *t)
+{
+    struct fixture *f = t->user;
+
+    if (!talk_login(t, BOUND) || !talk_roster(t, "") || !talk_expect(t, "</presence>"))
+        return;
+    send_repeated(t, "<iq type='get' from='eve@example.net/x' id='cut'><ping xmlns='" NS_PING "'/>", "<a/>",
+                  STANZA_PARTS, "</iq>");
+    talk_send(t, "<iq type='get' from='ana@example.org/desk' id='after'><ping xmlns='" NS_PING "'/></iq>");
+    if (talk_expect(t, "id=\"after\""))
+        atomic_store(&f->noted, strstr(t->last, "cut") ? 2 : 1);
+    talk_drain(t);
+}
+
+static void a_stanza_that_was_cut_is_ignored_as_a_whole(void **state)
+{
+    struct fixture *f = *state;
+
+    listen_and_start(f, ask_too_much);
+    RUN_UNTIL(f, atomic_load(&f->noted) != 0);
+    assert_int_equal(atomic_load(&f->noted), 1);
+}
+
+enum { CONTACTS = 3000 };
+
+static void send_a_large_roster(struct talk *t)
+{
+    struct fixture *f = t->user;
+    struct buf b = {0};
+    char item[128];
+
+    if (!talk_login(t, BOUND) || !talk_iq(t))
+        return;
+    for (unsigned i = 0; i < CONTACTS; i++) {
+        snprintf(item, sizeof(item), "<item jid='c%u@example.org' subscription='both'><group>All</group></item>", i);
+        buf_puts(&b, item);
+    }
+    talk_printf(t, "<iq type='result' id='%s' %s><query xmlns='" NS_ROSTER "'>", talk_id(t), f->sends);
+    talk_send(t, b.data);
+    talk_send(t, "</query></iq>");
+    buf_free(&b);
+    talk_drain(t);
+}
+
+static void a_large_roster_arrives_whole(struct fixture *f, const char *from)
+{
+    char text[64];
+
+    f->sends = from;
+    listen_and_start(f, send_a_large_roster);
+    RUN_UNTIL(f, f->view.state == NETWORK_ONLINE && contacts_ready(client(f)->contacts));
+    for (unsigned i = 0; i < CONTACTS; i++) {
+        struct jid who;
+
+        snprintf(text, sizeof(text), "c%u@example.org", i);
+        who = jid(text);
+        assert_true(contacts_known(client(f)->contacts, &who));
+    }
+}
+
+static void a_roster_of_3000_contacts_arrives_whole(void **state)
+{
+    a_large_roster_arrives_whole(*state, "");
+}
+
+static void so_it_does_when_our_account_is_named_as_sender(void **state)
+{
+    a_large_roster_arrives_whole(*state, "from='gateway@example.org'");
+}
+
 /* ---- stopping */
 
 static void note_farewell(struct talk *t)
@@ -653,6 +782,12 @@ int main(void)
         TEST(an_answer_leaves_at_once),
         TEST(sending_has_a_cap),
         TEST(nothing_is_sent_while_offline),
+        TEST(a_stanza_of_60000_elements_holds_nobody_up),
+        TEST(a_stanza_of_60000_entities_holds_nobody_up),
+        TEST(a_stanza_of_250000_empty_lines_holds_nobody_up),
+        TEST(a_stanza_that_was_cut_is_ignored_as_a_whole),
+        TEST(a_roster_of_3000_contacts_arrives_whole),
+        TEST(so_it_does_when_our_account_is_named_as_sender),
         TEST(it_says_goodbye),
         TEST(it_stops_at_any_stage),
         TEST(settings_that_cannot_work_are_refused),
