@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -625,6 +626,47 @@ static void a_stanza_of_250000_empty_lines_holds_nobody_up(void **state)
     a_flood_holds_nobody_up(*state, "\n", 250000);
 }
 
+enum { FLOOD_STANZAS = 20, FLOOD_ELEMENTS = 4000 };
+
+/* Each within the limits, and together more work than the loop may be kept from everything else. */
+static void flood_with_many(struct talk *t)
+{
+    if (!talk_login(t, BOUND) || !talk_roster(t, "") || !talk_expect(t, "</presence>"))
+        return;
+    for (unsigned i = 0; i < FLOOD_STANZAS; i++)
+        send_repeated(t, "<message from='eve@example.net/x'>", "<a/>", FLOOD_ELEMENTS, "</message>");
+    talk_send(t, "<iq type='get' from='ana@example.org/desk' id='after'><ping xmlns='" NS_PING "'/></iq>");
+    if (talk_expect(t, "id=\"after\""))
+        atomic_store(&((struct fixture *)t->user)->noted, 1);
+    talk_drain(t);
+}
+
+/* Of this thread alone, so that a busy machine changes nothing. */
+static int64_t work_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / (1000 * 1000);
+}
+
+static void many_stanzas_leave_the_loop_time_for_others(void **state)
+{
+    struct fixture *f = *state;
+    int64_t longest = 0, patience = clock_ms() + PATIENCE_MS;
+
+    listen_and_start(f, flood_with_many);
+    while (atomic_load(&f->noted) == 0 && clock_ms() < patience) {
+        int64_t before = work_ms();
+
+        uv_run(&f->loop, UV_RUN_ONCE);
+        if (work_ms() - before > longest)
+            longest = work_ms() - before;
+    }
+    assert_int_equal(atomic_load(&f->noted), 1);
+    assert_in_range(longest, 0, 150);
+}
+
 static void ask_too_much(struct talk *t)
 {
     struct fixture *f = t->user;
@@ -785,6 +827,7 @@ int main(void)
         TEST(a_stanza_of_60000_elements_holds_nobody_up),
         TEST(a_stanza_of_60000_entities_holds_nobody_up),
         TEST(a_stanza_of_250000_empty_lines_holds_nobody_up),
+        TEST(many_stanzas_leave_the_loop_time_for_others),
         TEST(a_stanza_that_was_cut_is_ignored_as_a_whole),
         TEST(a_roster_of_3000_contacts_arrives_whole),
         TEST(so_it_does_when_our_account_is_named_as_sender),
