@@ -2,24 +2,22 @@
 #include "xmpp/s5b.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/id.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
+#include "xmpp/s5b_activation.h"
+#include "xmpp/s5b_hosts.h"
 #include "xmpp/stanza.h"
 
 enum {
-    HOSTS = 8,                         /* offered at once; peers try them one by one */
     PER_HOST_MS = 30 * 1000,           /* what the slowest clients give one streamhost */
     RESULT_MIN_MS = 60 * 1000,         /* for all of them together */
     RESULT_MAX_MS = 180 * 1000,        /* likewise */
     CLAIM_MS = 3 * 1000,               /* an answer can overtake the connection it speaks of */
-    ACTIVATE_AGAIN_MS = 1000,          /* the recipient's socket may reach the proxy a moment later */
     EXPECT_MARGIN_MS = CLAIM_MS + 1000 /* the listener waits a little longer than the question */
 };
 
@@ -44,7 +42,7 @@ struct s5b {
     struct s5b_terms terms;
     struct jid to;
     char sid[S5B_SID];
-    struct streamhost hosts[HOSTS];
+    struct streamhost hosts[S5B_HOSTS];
     size_t count;
     bool direct; /* hosts[0] is our own listener */
 
@@ -53,83 +51,13 @@ struct s5b {
     uint64_t gathering; /* proxies_wait() */
     uint64_t question;  /* iq_ask() */
     uv_timer_t timer;
+    struct s5b_activation *activation;
     struct carrier_stream *stream;
     bool claimed;            /* somebody reached our listener */
     struct error lost;       /* how the stream failed while an answer was awaited; ERR_NONE: it did not */
-    bool not_allowed;        /* the proxy said so once */
-    bool unanswered;         /* it left one activation without an answer */
     bool second_offer;       /* the one further offer was made */
     char avoid[JID_MAX + 1]; /* the proxy it was made without */
 };
-
-/* ---- the name */
-
-static bool is_ascii(const char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text >= 0x80)
-            return false;
-    return true;
-}
-
-/* As QString::toLatin1() does: '?' for every UTF-16 unit above U+00FF, so two beyond the BMP. in is valid UTF-8. */
-static bool add_latin1(struct buf *out, const char *in)
-{
-    const unsigned char *p = (const unsigned char *)in;
-
-    while (*p) {
-        size_t len = *p < 0x80 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
-        unsigned char latin = len == 1 ? p[0] : (unsigned char)((p[0] & 0x03) << 6 | (p[1] & 0x3f));
-
-        if (len <= 2 && p[0] <= 0xc3)
-            buf_add(out, &latin, 1);
-        else
-            buf_puts(out, len == 4 ? "??" : "?");
-        p += len;
-    }
-    return !out->failed;
-}
-
-static bool hash(const struct buf *in, char out[static S5B_NAME])
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-
-    if (in->failed || !EVP_Digest(in->data, in->len, digest, &len, EVP_sha1(), NULL))
-        return false;
-    for (unsigned i = 0; i < len; i++)
-        snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
-    return true;
-}
-
-bool s5b_name(const char *sid, const char *requester, const char *target, char out[static S5B_NAME])
-{
-    struct buf text = {0};
-    bool ok;
-
-    buf_printf(&text, "%s%s%s", sid, requester, target);
-    ok = hash(&text, out);
-    buf_free(&text);
-    return ok;
-}
-
-static bool latin1_name(const char *sid, const char *requester, const char *target, char out[static S5B_NAME])
-{
-    struct buf text = {0};
-    bool ok = add_latin1(&text, sid) && add_latin1(&text, requester) && add_latin1(&text, target) && hash(&text, out);
-
-    buf_free(&text);
-    return ok;
-}
-
-size_t s5b_names(const char *sid, const char *self, const char *peer, char out[static CARRIER_NAMES][S5B_NAME])
-{
-    if (!s5b_name(sid, self, peer, out[0]) || !s5b_name(sid, peer, self, out[1]))
-        return 0;
-    if (is_ascii(sid) && is_ascii(self) && is_ascii(peer))
-        return 2;
-    return latin1_name(sid, self, peer, out[2]) && latin1_name(sid, peer, self, out[3]) ? 4 : 0;
-}
 
 /* ---- reports */
 
@@ -151,6 +79,7 @@ static void stop(struct s5b *s)
     iq_forget(s->client->iq, s->question);
     s->gathering = s->question = 0;
     uv_timer_stop(&s->timer);
+    s5b_activation_end(&s->activation);
     s->host->carrier->ops->close(&s->stream);
 }
 
@@ -174,39 +103,16 @@ static bool is_direct(const struct s5b *s)
 
 /* ---- gathering */
 
-static void add_direct(struct s5b *s)
-{
-    struct carrier *carrier = s->host->carrier;
-    struct carrier_address address;
-    struct streamhost *h = &s->hosts[0];
-
-    s->direct = client_may_tell_address(s->client, &s->to) && carrier->ops->advertised(carrier, &address);
-    if (!s->direct)
-        return;
-    snprintf(h->jid, sizeof h->jid, "%s", s->client->self.text);
-    snprintf(h->host, sizeof h->host, "%s", address.host);
-    h->port = address.port;
-    s->count = 1;
-}
-
-/* Our own listener first: recipients try streamhosts in the order given. */
 static bool gather(struct s5b *s, struct error *err)
 {
-    size_t kept;
+    struct s5b_hosts found;
 
-    s->count = 0;
-    add_direct(s);
-    kept = s->count;
-    s->count += proxies_list(s->client->proxies, s->hosts + s->count, HOSTS - s->count);
-    for (size_t i = kept; i < s->count; i++)
-        if (strcmp(s->hosts[i].jid, s->avoid) != 0)
-            s->hosts[kept++] = s->hosts[i];
-    s->count = kept;
-    if (s->count > 0)
-        return true;
-    return error_set(err, ERR_STREAMHOSTS_UNREACHABLE,
-                     "there is no streamhost to offer: set [socks5] advertise to an address recipients can reach "
-                     "(told to contacts only, see [socks5] direct), or name a proxy in [xmpp] proxies");
+    if (!s5b_gather(s->client, s->host->carrier, &s->to, s->avoid, &found, err))
+        return false;
+    memcpy(s->hosts, found.hosts, sizeof s->hosts);
+    s->count = found.count;
+    s->direct = found.direct;
+    return true;
 }
 
 static void on_gathered(void *user)
@@ -274,8 +180,7 @@ const char *s5b_sid(const struct s5b *s)
 void s5b_renew(struct s5b *s)
 {
     assert(s->state <= READY);
-    memcpy(s->sid, "jp", 2);
-    id_random_hex(s->sid + 2, 16);
+    s5b_make_sid(s->sid);
 }
 
 /* ---- the offer */
@@ -506,7 +411,7 @@ static bool offer_again(struct s5b *s)
     stop(s);
     s->state = READY;
     s->second_offer = true;
-    s->claimed = s->not_allowed = s->unanswered = false;
+    s->claimed = false;
     s->lost = (struct error){0};
     s5b_renew(s);
     s5b_offer(s);
@@ -553,67 +458,16 @@ static void dial_failed(struct s5b *s, const struct error *why)
 
 /* ---- a proxy: activation */
 
-static void on_activated(void *user, const struct iq_reply *reply);
+static void on_activated(void *user, const struct error *why, bool faulty);
 
 static void activate(struct s5b *s)
 {
-    const struct streamhost *h = &s->hosts[s->used];
-    xmpp_ctx_t *ctx = s->client->ctx;
-    xmpp_stanza_t *query = stanza_set(stanza_new(ctx, "query", NS_BYTESTREAMS), "sid", s->sid), *iq;
-    struct jid proxy;
     struct error err;
 
-    iq = stanza_iq(ctx, "set", stanza_add(query, stanza_add_text(ctx, stanza_new(ctx, "activate", NULL), s->to.text)));
     s->state = ACTIVATING;
-    /* The time is spent in two halves: see activation_refused() about the second. */
-    if (jid_parse(&proxy, h->jid, strlen(h->jid), &err))
-        s->question =
-            iq_ask(s->client->iq, iq, &proxy, s->client->settings->activate_timeout_ms / 2, on_activated, s, &err);
-    if (iq)
-        xmpp_stanza_release(iq);
-    if (s->question)
-        step(s, STEP_SENT, "activate", "", h->jid);
-    else
+    s->activation = s5b_activate(s->host, s->client, s->hosts[s->used].jid, s->sid, &s->to, on_activated, s, &err);
+    if (!s->activation)
         fail(s, &err);
-}
-
-static void on_activate_again(uv_timer_t *timer)
-{
-    activate(timer->data);
-}
-
-/* Whether the proxy itself is to blame, and not the pair that did not meet there. */
-static bool read_activation(const struct s5b *s, const struct iq_reply *reply, struct error *err)
-{
-    static const struct {
-        const char *condition;
-        enum error_code code;
-        bool faulty;
-        const char *says;
-    } meanings[] = {
-        {"item-not-found", ERR_PROXY_HASH_MISMATCH, false, "does not know the bytestream"},
-        {"not-authorized", ERR_PROXY_HASH_MISMATCH, false, "does not know the bytestream"},
-        {"not-allowed", ERR_PROXY_PAIR_INCOMPLETE, false, "has only one of the two sides"},
-        {"conflict", ERR_PROXY_ALREADY_ACTIVE, false, "holds the bytestream for active already"},
-        {"resource-constraint", ERR_PROXY_BUSY, false, "is at its limit"},
-        {"forbidden", ERR_PROXY_REFUSED, true, "is not for us"},
-        {"service-unavailable", ERR_PROXY_UNAVAILABLE, true, "is gone"},
-        {"remote-server-not-found", ERR_PROXY_UNAVAILABLE, true, "is gone"},
-        {"recipient-unavailable", ERR_PROXY_UNAVAILABLE, true, "is gone"},
-        {"", ERR_PROXY_FAILED, true, "could not activate the bytestream"}, /* internal-server-error and the rest */
-    };
-    const char *proxy = s->hosts[s->used].jid;
-    size_t i = 0;
-
-    if (reply->outcome == IQ_TIMEOUT) {
-        error_set(err, ERR_ACTIVATION_TIMEOUT, "the proxy %s did not answer the activation", proxy);
-        return true;
-    }
-    while (meanings[i].condition[0] && strcmp(meanings[i].condition, reply->condition) != 0)
-        i++;
-    error_set(err, meanings[i].code, "the proxy %s %s (%s%s%s)", proxy, meanings[i].says,
-              reply->condition[0] ? reply->condition : "no reason given", reply->text[0] ? ": " : "", reply->text);
-    return meanings[i].faulty;
 }
 
 /* An SI told the recipient that the file is empty, so it may hang up as soon as it has answered, and the proxy is left
@@ -624,51 +478,25 @@ static bool nothing_was_left(const struct s5b *s, const struct error *why)
            (why->code == ERR_PROXY_PAIR_INCOMPLETE || why->code == ERR_PROXY_HASH_MISMATCH);
 }
 
-static void activation_refused(struct s5b *s, const struct iq_reply *reply)
-{
-    struct error err;
-    bool faulty = read_activation(s, reply, &err);
-
-    step(s, STEP_RECEIVED, "activated", reply->outcome == IQ_TIMEOUT ? "timeout" : "error", err.text);
-    if (reply->outcome == IQ_TIMEOUT && !s->unanswered) {
-        s->unanswered = true; /* asking twice does no harm; it tells a lost answer from a dead proxy */
-        activate(s);
-    } else if (err.code == ERR_PROXY_ALREADY_ACTIVE && s->unanswered) {
-        open_for_bytes(s); /* it was the answer that got lost */
-    } else if (err.code == ERR_PROXY_PAIR_INCOMPLETE && !s->not_allowed) {
-        s->not_allowed = true;
-        uv_timer_start(&s->timer, on_activate_again, ACTIVATE_AGAIN_MS, 0);
-    } else if (nothing_was_left(s, &err)) {
-        s->host->carrier->ops->close(&s->stream);
-        open_for_bytes(s);
-    } else {
-        proxy_lost(s, &err, faulty);
-    }
-}
-
-static void on_activated(void *user, const struct iq_reply *reply)
+static void on_activated(void *user, const struct error *why, bool faulty)
 {
     struct s5b *s = user;
     struct error err;
 
-    s->question = 0;
-    if (reply->outcome == IQ_DISCONNECTED) {
-        iq_error(reply, s->hosts[s->used].jid, &err);
-        fail(s, &err);
-        return;
-    }
-    if (reply->outcome != IQ_RESULT) {
-        activation_refused(s, reply);
-        return;
-    }
-    step(s, STEP_RECEIVED, "activated", "ok", s->hosts[s->used].jid);
-    if (s->lost.code == ERR_NONE) {
+    if (why && why->code == ERR_XMPP_DISCONNECTED) {
+        fail(s, why);
+    } else if (why && nothing_was_left(s, why)) {
+        s->host->carrier->ops->close(&s->stream);
         open_for_bytes(s);
-        return;
+    } else if (why) {
+        proxy_lost(s, why, faulty);
+    } else if (s->lost.code == ERR_NONE) {
+        open_for_bytes(s);
+    } else {
+        error_set(&err, ERR_PROXY_FAILED, "the proxy %s closed the connection it had activated: %s",
+                  s->hosts[s->used].jid, s->lost.text);
+        proxy_lost(s, &err, true);
     }
-    error_set(&err, ERR_PROXY_FAILED, "the proxy %s closed the connection it had activated: %s", s->hosts[s->used].jid,
-              s->lost.text);
-    proxy_lost(s, &err, true);
 }
 
 /* ---- bytes */

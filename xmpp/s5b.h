@@ -14,8 +14,7 @@
 
 #include "gateway/method.h"
 #include "xmpp/client.h"
-
-enum { S5B_NAME = 41, S5B_SID = 35 }; /* both with their terminator */
+#include "xmpp/s5b_name.h"
 
 /* What is offered, and what an answer means for the method it is offered by. */
 struct s5b_terms {
@@ -48,12 +47,5 @@ void s5b_stream(struct s5b *s, int fd, uint64_t offset, uint64_t length);
 
 /* Ends whatever is under way, without a report. NULL is fine; leaves *s NULL. */
 void s5b_destroy(struct s5b **s);
-
-/* The name a bytestream has at a SOCKS5 server, section 5.3.2: SHA-1 in hex of the id and both prepared JIDs. */
-bool s5b_name(const char *sid, const char *requester, const char *target, char out[static S5B_NAME]);
-
-/* Every name a client may ask our listener for, ours first: both orders of the JIDs, because clients disagree, and
- * when something is not ASCII also what QXmpp makes of it (Latin-1, '?' for what that cannot say). 0: no digest. */
-size_t s5b_names(const char *sid, const char *self, const char *peer, char out[static CARRIER_NAMES][S5B_NAME]);
 
 #endif
