@@ -74,6 +74,12 @@ struct problem problem_of(enum error_code code)
     case ERR_RECIPIENT_FORBIDS:
         return problem(409, FINAL, "The recipient does not accept files from the gateway",
                        "Ask the recipient to add the gateway's address (GET /v1/xmpp) as a contact.");
+    case ERR_RECIPIENT_REDIRECTS:
+        return problem(409, FINAL, "The recipient wants the file sent elsewhere",
+                       "The timeline shows the address it named; send the file there if you trust it.");
+    case ERR_RECIPIENT_TOO_SMALL:
+        return problem(409, FINAL, "The file is larger than the recipient's client takes",
+                       "Send a smaller one, or ask the recipient to raise the limit.");
     case ERR_RECIPIENT_TIMEOUT:
         return problem(504, AGAIN, "The recipient did not answer",
                        "Offers wait for a person: ask the recipient to accept, then send again.");
@@ -97,6 +103,9 @@ struct problem problem_of(enum error_code code)
                        "Configure a proxy in [xmpp] proxies that the recipient accepts.");
     case ERR_STREAMHOSTS_UNREACHABLE:
         return problem(502, AGAIN, "The recipient reached none of our streamhosts",
+                       "Advertise an address the recipient can reach ([socks5] advertise), or configure a proxy.");
+    case ERR_TRANSPORT_FAILED:
+        return problem(502, AGAIN, "The gateway and the recipient's client could not connect to each other",
                        "Advertise an address the recipient can reach ([socks5] advertise), or configure a proxy.");
     case ERR_PEER_ERROR:
         return problem(502, AGAIN, "The recipient's client answered with an error", "The timeline shows its answer.");

@@ -44,6 +44,8 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_RECIPIENT_CANCELLED,      "recipient_cancelled",      NEVER)   \
     X(ERR_RECIPIENT_BUSY,           "recipient_busy",           LATER)   \
     X(ERR_RECIPIENT_FORBIDS,        "recipient_forbids",        NEVER)   \
+    X(ERR_RECIPIENT_REDIRECTS,      "recipient_redirects",      NEVER)   \
+    X(ERR_RECIPIENT_TOO_SMALL,      "recipient_too_small",      METHOD)  \
     X(ERR_RECIPIENT_TIMEOUT,        "recipient_timeout",        METHOD)  \
     X(ERR_NO_COMMON_METHOD,         "no_common_method",         METHOD)   \
     /* the delivery: one rung of the ladder */                           \
@@ -53,6 +55,7 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_IBB_REFUSED,              "ibb_refused",              METHOD)  \
     X(ERR_STREAMHOSTS_REFUSED,      "streamhosts_refused",      METHOD)  \
     X(ERR_STREAMHOSTS_UNREACHABLE,  "streamhosts_unreachable",  METHOD)  \
+    X(ERR_TRANSPORT_FAILED,         "transport_failed",         METHOD)  \
     X(ERR_PEER_ERROR,               "peer_error",               METHOD)  \
     X(ERR_PEER_PROTOCOL_ERROR,      "peer_protocol_error",      METHOD)  \
     X(ERR_IBB_SEQUENCE_ERROR,       "ibb_sequence_error",       METHOD)  \

@@ -37,6 +37,7 @@ struct offer {
     const char *name;
     const char *type;
     uint64_t size;
+    const char *sha256;  /* lower-case hex; NULL: nobody asked for it */
     int64_t modified;    /* wall clock ms, 0: unknown */
     const char *caption; /* NULL: none */
     unsigned answer_ms;  /* how long the recipient may take to say yes or no */

@@ -299,6 +299,7 @@ static void offer(struct transfer *t)
         .name = r->name,
         .type = r->type,
         .size = r->size,
+        .sha256 = r->sha256[0] ? r->sha256 : NULL,
         .caption = r->caption,
         .answer_ms = (unsigned)t->env->config->delivery.offer_timeout,
         .connect_ms = (unsigned)t->env->config->delivery.connect_timeout,

@@ -14,6 +14,7 @@
 
 struct disco;       /* xmpp/disco.h: what a peer supports, asked once and kept */
 struct contacts;    /* xmpp/contacts.h: roster and presence */
+struct jingle;      /* xmpp/jingle.h: the Jingle sessions there are */
 struct proxies;     /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
 struct ibb_streams; /* xmpp/ibb.h: what is being sent in-band */
 
@@ -26,6 +27,7 @@ struct client {
     struct contacts *contacts;
     struct proxies *proxies;
     struct ibb_streams *ibb;
+    struct jingle *jingle;
     struct jid self; /* bound full JID while online, else as configured */
     bool online;
 };

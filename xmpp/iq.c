@@ -340,12 +340,24 @@ void iq_reply_result(struct iq_table *table, xmpp_stanza_t *iq, xmpp_stanza_t *p
     send_reply(table, iq, reply);
 }
 
-void iq_reply_error(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition)
+static xmpp_stanza_t *build_error(struct iq_table *table, const char *type, const char *condition)
 {
     xmpp_stanza_t *error = stanza_set(stanza_new(table->ctx, "error", NULL), "type", type);
 
-    send_reply(table, iq,
-               stanza_iq(table->ctx, "error", stanza_add(error, stanza_new(table->ctx, condition, NS_STANZAS))));
+    return stanza_add(error, stanza_new(table->ctx, condition, NS_STANZAS));
+}
+
+void iq_reply_error(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition)
+{
+    send_reply(table, iq, stanza_iq(table->ctx, "error", build_error(table, type, condition)));
+}
+
+void iq_reply_error_with(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition,
+                         const char *special, const char *ns)
+{
+    xmpp_stanza_t *error = stanza_add(build_error(table, type, condition), stanza_new(table->ctx, special, ns));
+
+    send_reply(table, iq, stanza_iq(table->ctx, "error", error));
 }
 
 /* ---- what an error means */

@@ -63,6 +63,9 @@ void iq_incoming(struct iq_table *table, xmpp_stanza_t *iq);
 /* Replies to a get or set: an empty result, a result with a payload (borrowed), or an error. */
 void iq_reply_result(struct iq_table *table, xmpp_stanza_t *iq, xmpp_stanza_t *payload);
 void iq_reply_error(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition);
+/* With the condition that a protocol defines beside that of RFC 6120. */
+void iq_reply_error_with(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition,
+                         const char *special, const char *ns);
 
 /* What a failed reply means when nothing more special is known: protocol rows "disco / any IQ". who names the asked
  * in the sentence. Always returns false. */

@@ -7,10 +7,11 @@
 #include "gateway/method.h"
 #include "xmpp/client.h"
 
-extern const struct method_ops method_si_s5b; /* XEP-0095 and XEP-0096 over bytestreams; si_s5b.c */
-extern const struct method_ops method_s5b;    /* XEP-0065 with nothing before it; raw_s5b.c */
-extern const struct method_ops method_si_ibb; /* XEP-0095 and XEP-0096 in-band; si_ibb.c */
-extern const struct method_ops method_ibb;    /* XEP-0047 with nothing before it; raw_ibb.c */
+extern const struct method_ops method_jingle_s5b; /* XEP-0166, XEP-0234, XEP-0260; jingle_s5b.c */
+extern const struct method_ops method_si_s5b;     /* XEP-0095 and XEP-0096 over bytestreams; si_s5b.c */
+extern const struct method_ops method_s5b;        /* XEP-0065 with nothing before it; raw_s5b.c */
+extern const struct method_ops method_si_ibb;     /* XEP-0095 and XEP-0096 in-band; si_ibb.c */
+extern const struct method_ops method_ibb;        /* XEP-0047 with nothing before it; raw_ibb.c */
 
 extern const struct method_ops *const methods[]; /* NULL at the end */
 

@@ -11,6 +11,7 @@
 #include "xmpp/dns.h"
 #include "xmpp/finder.h"
 #include "xmpp/ibb.h"
+#include "xmpp/jingle.h"
 #include "xmpp/keepalive.h"
 #include "xmpp/methods.h"
 #include "xmpp/proxies.h"
@@ -169,6 +170,7 @@ static void on_offline(void *user)
     c->online = false;
     keepalive_offline(n->keepalive);
     iq_disconnected(c->iq);
+    jingle_offline(c->jingle);
     contacts_offline(c->contacts);
     proxies_offline(c->proxies);
     finder_offline(n->finder);
@@ -250,7 +252,8 @@ static bool make_parts(struct xmpp_network *n)
     if (!(c->iq = iq_create(c->ctx, c->loop, session_send, n->session)) ||
         !(c->contacts = contacts_create(c, &events)) || !(c->disco = disco_create(c)) ||
         !(c->proxies = proxies_create(c, proxies_changed, n)) || !(c->ibb = ibb_streams_create(c)) ||
-        !(n->finder = finder_create(c, methods)) || !(n->keepalive = keepalive_create(c, on_silent, n)))
+        !(c->jingle = jingle_create(c)) || !(n->finder = finder_create(c, methods)) ||
+        !(n->keepalive = keepalive_create(c, on_silent, n)))
         return false;
     contacts_serve(c->contacts);
     responder_serve(c);
@@ -264,6 +267,7 @@ static void destroy_parts(struct xmpp_network *n)
 
     finder_destroy(&n->finder);
     keepalive_destroy(&n->keepalive);
+    jingle_destroy(&c->jingle);
     ibb_streams_destroy(&c->ibb);
     proxies_destroy(&c->proxies);
     disco_destroy(&c->disco);

@@ -2,18 +2,24 @@
 #ifndef XMPP_NS_H
 #define XMPP_NS_H
 
-#define NS_STANZAS     "urn:ietf:params:xml:ns:xmpp-stanzas"                 /* RFC 6120 */
-#define NS_ROSTER      "jabber:iq:roster"                                    /* RFC 6121 */
-#define NS_DISCO_INFO  "http://jabber.org/protocol/disco#info"               /* XEP-0030 */
-#define NS_DISCO_ITEMS "http://jabber.org/protocol/disco#items"              /* XEP-0030 */
-#define NS_DATA_FORM   "jabber:x:data"                                       /* XEP-0004 */
-#define NS_FEATURE_NEG "http://jabber.org/protocol/feature-neg"              /* XEP-0020 */
-#define NS_IBB         "http://jabber.org/protocol/ibb"                      /* XEP-0047 */
-#define NS_BYTESTREAMS "http://jabber.org/protocol/bytestreams"              /* XEP-0065 */
-#define NS_VERSION     "jabber:iq:version"                                   /* XEP-0092 */
-#define NS_SI          "http://jabber.org/protocol/si"                       /* XEP-0095 */
-#define NS_SI_FILE     "http://jabber.org/protocol/si/profile/file-transfer" /* XEP-0096 */
-#define NS_CAPS        "http://jabber.org/protocol/caps"                     /* XEP-0115 */
-#define NS_PING        "urn:xmpp:ping"                                       /* XEP-0199 */
+#define NS_STANZAS            "urn:ietf:params:xml:ns:xmpp-stanzas"                 /* RFC 6120 */
+#define NS_ROSTER             "jabber:iq:roster"                                    /* RFC 6121 */
+#define NS_DISCO_INFO         "http://jabber.org/protocol/disco#info"               /* XEP-0030 */
+#define NS_DISCO_ITEMS        "http://jabber.org/protocol/disco#items"              /* XEP-0030 */
+#define NS_DATA_FORM          "jabber:x:data"                                       /* XEP-0004 */
+#define NS_FEATURE_NEG        "http://jabber.org/protocol/feature-neg"              /* XEP-0020 */
+#define NS_IBB                "http://jabber.org/protocol/ibb"                      /* XEP-0047 */
+#define NS_BYTESTREAMS        "http://jabber.org/protocol/bytestreams"              /* XEP-0065 */
+#define NS_VERSION            "jabber:iq:version"                                   /* XEP-0092 */
+#define NS_SI                 "http://jabber.org/protocol/si"                       /* XEP-0095 */
+#define NS_SI_FILE            "http://jabber.org/protocol/si/profile/file-transfer" /* XEP-0096 */
+#define NS_CAPS               "http://jabber.org/protocol/caps"                     /* XEP-0115 */
+#define NS_JINGLE             "urn:xmpp:jingle:1"                                   /* XEP-0166 */
+#define NS_JINGLE_ERRORS      "urn:xmpp:jingle:errors:1"                            /* XEP-0166 */
+#define NS_PING               "urn:xmpp:ping"                                       /* XEP-0199 */
+#define NS_JINGLE_FILE        "urn:xmpp:jingle:apps:file-transfer:5"                /* XEP-0234 */
+#define NS_JINGLE_FILE_ERRORS "urn:xmpp:jingle:apps:file-transfer:errors:0"         /* XEP-0234 */
+#define NS_JINGLE_S5B         "urn:xmpp:jingle:transports:s5b:1"                    /* XEP-0260 */
+#define NS_HASHES             "urn:xmpp:hashes:2"                                   /* XEP-0300 */
 
 #endif

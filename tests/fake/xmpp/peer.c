@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "xmpp/ibb.h"
+#include "xmpp/jingle.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
 #include "xmpp/stanza.h"
@@ -83,6 +84,7 @@ void peer_start(struct peer *p, char *const *proxies)
     methods_serve(p->client);
     p->client->proxies = proxies_create(p->client, count_change, p);
     p->client->ibb = ibb_streams_create(p->client);
+    p->client->jingle = jingle_create(p->client);
 }
 
 void peer_stop(struct peer *p)
@@ -90,6 +92,7 @@ void peer_stop(struct peer *p)
     while (peer_next(p))
         continue;
     ibb_streams_destroy(&p->client->ibb);
+    jingle_destroy(&p->client->jingle);
     proxies_destroy(&p->client->proxies);
     iq_destroy(&p->client->iq);
     uv_run(&p->loop, UV_RUN_DEFAULT);

@@ -1,0 +1,67 @@
+/* xmpp/jingle.h - Jingle sessions (XEP-0166) that we initiate, known by the peer's full JID and the session id.
+ *
+ * The table answers what has but one answer: unknown sessions, actions in the wrong order, pings, termination, and for
+ * a minute its repetition. What is about a session's content goes to who began it. Nobody may begin one with us.
+ * Thread: core's. */
+#ifndef XMPP_JINGLE_H
+#define XMPP_JINGLE_H
+
+#include <stdbool.h>
+#include <strophe.h>
+
+#include "xmpp/client.h"
+
+struct jingle; /* the table; one per client */
+struct jingle_session;
+
+/* Once, when the client's IQ table is there; it serves from then on. NULL: out of memory. */
+struct jingle *jingle_create(struct client *c);
+void jingle_destroy(struct jingle **j); /* every session has ended */
+
+/* The session with the server is gone: everybody is told. */
+void jingle_offline(struct jingle *j);
+
+enum jingle_action {
+    JINGLE_SESSION_ACCEPT,
+    JINGLE_SESSION_INFO, /* with something in it */
+    JINGLE_TRANSPORT_INFO,
+    JINGLE_TRANSPORT_REPLACE,
+};
+
+/* What the peer asks of a session. Who gets it answers it once, before acting on it: clients count on that order. */
+struct jingle_request {
+    enum jingle_action action;
+    xmpp_stanza_t *jingle;  /* the element */
+    xmpp_stanza_t *content; /* its first, NULL: none */
+    struct jingle *table;
+    xmpp_stanza_t *iq;
+    bool answered;
+};
+void jingle_ack(struct jingle_request *r);
+void jingle_refuse(struct jingle_request *r, const char *type, const char *condition);
+void jingle_refuse_info(struct jingle_request *r); /* a session-info that means nothing to us */
+
+struct jingle_events {
+    void (*refused)(void *user, const struct error *why);    /* the offer did not arrive, or not well */
+    void (*request)(void *user, struct jingle_request *r);   /* never before the offer was sent */
+    void (*terminated)(void *user, const struct error *why); /* by the peer, and acknowledged; why NULL: success */
+    void (*offline)(void *user);                             /* see jingle_offline() */
+};
+
+/* A session with a new id, of which the peer knows nothing yet. NULL: out of memory. */
+struct jingle_session *jingle_session_create(struct jingle *j, const struct jid *peer,
+                                             const struct jingle_events *events, void *user);
+
+/* Offers that content (taken, also on failure). */
+bool jingle_initiate(struct jingle_session *s, xmpp_stanza_t *content, struct error *err);
+
+/* Sends an action with that child (taken, also on failure). done may be NULL; it is not called after the session's
+ * end. */
+bool jingle_send(struct jingle_session *s, const char *action, xmpp_stanza_t *child, iq_done_fn *done, void *user,
+                 struct error *err);
+
+/* Ends it: tells the peer the reason (an element's name of section 7.4) if it knows of the session and did not end it
+ * itself. NULL is fine; leaves *s NULL. */
+void jingle_session_end(struct jingle_session **s, const char *reason);
+
+#endif
