@@ -69,9 +69,9 @@ class Ports:
         raise AssertionError("no free port between 21000 and 32000")
 
 
-def accepts_connections(port):
+def accepts_connections(port, host=LOOPBACK):
     try:
-        socket.create_connection((LOOPBACK, port), 1).close()
+        socket.create_connection((host, port), 1).close()
         return True
     except OSError:
         return False
@@ -193,12 +193,12 @@ class Authority:
 
 class Server:
     """What both servers have in common. proxy, starttls: whether there is a proxy65 and whether STARTTLS is offered;
-    contacts, strangers: who has an account."""
+    proxy_address: where the proxy is, since some clients never go to 127.0.0.1; contacts, strangers: who has an account."""
 
-    def __init__(self, directory, proxy=True, starttls=True, contacts=CONTACTS, strangers=STRANGERS):
+    def __init__(self, directory, proxy=True, proxy_address=LOOPBACK, starttls=True, contacts=CONTACTS, strangers=STRANGERS):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True)
-        self.proxy, self.starttls = proxy, starttls
+        self.proxy, self.proxy_address, self.starttls = proxy, proxy_address, starttls
         self.contacts, self.accounts = contacts, contacts + strangers
         self.authority = Authority(self.directory / "tls")
         self.port, self.component_port, self.proxy_port = Ports.take(), Ports.take(), Ports.take()
@@ -207,10 +207,13 @@ class Server:
 
     def start(self):
         self.process = self.launch()
-        ports = [self.port, self.component_port] + ([self.proxy_port] if self.proxy else [])
-        wait_until(lambda: self.alive() and all(map(accepts_connections, ports)), 60, f"{self.name} on {ports}")
+        wait_until(lambda: self.alive() and self.listens(), 60, f"{self.name} on {self.port}")
         self.started()
         return self
+
+    def listens(self):
+        return (accepts_connections(self.port) and accepts_connections(self.component_port)
+                and (not self.proxy or accepts_connections(self.proxy_port, self.proxy_address)))
 
     def alive(self):
         if self.process.running():
@@ -256,6 +259,7 @@ class Prosody(Server):
             c2s_ports = {{ {self.port} }}
             component_ports = {{ {self.component_port} }}
             proxy65_ports = {{ {self.proxy_port} }}
+            proxy65_interfaces = {{ "{self.proxy_address}" }}
             http_ports = {{ }}
             https_ports = {{ }}
             ssl = {{ key = "{self.authority.key}"; certificate = "{self.authority.chain}" }}
@@ -275,7 +279,7 @@ class Prosody(Server):
         if self.proxy:
             text += f"""
             Component "{PROXY}" "proxy65"
-                proxy65_address = "{LOOPBACK}"
+                proxy65_address = "{self.proxy_address}"
             """
         return textwrap.dedent(text)
 
@@ -329,8 +333,8 @@ class Ejabberd(Server):
         """
         if self.proxy:
             text += f"""
-              mod_proxy65: {{ host: {PROXY}, ip: "{LOOPBACK}", hostname: "{LOOPBACK}", port: {self.proxy_port},
-                              access: anyone, max_connections: infinity }}
+              mod_proxy65: {{ host: {PROXY}, ip: "{self.proxy_address}", hostname: "{self.proxy_address}",
+                              port: {self.proxy_port}, access: anyone, max_connections: infinity }}
             """
         return textwrap.dedent(text)
 

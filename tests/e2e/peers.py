@@ -89,3 +89,9 @@ def slixmpp(server, user, log, *options, resource="desk", domain=DOMAIN, passwor
 
 def qxmpp(server, user, log, *options, resource="desk"):
     return Peer([qxmpp_peer()], f"{user}@{DOMAIN}/{resource}", server, log, options)
+
+
+def gajim(server, user, log, *options, resource="desk"):
+    """Real Gajim, for files by Jingle; it must not be reached at 127.0.0.1, nor does it go there."""
+    return Peer(["/usr/bin/python3", str(HERE / "gajim_peer.py"), "--home", f"{log}-home"],
+                f"{user}@{DOMAIN}/{resource}", server, log, options)

@@ -103,23 +103,47 @@ struct carrier_stream *fake_carrier_stream(struct fake_carrier *c)
     return found;
 }
 
-static void deliver(struct fake_carrier *c, const struct carrier_event *event)
+struct carrier_stream *fake_carrier_find(struct fake_carrier *c, const char *host)
 {
-    struct carrier_stream *s = fake_carrier_stream(c);
+    for (size_t i = 0; i < c->opened; i++) {
+        struct carrier_stream *s = &c->streams[i];
 
-    assert(s);
-    s->on_event(s->user, event);
+        if (s->open && (host ? strcmp(s->to.host, host) == 0 : s->to.host[0] == '\0'))
+            return s;
+    }
+    return NULL;
+}
+
+size_t fake_carrier_count(const struct fake_carrier *c)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < c->opened; i++)
+        count += c->streams[i].open;
+    return count;
+}
+
+void fake_stream_says(struct carrier_stream *s, enum carrier_event_kind kind, uint64_t moved)
+{
+    assert(s && s->open);
+    s->on_event(s->user, &(struct carrier_event){.kind = kind, .moved = moved});
+}
+
+void fake_stream_fails(struct carrier_stream *s, enum error_code code, const char *text, uint64_t moved)
+{
+    struct carrier_event event = {.kind = CARRIER_FAILED, .moved = moved};
+
+    assert(s && s->open);
+    error_set(&event.error, code, "%s", text);
+    s->on_event(s->user, &event);
 }
 
 void fake_carrier_says(struct fake_carrier *c, enum carrier_event_kind kind, uint64_t moved)
 {
-    deliver(c, &(struct carrier_event){.kind = kind, .moved = moved});
+    fake_stream_says(fake_carrier_stream(c), kind, moved);
 }
 
 void fake_carrier_fails(struct fake_carrier *c, enum error_code code, const char *text, uint64_t moved)
 {
-    struct carrier_event event = {.kind = CARRIER_FAILED, .moved = moved};
-
-    error_set(&event.error, code, "%s", text);
-    deliver(c, &event);
+    fake_stream_fails(fake_carrier_stream(c), code, text, moved);
 }

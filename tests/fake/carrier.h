@@ -33,10 +33,16 @@ struct fake_carrier {
 /* Advertises 198.51.100.7:5086. */
 void fake_carrier_init(struct fake_carrier *c);
 
-/* The one open stream, NULL when there is none. More than one at a time is nobody's intention here. */
+/* The one open stream, NULL when there is none. More than one at a time is an error of the method's, or the test's. */
 struct carrier_stream *fake_carrier_stream(struct fake_carrier *c);
 
 void fake_carrier_says(struct fake_carrier *c, enum carrier_event_kind kind, uint64_t moved);
 void fake_carrier_fails(struct fake_carrier *c, enum error_code code, const char *text, uint64_t moved);
+
+/* For methods that hold several: the open one that goes to that host (NULL: that expects somebody); NULL: none. */
+struct carrier_stream *fake_carrier_find(struct fake_carrier *c, const char *host);
+size_t fake_carrier_count(const struct fake_carrier *c); /* of open ones */
+void fake_stream_says(struct carrier_stream *s, enum carrier_event_kind kind, uint64_t moved);
+void fake_stream_fails(struct carrier_stream *s, enum error_code code, const char *text, uint64_t moved);
 
 #endif

@@ -1,0 +1,182 @@
+#!/usr/bin/python3
+"""A recipient: the real Gajim 1.7 with its window on a display nobody sees; it takes files by Jingle over SOCKS5.
+  gajim_peer.py JID PASSWORD HOST PORT --home DIR
+
+Sets up the account, and says yes to every offer by what the button calls. Tells what happens as one JSON object a line:
+ready, offer, file, broken. Ends when its standard input does.
+
+Gajim never goes to 127.0.0.1 or ::1, so whoever sends to it has to be at another address of the loopback network.
+"""
+import argparse
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+OWN_ADDRESS = "127.0.0.2"
+
+
+listener = os.fdopen(os.dup(1), "w")  # Gajim prints what it likes
+os.dup2(2, 1)
+
+
+def tell(event, **facts):
+    print(json.dumps({"event": event, **facts}), file=listener, flush=True)
+
+
+def options():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("jid", help="full JID")
+    arguments.add_argument("password")
+    arguments.add_argument("host")
+    arguments.add_argument("port", type=int)
+    arguments.add_argument("--home", required=True, help="files and settings go there")
+    arguments.add_argument("--decline", action="store_true", help="say no to every offer")
+    return arguments.parse_args()
+
+
+def start_helper(argv, what):
+    """A program that ends with us and writes what is to be known about it to the descriptor named in its argv."""
+    reading, writing = os.pipe()
+    subprocess.Popen([word.replace("%d", str(writing)) for word in argv], pass_fds=[writing],
+                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                     preexec_fn=lambda: ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        line = told.readline().strip()
+    if not line:
+        sys.exit(f"{what} did not start")
+    return line
+
+
+def make_room(home):
+    """A home, a display and a session bus of its own."""
+    for name in "run", "config", "data", "cache", "files":
+        (home / name).mkdir(parents=True, mode=0o700)
+    os.environ.update(HOME=str(home), XDG_RUNTIME_DIR=f"{home}/run", XDG_CONFIG_HOME=f"{home}/config",
+                      XDG_DATA_HOME=f"{home}/data", XDG_CACHE_HOME=f"{home}/cache", NO_AT_BRIDGE="1",
+                      GSETTINGS_BACKEND="memory", LIBGL_ALWAYS_SOFTWARE="1", GDK_BACKEND="x11")
+    os.environ.pop("WAYLAND_DISPLAY", None)
+    os.environ["DISPLAY"] = ":" + start_helper(
+        ["Xvfb", "-displayfd", "%d", "-screen", "0", "1280x900x24", "-nolisten", "tcp"], "Xvfb")
+    os.environ["DBUS_SESSION_BUS_ADDRESS"] = start_helper(
+        ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=%d"], "dbus-daemon")
+
+
+class Recipient:
+    def __init__(self, arguments, home):
+        self.arguments, self.files = arguments, home / "files"
+        self.listening = self.online = False
+        self.user, _, rest = arguments.jid.partition("@")
+        self.domain, _, self.resource = rest.partition("/")
+
+    def set_up(self, settings):
+        for key, value in (("use_keyring", False), ("check_for_update", False), ("plugins_auto_update_enabled", False),
+                           ("file_transfers_port", 20000 + os.getpid() % 20000), ("trayicon", "never"),
+                           ("ft_add_hosts_to_send", OWN_ADDRESS)):
+            settings.set_app_setting(key, value)
+        settings.add_account("test")
+        for key, value in dict(
+                name=self.user, hostname=self.domain, resource=self.resource, password=self.arguments.password,
+                savepass=True, active=True, autoconnect=True, autoconnect_as="online", use_custom_host=True,
+                custom_host=self.arguments.host, custom_port=self.arguments.port, custom_type="PLAIN",
+                confirm_unencrypted_connection=False, use_plain_connection=True, account_label="test",
+                anonymous_auth=False, ft_send_local_ips=True, use_ft_proxies=True, test_ft_proxies_on_startup=True,
+                file_transfer_proxies="proxy." + self.domain).items():
+            settings.set_account_setting("test", key, value)
+
+    def listen(self):
+        """Called until there is nothing more to wait for."""
+        from gajim.common import app, ged
+        if not self.listening:
+            if "file_transfers" not in getattr(getattr(app, "interface", None), "instances", {}):
+                return True
+            app.ged.register_event_handler("file-request-received", ged.GUI2, self.on_offer)
+            app.ged.register_event_handler("file-completed", ged.GUI2, self.on_file)
+            for name in "file-error", "file-hash-error", "file-send-error", "file-request-error", "jingle-error-received":
+                app.ged.register_event_handler(name, ged.GUI2, self.on_error)
+            self.listening = True
+        if not app.get_client("test").state.is_available:
+            return True
+        tell("ready")
+        return False
+
+    def on_offer(self, event):
+        from gajim.common import app
+        properties = event.file_props
+        tell("offer", name=properties.name, size=properties.size, hash=f"{properties.algo}:{properties.hash_}")
+        client = app.get_client("test")
+        contact = client.get_module("Contacts").get_contact(event.jid)
+        window = app.interface.instances["file_transfers"]
+        if self.arguments.decline:
+            client.get_module("Bytestream").send_file_rejection(properties)
+        else:
+            window._start_receive(str(self.files / os.path.basename(properties.name)), "test", contact, properties)
+
+    def on_file(self, event):
+        path = Path(event.file_props.file_name)
+        digest = hashlib.sha256()
+        with open(path, "rb") as received:
+            while block := received.read(1 << 20):
+                digest.update(block)
+        tell("file", name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
+
+    def on_error(self, event):
+        tell("broken", what=event.name, text=str(getattr(event, "error_msg", "") or getattr(event, "reason", "")))
+
+
+def mend():
+    """Gajim 1.7 as released cannot receive by Jingle: it builds its transfer without the file properties this needs,
+    and dies of that after it acknowledged the offer, so that the sender waits for ever."""
+    from gajim.common.file_props import FilesProp
+    from gajim.common.jingle_ft import JingleFileTransfer
+    stock_init, stock_raise = JingleFileTransfer.__init__, JingleFileTransfer._raise_event
+
+    def init(self, session, transport=None, file_props=None, **more):
+        if file_props is None:
+            file_props = FilesProp.getNewFileProp("test", session.sid)
+        stock_init(self, session, transport=transport, file_props=file_props, **more)
+
+    def raise_event(self, stanza, content):
+        stock_new = FilesProp.getNewFileProp
+        FilesProp.getNewFileProp = classmethod(lambda cls, account, sid: self.file_props)
+        try:
+            stock_raise(self, stanza, content)
+        finally:
+            FilesProp.getNewFileProp = stock_new
+
+    JingleFileTransfer.__init__ = init
+    JingleFileTransfer._raise_event = raise_event
+
+
+def main():
+    arguments = options()
+    home = Path(arguments.home)
+    make_room(home)
+    os.geteuid = lambda: 1000  # it refuses root, who may well run the tests
+    import gi
+    gi.require_version("Gtk", "3.0")
+    from gi.repository import GLib
+    from gajim.common.settings import Settings
+    recipient = Recipient(arguments, home)
+    stock_init = Settings.init
+
+    def init(self):
+        stock_init(self)
+        recipient.set_up(self)
+
+    Settings.init = init
+    mend()
+    GLib.timeout_add(100, recipient.listen)
+    GLib.io_add_watch(sys.stdin.fileno(), GLib.IO_IN | GLib.IO_HUP, lambda *_: os._exit(0))
+    sys.argv = ["gajim", "-c", str(home / "gajim")]
+    from gajim.gajim import main as gajim_main
+    gajim_main()
+
+
+main()

@@ -1,0 +1,54 @@
+"""Files by Jingle to the real Gajim: every path there is, with sizes at the edges of the machinery."""
+import peers
+from case import Case
+from lab import PROXY
+
+AWAY = "127.0.0.2"  # Gajim never goes to 127.0.0.1
+SIZES = {"one byte": 1, "more than 64 KiB by one": 65537, "10 MiB": 10 << 20}
+OURS = {"SOCKS5_LISTEN": f"{AWAY}:0", "SOCKS5_ADVERTISE": AWAY}
+THEIRS = {"EGRESS_ALLOW_NETS": "127.0.0.0/8"}  # else no peer may send us to its own loopback network
+
+
+class Jingle:
+    server_options = {"proxy_address": AWAY}
+    weight = 4
+
+    def deliver(self, path, streamhost, **settings):
+        gateway = self.gateway(**settings)
+        peer = self.recipient("alice", client=peers.gajim)
+        for what, size in SIZES.items():
+            with self.subTest(what):
+                upload, digest = self.file(size, f"{size}.bin")
+                answer = gateway.curl(upload, peer.jid, wait=60, digest="sha-256")
+                self.assertDelivered(answer, path)
+                self.assertEqual(answer.json["method"]["name"], "jingle-s5b")
+                self.assertIn(streamhost, answer.json["method"]["streamhost"])
+                self.assertEqual(answer.json["delivery_proof"], "peer_confirmed")
+                self.assertEqual(answer.json["progress"]["sent"], size)
+                received = peer.wait("file", sha256=digest)
+                self.assertEqual((received["name"], received["size"]), (f"{size}.bin", size))
+        self.assertEqual(len(peer.all("offer")), len(SIZES))
+
+    def test_gajim_comes_to_us(self):
+        self.deliver("direct", "gateway@localhost/jidpost", **OURS)
+
+    def test_we_go_to_gajim(self):
+        self.deliver("direct", "alice@localhost/desk", **THEIRS)
+
+    def test_both_meet_at_the_proxy(self):
+        self.deliver("proxy", PROXY)
+
+    def test_a_person_who_declines_ends_it(self):
+        gateway = self.gateway(**OURS)
+        peer = self.recipient("alice", "--decline", client=peers.gajim)
+        answer = gateway.put(peer.jid, b"x", wait=30)
+        self.assertFailed(answer, 409, "recipient_declined")
+        self.assertEqual([attempt["method"] for attempt in answer.transfer["attempts"]], ["jingle-s5b"])
+
+
+class JingleOnProsody(Jingle, Case):
+    server_name = "prosody"
+
+
+class JingleOnEjabberd(Jingle, Case):
+    server_name = "ejabberd"
