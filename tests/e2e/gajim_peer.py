@@ -76,14 +76,14 @@ class Recipient:
         self.domain, _, self.resource = rest.partition("/")
 
     def set_up(self, settings):
-        for key, value in (("use_keyring", False), ("check_for_update", False), ("plugins_auto_update_enabled", False),
-                           ("file_transfers_port", 20000 + os.getpid() % 20000), ("trayicon", "never"),
+        for key, value in (("use_keyring", False), ("check_for_update", False),
+                           ("file_transfers_port", 20000 + os.getpid() % 20000),
                            ("ft_add_hosts_to_send", OWN_ADDRESS)):
             settings.set_app_setting(key, value)
         settings.add_account("test")
         for key, value in dict(
                 name=self.user, hostname=self.domain, resource=self.resource, password=self.arguments.password,
-                savepass=True, active=True, autoconnect=True, autoconnect_as="online", use_custom_host=True,
+                savepass=True, active=True, autoconnect=True, use_custom_host=True,
                 custom_host=self.arguments.host, custom_port=self.arguments.port, custom_type="PLAIN",
                 confirm_unencrypted_connection=False, use_plain_connection=True, account_label="test",
                 anonymous_auth=False, ft_send_local_ips=True, use_ft_proxies=True, test_ft_proxies_on_startup=True,
@@ -101,7 +101,7 @@ class Recipient:
             for name in "file-error", "file-hash-error", "file-send-error", "file-request-error", "jingle-error-received":
                 app.ged.register_event_handler(name, ged.GUI2, self.on_error)
             self.listening = True
-        if not app.get_client("test").state.is_available:
+        if "test" not in app.connections or not app.get_client("test").state.is_available:
             return True
         tell("ready")
         return False
