@@ -276,6 +276,8 @@ static bool read_reason(const struct jingle_session *s, xmpp_stanza_t *reason, s
             name = xmpp_stanza_get_name(child);
     if (name && strcmp(name, "success") == 0)
         return true;
+    if (name && strcmp(name, "cancel") == 0 && s->state == PENDING)
+        name = "decline"; /* Gajim's word for it */
     stanza_text(stanza_child(reason, "text", NULL), text, sizeof text);
     for (size_t i = 0; name && i < sizeof meanings / sizeof *meanings; i++)
         if (strcmp(name, meanings[i].name) == 0)

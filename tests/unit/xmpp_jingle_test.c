@@ -204,7 +204,7 @@ static void reasons_have_their_codes(void **state)
     } rows[] = {
         {END("success"), ERR_NONE},
         {END("decline"), ERR_RECIPIENT_DECLINED},
-        {END("cancel"), ERR_RECIPIENT_CANCELLED},
+        {END("cancel"), ERR_RECIPIENT_DECLINED},
         {END("busy"), ERR_RECIPIENT_BUSY},
         {END("connectivity-error"), ERR_TRANSPORT_FAILED},
         {END("failed-transport"), ERR_TRANSPORT_FAILED},
@@ -236,6 +236,15 @@ static void reasons_have_their_codes(void **state)
             fail_msg("%s: %s", rows[i].xml, error_name(b->why.code));
         again(state);
     }
+}
+
+static void cancelling_means_more_after_acceptance(void **state)
+{
+    struct bench *b = *state;
+
+    active(b);
+    peer_says(&b->peer, END("cancel"));
+    assert_int_equal(b->why.code, ERR_RECIPIENT_CANCELLED);
 }
 
 static void peers_own_words_are_in_the_error(void **state)
@@ -402,6 +411,7 @@ int main(void)
         TEST(refused_offer_has_its_code),
         TEST(unanswered_offer_is_taken_back),
         TEST(reasons_have_their_codes),
+        TEST(cancelling_means_more_after_acceptance),
         TEST(peers_own_words_are_in_the_error),
         TEST(end_that_is_repeated_within_a_minute_is_acknowledged),
         TEST(after_our_end_only_the_peers_is_acknowledged),

@@ -132,10 +132,11 @@ static void methods_stand_in_order_of_preference(void **state)
     size_t i;
 
     (void)state;
-    assert_ptr_equal(methods[0], &method_si_s5b);
-    assert_ptr_equal(methods[1], &method_s5b);
-    assert_ptr_equal(methods[2], &method_si_ibb);
-    assert_ptr_equal(methods[3], &method_ibb);
+    assert_ptr_equal(methods[0], &method_jingle_s5b);
+    assert_ptr_equal(methods[1], &method_si_s5b);
+    assert_ptr_equal(methods[2], &method_s5b);
+    assert_ptr_equal(methods[3], &method_si_ibb);
+    assert_ptr_equal(methods[4], &method_ibb);
     for (i = 0; methods[i]; i++)
         assert_string_equal(names[i], methods[i]->name);
     assert_null(names[i]);
