@@ -172,6 +172,7 @@ struct jingle_session *jingle_session_create(struct jingle *j, const struct jid 
                                              const struct jingle_events *events, void *user)
 {
     struct jingle_session *s = calloc(1, sizeof *s);
+    char random[17];
 
     if (!s)
         return NULL;
@@ -179,8 +180,8 @@ struct jingle_session *jingle_session_create(struct jingle *j, const struct jid 
     s->peer = *peer;
     s->events = events;
     s->user = user;
-    memcpy(s->sid, "jp", 2);
-    id_random_hex(s->sid + 2, 8);
+    id_random_hex(random, 8);
+    snprintf(s->sid, sizeof s->sid, "jp%s", random); /* an NMTOKEN */
     LIST_INSERT_HEAD(&j->all, s, all);
     return s;
 }

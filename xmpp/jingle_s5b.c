@@ -54,33 +54,32 @@ struct method {
     struct jingle_session *session;
     struct jid to;
     struct jingle_file file;
-    unsigned answer_ms, connect_ms;
-
-    enum state state;
     uv_timer_t timer;
     uint64_t gathering; /* proxies_wait() */
-    char sid[S5B_SID];  /* the transport's, not the session's */
 
     struct candidate_list ours, theirs;
+    size_t they_use, we_use;          /* of ours, of theirs, once reported */
     struct carrier_stream *listening; /* for who comes to our listener */
-    bool claimed;                     /* somebody did */
     struct candidate_dial *dial;      /* to theirs */
-    struct error dial_lost;           /* how the one we had reached got lost; ERR_NONE: it did not */
     struct carrier_stream *proxy;     /* to ours, once it is nominated */
-    struct error proxy_lost;          /* likewise, while the activation is awaited */
     struct s5b_activation *activation;
-
-    enum candidate_report our_report, their_report;
-    size_t we_use, they_use; /* of theirs, of ours */
-    bool reported;           /* our report was acknowledged */
-    bool silent;             /* it had its time to report, and gets the longer one */
-    bool activated;          /* it says that its proxy, which we use, is active */
-
     struct carrier_stream *stream; /* the one of the three that was agreed on; NULL in OPEN: there is nothing to send */
-    bool through_proxy;
+
+    unsigned answer_ms, connect_ms;
+    enum state state;
+    enum candidate_report our_report, their_report;
+    struct error dial_lost;  /* how the one of theirs that we had reached got lost; ERR_NONE: it did not */
+    struct error proxy_lost; /* likewise ours, while the activation is awaited */
+    struct error lost;       /* SETTLING: how the stream ended; ERR_NONE: well */
+
+    char sid[S5B_SID];  /* the transport's, not the session's */
+    bool claimed;       /* somebody came to our listener */
+    bool reported;      /* our report was acknowledged */
+    bool silent;        /* the peer had its time to report, and gets the longer one */
+    bool activated;     /* it says that its proxy, which we use, is active */
+    bool through_proxy; /* the stream */
     bool checksum_sent;
-    bool confirmed;    /* it says it has everything */
-    struct error lost; /* SETTLING: how the stream ended; ERR_NONE: well */
+    bool confirmed; /* the peer says it has everything */
     bool complete;
 };
 

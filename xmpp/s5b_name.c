@@ -76,6 +76,8 @@ size_t s5b_names(const char *sid, const char *self, const char *peer, char out[s
 
 void s5b_make_sid(char out[static S5B_SID])
 {
-    memcpy(out, "jp", 2);
-    id_random_hex(out + 2, 16);
+    char random[S5B_SID - 2];
+
+    id_random_hex(random, 16);
+    snprintf(out, S5B_SID, "jp%s", random);
 }
