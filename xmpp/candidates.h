@@ -12,7 +12,7 @@
 
 #include "xmpp/s5b_hosts.h"
 
-enum { CANDIDATES = 32, CANDIDATE_ID = 128 };
+enum { CANDIDATES = 16, CANDIDATE_ID = 80 }; /* of one side; of an id, with its terminator */
 
 struct candidate {
     char cid[CANDIDATE_ID];

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,13 @@ def make_room(home):
         ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=%d"], "dbus-daemon")
 
 
+def free_port():
+    """Else every Gajim of a machine wants the same."""
+    with socket.socket() as probe:
+        probe.bind((OWN_ADDRESS, 0))
+        return probe.getsockname()[1]
+
+
 class Recipient:
     def __init__(self, arguments, home):
         self.arguments, self.files = arguments, home / "files"
@@ -77,7 +85,7 @@ class Recipient:
 
     def set_up(self, settings):
         for key, value in (("use_keyring", False), ("check_for_update", False),
-                           ("file_transfers_port", 20000 + os.getpid() % 20000),
+                           ("file_transfers_port", free_port()),
                            ("ft_add_hosts_to_send", OWN_ADDRESS)):
             settings.set_app_setting(key, value)
         settings.add_account("test")

@@ -53,3 +53,15 @@ class JingleOnProsody(Jingle, Case):
 
 class JingleOnEjabberd(Jingle, Case):
     server_name = "ejabberd"
+
+
+class JingleWithoutProxy(Case):
+    server_options = {"proxy": False}
+
+    def test_nobody_reaches_anybody(self):
+        """Our address leads nowhere, and Gajim's is in a network that it may not send us to."""
+        gateway = self.gateway(SOCKS5_LISTEN=f"{AWAY}:0", SOCKS5_ADVERTISE=f"{AWAY}:9")
+        peer = self.recipient("alice", client=peers.gajim)
+        answer = gateway.put(peer.jid, b"x", wait=60)
+        self.assertFailed(answer, 502, "transport_failed")
+        self.assertEqual([attempt["code"] for attempt in answer.transfer["attempts"]], ["transport_failed"])

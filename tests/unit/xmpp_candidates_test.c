@@ -153,7 +153,7 @@ static void an_id_told_twice_means_the_first(void **state)
     assert_string_equal(list.all[0].host, "192.0.2.1");
 }
 
-static void a_peer_has_no_more_than_32(void **state)
+static void a_peer_has_no_more_than_fit(void **state)
 {
     struct candidate_list list = {0};
     char xml[128];
@@ -196,7 +196,7 @@ int main(void)
         cmocka_unit_test(what_we_write_is_what_is_read),
         cmocka_unit_test(useless_candidates_are_passed_over_and_the_rest_is_read),
         cmocka_unit_test(an_id_told_twice_means_the_first),
-        cmocka_unit_test(a_peer_has_no_more_than_32),
+        cmocka_unit_test(a_peer_has_no_more_than_fit),
         cmocka_unit_test(both_reports_name_one_stream),
     };
 
