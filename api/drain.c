@@ -12,6 +12,7 @@
 
 enum {
     DRAIN_MS = 2000,
+    SECOND_MS = 1000,
     DRAIN_BYTES = 4 * 1024 * 1024,
     DRAIN_MOST = 64, /* beyond these a socket is closed at once: a flood gets no descriptors from us */
 };
@@ -31,6 +32,9 @@ struct drainer {
     uv_loop_t loop;
     pthread_t thread;
     struct inbox *inbox;
+    uv_timer_t second;
+    void (*every_second)(void *user);
+    void *user;
     struct message stop; /* made beforehand, so that stopping needs no memory */
     struct drain *drains;
     size_t count;
@@ -149,7 +153,15 @@ static void on_stop(void *owner, struct message *m)
     (void)m;
     while (drainer->drains)
         drain_end(drainer->drains);
+    uv_close((uv_handle_t *)&drainer->second, NULL);
     inbox_destroy(&drainer->inbox); /* the loop's last handle: uv_run() returns */
+}
+
+static void on_second(uv_timer_t *timer)
+{
+    const struct drainer *drainer = timer->data;
+
+    drainer->every_second(drainer->user);
 }
 
 static void *run(void *user)
@@ -160,18 +172,24 @@ static void *run(void *user)
     return NULL;
 }
 
-struct drainer *drainer_start(struct error *err)
+struct drainer *drainer_start(void (*every_second)(void *user), void *user, struct error *err)
 {
     struct drainer *drainer = calloc(1, sizeof *drainer);
 
     if (!drainer || uv_loop_init(&drainer->loop) != 0)
         goto no_loop;
     drainer->stop.handle = on_stop;
+    drainer->every_second = every_second;
+    drainer->user = user;
+    uv_timer_init(&drainer->loop, &drainer->second);
+    drainer->second.data = drainer;
+    uv_timer_start(&drainer->second, on_second, SECOND_MS, SECOND_MS);
     drainer->inbox = inbox_create(&drainer->loop, drainer);
     if (!drainer->inbox || pthread_create(&drainer->thread, NULL, run, drainer) != 0)
         goto no_thread;
     return drainer;
 no_thread:
+    uv_close((uv_handle_t *)&drainer->second, NULL);
     inbox_destroy(&drainer->inbox);
     uv_run(&drainer->loop, UV_RUN_DEFAULT);
     uv_loop_close(&drainer->loop);

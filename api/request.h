@@ -56,7 +56,8 @@ struct request {
     struct gate *gate; /* gone when the server is: the HTTP thread's eyes only */
     struct MHD_Connection *connection;
     struct request *next, **link; /* the server's list of those in progress; link NULL: not in it */
-    struct request *claimed;      /* the server's list of those it wakes while it stops */
+    struct request *claimed;      /* the server's list of those it wakes */
+    int fd;                       /* the connection's */
     atomic_uint refs;             /* the server's, and one per question asked */
     atomic_int waiting;           /* enum waiting; whoever sets it to WAIT_NONE resumes */
 
@@ -67,6 +68,7 @@ struct request {
     char id[REQUEST_ID_MAX + 1];
     struct error error; /* refused; ERR_NONE: not */
     enum stage stage;   /* where an error belongs */
+    bool hung_up;       /* the caller sends no more: the wait was cut short, got is empty */
     bool close;         /* the connection must not be used again */
     bool unread;        /* answered before its body was read */
     unsigned status;    /* of the answer */
@@ -118,8 +120,8 @@ void request_got_record(void *user, struct record *r, const struct error *err);
 void request_got_list(void *user, struct record_list *list, const struct error *err);
 void request_got_recipient(void *user, struct recipient *r, const struct error *err);
 
-/* The server stops: takes the waiting request from whoever would have answered it, so that exactly one wakes it; a
- * commit only when forced. true: the caller fills rq->got and calls request_resume() once. */
+/* The server stops or the caller hung up: takes the waiting request from whoever would have answered it, so that
+ * exactly one wakes it; a commit only when forced. true: the caller fills rq->got and calls request_resume() once. */
 bool request_claim(struct request *rq, bool force);
 void request_resume(struct request *rq);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,9 +91,17 @@ static void *on_target(void *user, const char *raw, struct MHD_Connection *conne
     return *slot;
 }
 
+static int socket_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    return info ? info->connect_fd : -1;
+}
+
 /* From its headers on a request is in progress, and stopping waits for it. */
 static void enlist(struct api *api, struct request *rq)
 {
+    rq->fd = socket_of(rq->connection);
     pthread_mutex_lock(&api->lock);
     rq->next = api->requests;
     rq->link = &api->requests;
@@ -142,10 +151,9 @@ static void log_request(const struct request *rq)
 }
 
 /* Its answer is out, but more of the request is to come; see drain.h. */
-static void linger_on(struct api *api, struct MHD_Connection *connection)
+static void linger_on(struct api *api, const struct request *rq)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    int fd = info ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    int fd = fcntl(rq->fd, F_DUPFD_CLOEXEC, 0);
 
     if (fd >= 0)
         drainer_take(api->drainer, fd);
@@ -167,10 +175,51 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
         api_upload_drop(rq);
         log_request(rq);
         if (rq->unread)
-            linger_on(api, connection);
+            linger_on(api, rq);
         delist(api, rq);
     }
     request_release(rq);
+}
+
+/* ---- waking those who wait */
+
+/* Without the lock: waking takes the library's. */
+static void resume_all(struct request *claimed)
+{
+    while (claimed) {
+        struct request *rq = claimed;
+
+        claimed = rq->claimed; /* read before waking: it may be gone after */
+        request_resume(rq);
+    }
+}
+
+/* In a long wait, and its caller will send nothing more. One who only half-closed can still read an answer; TCP does
+ * not tell the two apart. */
+static bool has_hung_up(const struct request *rq)
+{
+    struct pollfd p = {.fd = rq->fd, .events = POLLRDHUP};
+
+    return atomic_load(&rq->waiting) == WAIT_ANSWER && rq->wait_ms > 0 && !rq->hung_up && poll(&p, 1, 0) > 0;
+}
+
+/* The library does not look at a suspended connection, so one that is closed would keep its slot until the wait ends.
+ * On the drainer's thread. While a request is in the list its socket is open: its end is told under the same lock. */
+static void wake_hung_up(void *user)
+{
+    struct request *claimed = NULL;
+    struct api *api = user;
+
+    pthread_mutex_lock(&api->lock);
+    for (struct request *rq = api->requests; rq; rq = rq->next) {
+        if (!has_hung_up(rq) || !request_claim(rq, false))
+            continue;
+        rq->hung_up = rq->close = true;
+        rq->claimed = claimed;
+        claimed = rq;
+    }
+    pthread_mutex_unlock(&api->lock);
+    resume_all(claimed);
 }
 
 /* ---- the listening socket */
@@ -321,7 +370,7 @@ struct api *api_start(struct gateway *gw, struct error *err)
     api->gate.guard = (struct guard){.hosts = config->http.hosts, .any_host = config->http.token != NULL};
     if (!auth_init(&api->gate.auth, config->http.token, err) || !listen_on(api, config, err))
         goto fail;
-    api->drainer = drainer_start(err);
+    api->drainer = drainer_start(wake_hung_up, api, err);
     if (!api->drainer)
         goto fail;
     api->daemon = start_daemon(api, config);
@@ -341,7 +390,7 @@ uint16_t api_port(const struct api *api)
     return api->port;
 }
 
-/* Wakes those who wait. They are chained first and woken without the lock: waking takes the library's. */
+/* Wakes those who wait, because the server stops. */
 static void wake_waiting(struct api *api, bool force)
 {
     struct request *claimed = NULL;
@@ -355,12 +404,7 @@ static void wake_waiting(struct api *api, bool force)
         claimed = rq;
     }
     pthread_mutex_unlock(&api->lock);
-    while (claimed) {
-        struct request *rq = claimed;
-
-        claimed = rq->claimed; /* read before waking: it may be gone after */
-        request_resume(rq);
-    }
+    resume_all(claimed);
 }
 
 /* Until all requests have ended or the time is up, waking again and again: one may begin to wait meanwhile. */

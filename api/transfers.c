@@ -73,6 +73,8 @@ static enum MHD_Result got_transfer(struct request *rq)
     const char *known = request_header(rq, "If-None-Match");
     char etag[80];
 
+    if (!r && rq->got.error.code == ERR_NONE)
+        return api_transfer_get(rq); /* whoever hung up gets what is known now */
     if (!r)
         return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
     /* Progress changes nothing but `sent`, and a reader wants to see it. */
@@ -89,9 +91,10 @@ static enum MHD_Result got_transfer(struct request *rq)
 enum MHD_Result api_transfer_get(struct request *rq)
 {
     const char *id = rq->target.segment[2];
+    bool wait = rq->wait_ms > 0 && !rq->hung_up; /* who claims the request may write to it */
 
     request_wait(rq, WAIT_ANSWER, got_transfer);
-    if (rq->wait_ms > 0)
+    if (wait)
         gateway_wait(rq->gw, id, rq->wait_ms, request_got_record, rq);
     else
         gateway_get(rq->gw, id, request_got_record, rq);

@@ -1079,6 +1079,29 @@ static void who_waits_is_answered_when_the_server_stops(void **state)
     fake_gateway_destroy(&w->gw); /* its late answer finds nobody, and leaks nothing */
 }
 
+/* The library does not look at a connection that waits. TCP does not tell whether its caller closed both ways or may
+ * still read, so he is told how things are now. */
+static void who_hangs_up_waits_no_longer(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script silent = {.silent = true};
+    struct stopping half_closed;
+    char id[ID_SIZE], request[128];
+
+    put_one(w, id);
+    fake_gateway_script(w->gw, &silent);
+    snprintf(request, sizeof request, "GET /v1/transfers/%s?wait=50 HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
+    open_question(w, &half_closed, request);
+    assert_true(fake_gateway_await_questions(w->gw, 1));
+    shutdown(half_closed.fd, SHUT_WR);
+    assert_true(fake_gateway_await_questions(w->gw, 2));
+    fake_gateway_speak(w->gw);
+    read_answer(w, half_closed.fd);
+    expect(w, "GET", 200, NULL);
+    assert_string_equal(header(w, "Connection"), "close");
+    fd_close(&half_closed.fd);
+}
+
 static void an_accepted_upload_is_told_so_when_the_server_stops(void **state)
 {
     struct world *w = *state;
@@ -1172,6 +1195,7 @@ int main(void)
         TEST(beyond_loopback_a_token_is_needed),
         TEST(a_port_in_use_is_a_reason),
         TEST(who_waits_is_answered_when_the_server_stops),
+        TEST(who_hangs_up_waits_no_longer),
         TEST(an_accepted_upload_is_told_so_when_the_server_stops),
         TEST(what_does_not_end_is_cut),
     };
