@@ -137,6 +137,18 @@ struct problem problem_of(enum error_code code)
         return problem(502, AGAIN, "The proxy says the stream is already active", "Try again.");
     case ERR_ACTIVATION_TIMEOUT:
         return problem(504, AGAIN, "The proxy did not activate the stream", see_proxies);
+    case ERR_UPLOAD_SERVICE_REFUSED:
+        return problem(502, FINAL, "The server's upload service does not take the file",
+                       "The detail says why: most often the file is larger than the service allows.");
+    case ERR_UPLOAD_SERVICE_QUOTA:
+        return problem(503, AGAIN, "The server's upload service has no room for now",
+                       "Try again later, or raise the quota of the upload service.");
+    case ERR_UPLOAD_SERVICE_FAILED:
+        return problem(502, AGAIN, "The upload to the server's service failed",
+                       "The timeline shows where; the service must be reachable from the gateway, with a certificate "
+                       "that it trusts.");
+    case ERR_LINK_FAILED:
+        return problem(502, FINAL, "The message with the link came back", "Check the address; the detail says why.");
     case ERR_STREAM_BROKEN:
         return problem(502, AGAIN, "The stream broke", "Send again; the timeline shows how far it came.");
     case ERR_TRUNCATED:

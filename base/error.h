@@ -70,6 +70,11 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_PROXY_PAIR_INCOMPLETE,    "proxy_pair_incomplete",    METHOD)  \
     X(ERR_PROXY_ALREADY_ACTIVE,     "proxy_already_active",     METHOD)  \
     X(ERR_ACTIVATION_TIMEOUT,       "activation_timeout",       LATER)  \
+    /* the delivery: a link */                                           \
+    X(ERR_UPLOAD_SERVICE_REFUSED,   "upload_service_refused",   METHOD)  \
+    X(ERR_UPLOAD_SERVICE_QUOTA,     "upload_service_quota",     LATER)   \
+    X(ERR_UPLOAD_SERVICE_FAILED,    "upload_service_failed",    LATER)   \
+    X(ERR_LINK_FAILED,              "link_failed",              METHOD)  \
     /* the delivery: the stream and the way there */                     \
     X(ERR_STREAM_BROKEN,            "stream_broken",            LATER)   \
     X(ERR_TRUNCATED,                "truncated",                LATER)   \

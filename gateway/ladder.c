@@ -27,10 +27,9 @@ static bool is_there(const struct ladder *l, const struct method_ops *ops)
 static void add(struct ladder *l, const char *name, size_t len, const char *const *usable,
                 const struct method_ops *const *all)
 {
-    if (!is_usable(usable, name, len))
-        return;
     for (; *all; all++)
-        if (same((*all)->name, name, len) && !is_there(l, *all) && l->count < LADDER_RUNGS)
+        if (same((*all)->name, name, len) && ((*all)->offline || is_usable(usable, name, len)) && !is_there(l, *all) &&
+            l->count < LADDER_RUNGS)
             l->rungs[l->count++] = *all;
 }
 
@@ -41,13 +40,21 @@ static bool is_bare(const struct method_ops *ops)
 
 static void leave_out_bare(struct ladder *l)
 {
-    size_t kept = 0;
+    struct ladder kept = {0};
 
     for (size_t i = 0; i < l->count; i++)
         if (!is_bare(l->rungs[i]))
-            l->rungs[kept++] = l->rungs[i];
-    if (kept > 0)
-        l->count = kept;
+            kept.rungs[kept.count++] = l->rungs[i];
+    if (ladder_streams(&kept))
+        *l = kept;
+}
+
+bool ladder_streams(const struct ladder *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (!l->rungs[i]->offline)
+            return true;
+    return false;
 }
 
 void ladder_build(struct ladder *out, const char *asked, char *const *configured, const char *const *usable,
@@ -66,4 +73,27 @@ void ladder_build(struct ladder *out, const char *asked, char *const *configured
         add(out, asked, len, usable, all);
         asked += len + (asked[len] == ',');
     }
+}
+
+static bool is_offline(const char *name, size_t len, const struct method_ops *const *all)
+{
+    for (; *all; all++)
+        if (same((*all)->name, name, len))
+            return (*all)->offline;
+    return false;
+}
+
+bool ladder_is_offline(const char *asked, char *const *configured, const struct method_ops *const *all)
+{
+    bool offline = true;
+
+    for (; !asked && *configured; configured++)
+        offline = offline && is_offline(*configured, strlen(*configured), all);
+    while (asked && *asked) {
+        size_t len = strcspn(asked, ",");
+
+        offline = offline && is_offline(asked, len, all);
+        asked += len + (asked[len] == ',');
+    }
+    return offline;
 }

@@ -22,6 +22,7 @@ enum method_event {
     METHOD_STREAM_OPEN, /* bytes may flow: the host answers with stream() */
     METHOD_PROGRESS,    /* moved */
     METHOD_COMPLETE,    /* everything arrived, as far as this method can know (proof) */
+    METHOD_LINK_SENT,   /* the recipient was told where to fetch it; whether he does, nobody knows */
     METHOD_FAILED       /* error */
 };
 
@@ -30,14 +31,15 @@ struct method_report {
     uint64_t moved;
     enum proof proof;   /* METHOD_COMPLETE */
     struct error error; /* METHOD_FAILED */
+    int64_t retry_at;   /* METHOD_FAILED: not worth another round before that wall-clock time; 0: as configured */
 };
 
 struct offer {
-    const struct jid *to; /* a full JID */
+    const struct jid *to; /* a full JID; for an offline method a bare one */
     const char *name;
     const char *type;
     uint64_t size;
-    const char *sha256;  /* lower-case hex; NULL: nobody asked for it */
+    const char *sha256;  /* lower-case hex; NULL: not computed */
     int64_t modified;    /* wall clock ms, 0: unknown */
     const char *caption; /* NULL: none */
     unsigned answer_ms;  /* how long the recipient may take to say yes or no */
@@ -71,6 +73,7 @@ struct method_ops {
     void (*stream)(struct method *m, int fd, uint64_t offset, uint64_t length);
     /* Tells the peer if it has to know, and frees. why: NULL after success. *m becomes NULL. */
     void (*end)(struct method **m, const struct error *why);
+    bool offline; /* addressed to the bare JID, with nobody there: the last rung when no device can be offered to */
 };
 
 #endif

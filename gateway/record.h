@@ -20,6 +20,7 @@
     X(TRANSFER_CONNECTING,   "connecting",   false)     \
     X(TRANSFER_TRANSFERRING, "transferring", false)     \
     X(TRANSFER_DELIVERED,    "delivered",    true)      \
+    X(TRANSFER_LINK_SENT,    "link_sent",    true)      \
     X(TRANSFER_FAILED,       "failed",       true)      \
     X(TRANSFER_CANCELLED,    "cancelled",    true)      \
     X(TRANSFER_EXPIRED,      "expired",      true)

@@ -17,14 +17,16 @@ enum event {
     EV_ACCEPTED,
     EV_STREAM_OPEN,
     EV_COMPLETE,
+    EV_LINK_SENT,
     EV_PAUSE, /* this round is over, another may follow */
     EV_FATAL, /* no round will help */
     EV_CANCEL,
     EV_EXPIRE
 };
 
-static const char *const event_names[] = {"start",    "resolved", "method-failed", "accepted", "stream-open",
-                                          "complete", "pause",    "fatal",         "cancel",   "expire"};
+static const char *const event_names[] = {"start",       "resolved", "method-failed", "accepted",
+                                          "stream-open", "complete", "link-sent",     "pause",
+                                          "fatal",       "cancel",   "expire"};
 
 enum { EVENTS = 16, RETURN_MS = 60 * 1000 };
 
@@ -39,7 +41,7 @@ struct transfer {
     const struct transfer_env *env;
     void *owner;
     struct record *record;
-    struct jid to;
+    struct jid to, bare;
 
     struct pending events[EVENTS];
     size_t event_count;
@@ -57,8 +59,10 @@ struct transfer {
 
     struct error why; /* the most telling failure of this round */
     enum stage why_stage;
-    bool later;  /* a failure of this round may pass by itself */
-    bool hopped; /* the first resource vanished and another was tried */
+    bool later;       /* a failure of this round may pass by itself */
+    bool hopped;      /* the first resource vanished and another was tried */
+    bool linked;      /* an offline method was tried */
+    int64_t retry_at; /* the next round is not worth beginning before; 0: whenever */
 
     bool timer_expires;
     uv_timer_t timer; /* the pause while queued, else the state's deadline, and never later than the expiry */
@@ -126,7 +130,13 @@ static void host_report(struct method_host *host, const struct method_report *re
         t->record->sent = report->moved;
         transfer_post(t, EV_COMPLETE, NULL, report->proof);
         break;
+    case METHOD_LINK_SENT:
+        t->record->sent = report->moved;
+        transfer_post(t, EV_LINK_SENT, NULL, PROOF_NONE);
+        break;
     case METHOD_FAILED:
+        if (report->retry_at > t->retry_at)
+            t->retry_at = report->retry_at;
         transfer_post(t, EV_METHOD_FAILED, &report->error, PROOF_NONE);
         break;
     }
@@ -226,13 +236,23 @@ static void be_idle(struct transfer *t)
     t->env->idle(t->env->user, t);
 }
 
-/* What ends the matter counts; else the first news that says more than "not this way". */
+static bool on_offline_rung(const struct transfer *t)
+{
+    return t->rung < t->ladder.count && t->ladder.rungs[t->rung]->offline;
+}
+
+/* What ends the matter counts; else the first news that says more than "not this way". With no device to offer to, the
+ * transfer hangs on an offline method, and its failure is the news; but where it was never possible, it is none. */
 static void remember_why(struct transfer *t, const struct error *error, bool ends_it)
 {
-    bool dull = ends_it || t->why.code == ERR_NONE || t->why.code == ERR_METHOD_UNSUPPORTED ||
-                t->why.code == ERR_PROFILE_UNSUPPORTED || t->why.code == ERR_NO_COMMON_METHOD;
+    bool offline = on_offline_rung(t);
+    bool dull = ends_it || (offline && !ladder_streams(&t->ladder)) || t->why.code == ERR_NONE ||
+                t->why.code == ERR_METHOD_UNSUPPORTED || t->why.code == ERR_PROFILE_UNSUPPORTED ||
+                t->why.code == ERR_NO_COMMON_METHOD;
 
     t->later = t->later || error_retry(error->code) == RETRY_LATER;
+    if (offline && error->code == ERR_METHOD_UNSUPPORTED && t->why.code != ERR_NONE)
+        return;
     if (dull) {
         t->why = *error;
         t->why_stage = stage_of(t);
@@ -258,9 +278,24 @@ static void on_found(void *user, struct recipient *found, const struct error *er
     transfer_post(t, EV_RESOLVED, NULL, PROOF_NONE);
 }
 
-static void resolve(struct transfer *t, const struct pending *p)
+static void look_for_recipient(struct transfer *t)
 {
     struct error error;
+
+    attempt_begin(t, "", "");
+    step(t, STEP_SENT, "disco", "", t->to.text);
+    t->finding = t->env->network->ops->find(t->env->network, &t->to, on_found, t);
+    if (t->finding == 0) {
+        error_set(&error, ERR_INTERNAL, "out of memory");
+        transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
+    }
+}
+
+static bool offer_offline(struct transfer *t);
+
+static void begin_round(struct transfer *t, const struct pending *p)
+{
+    struct network *network = t->env->network;
 
     (void)p;
     t->record->round++;
@@ -269,14 +304,11 @@ static void resolve(struct transfer *t, const struct pending *p)
     t->record->method[0] = t->record->path[0] = '\0';
     record_text(&t->record->streamhost, NULL);
     t->why = (struct error){0};
-    t->later = t->hopped = false;
-    attempt_begin(t, "", "");
-    step(t, STEP_SENT, "disco", "", t->to.text);
-    t->finding = t->env->network->ops->find(t->env->network, &t->to, on_found, t);
-    if (t->finding == 0) {
-        error_set(&error, ERR_INTERNAL, "out of memory");
-        transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
-    }
+    t->later = t->hopped = t->linked = false;
+    t->retry_at = 0;
+    if (!ladder_is_offline(t->record->methods, t->env->config->delivery.methods, network->ops->methods(network)) ||
+        !offer_offline(t))
+        look_for_recipient(t);
 }
 
 static void nothing_in_common(struct transfer *t)
@@ -291,11 +323,11 @@ static void nothing_in_common(struct transfer *t)
 
 static void offer(struct transfer *t)
 {
-    const struct candidate_resource *resource = &t->recipient.resources[t->resource];
     const struct method_ops *ops = t->ladder.rungs[t->rung];
+    const struct jid *to = ops->offline ? &t->bare : &t->recipient.resources[t->resource].jid;
     struct record *r = t->record;
     struct offer o = {
-        .to = &resource->jid,
+        .to = to,
         .name = r->name,
         .type = r->type,
         .size = r->size,
@@ -307,9 +339,10 @@ static void offer(struct transfer *t)
     };
     struct error error = {0};
 
-    attempt_begin(t, ops->name, resource->jid.text);
+    attempt_begin(t, ops->name, to->text);
     snprintf(r->method, sizeof r->method, "%s", ops->name);
-    record_text(&r->resource, jid_resource(&resource->jid));
+    record_text(&r->resource, jid_resource(to));
+    t->linked = t->linked || ops->offline;
     t->env->changed(t->env->user, t, true); /* so that a crash is told with its method */
     t->ops = ops;
     t->method = ops->offer(&t->host, t->env->network, &o, &error);
@@ -320,7 +353,7 @@ static void offer(struct transfer *t)
     arm_timer(t); /* each offer has the whole time */
 }
 
-/* Offers to the first resource from that one on that has a usable method. */
+/* Offers to the first resource from that one on that has a usable method of its own. */
 static bool offer_from(struct transfer *t, size_t resource)
 {
     struct network *network = t->env->network;
@@ -328,7 +361,7 @@ static bool offer_from(struct transfer *t, size_t resource)
     for (; resource < t->recipient.count; resource++) {
         ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods,
                      t->recipient.resources[resource].methods, network->ops->methods(network));
-        if (t->ladder.count > 0) {
+        if (ladder_streams(&t->ladder)) {
             t->resource = resource;
             t->rung = 0;
             offer(t);
@@ -343,6 +376,30 @@ static void begin_ladder(struct transfer *t, const struct pending *p)
     (void)p;
     if (!offer_from(t, 0))
         nothing_in_common(t);
+}
+
+/* The offline methods alone, whoever is there. */
+static bool offer_offline(struct transfer *t)
+{
+    static const char *const usable[] = {NULL};
+    struct network *network = t->env->network;
+
+    ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods, usable,
+                 network->ops->methods(network));
+    t->rung = 0;
+    if (t->ladder.count == 0)
+        return false;
+    offer(t);
+    return true;
+}
+
+/* No device can be offered to, and nobody said no: a method that needs none is left. */
+static bool fall_back(struct transfer *t, const struct error *error)
+{
+    if (error->code != ERR_RECIPIENT_OFFLINE && error->code != ERR_NO_COMMON_METHOD &&
+        error->code != ERR_RECIPIENT_FORBIDS)
+        return false;
+    return !t->linked && t->record->sent == 0 && offer_offline(t);
 }
 
 /* The resource that was asked is gone: the next best is tried, once. */
@@ -377,6 +434,8 @@ static void step_down(struct transfer *t, const struct pending *p)
         t->later = true;
     attempt_end(t, &p->error);
     remember_why(t, &p->error, retry == RETRY_NEVER);
+    if (t->ops && t->ops->offline)
+        t->record->sent = 0; /* to a service, which drops it: the recipient has none of it */
     drop_work(t, &p->error);
     if (free_round) {
         t->record->round--; /* nobody's fault: the round is played again */
@@ -388,7 +447,7 @@ static void step_down(struct transfer *t, const struct pending *p)
         offer(t);
         return;
     }
-    if (hop(t, &p->error))
+    if (hop(t, &p->error) || fall_back(t, &p->error))
         return;
     again = retry != RETRY_NEVER && t->later && t->record->round < t->record->max_rounds;
     transfer_post(t, again ? EV_PAUSE : EV_FATAL, &t->why, PROOF_NONE);
@@ -425,21 +484,28 @@ static void pause_round(struct transfer *t, const struct pending *p)
     end_round(t);
     if (p->error.code != ERR_XMPP_DISCONNECTED && p->error.code != ERR_DRAINING)
         t->record->next_attempt_at = clock_wall_ms() + pause_ms(t);
+    if (t->retry_at > t->record->next_attempt_at && t->record->next_attempt_at > 0)
+        t->record->next_attempt_at = t->retry_at;
     step(t, STEP_LOCAL, "queued again", error_name(p->error.code), p->error.text);
 }
 
 static void finish(struct transfer *t, const struct pending *p)
 {
     struct record *r = t->record;
+    bool well = p->event == EV_COMPLETE || p->event == EV_LINK_SENT;
 
-    attempt_end(t, p->event == EV_COMPLETE ? NULL : &p->error);
-    drop_work(t, p->event == EV_COMPLETE ? NULL : &p->error);
+    attempt_end(t, well ? NULL : &p->error);
+    drop_work(t, well ? NULL : &p->error);
     end_round(t);
     r->finished = clock_wall_ms();
     r->next_attempt_at = 0;
     if (p->event == EV_COMPLETE) {
         r->proof = p->proof;
         record_step(r, STEP_LOCAL, "delivered", "ok", proof_name(p->proof));
+        return;
+    }
+    if (p->event == EV_LINK_SENT) {
+        record_step(r, STEP_LOCAL, "link sent", "ok", "");
         return;
     }
     r->error = p->error;
@@ -458,7 +524,7 @@ static const struct rule {
     enum transfer_state to;
     act_fn *then;
 } rules[] = {
-    {TRANSFER_QUEUED, EV_START, TRANSFER_OFFERING, resolve},
+    {TRANSFER_QUEUED, EV_START, TRANSFER_OFFERING, begin_round},
     {TRANSFER_QUEUED, EV_EXPIRE, TRANSFER_EXPIRED, finish},
     {TRANSFER_OFFERING, EV_RESOLVED, TRANSFER_OFFERING, begin_ladder},
     {TRANSFER_OFFERING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
@@ -469,6 +535,7 @@ static const struct rule {
     {TRANSFER_CONNECTING, EV_EXPIRE, TRANSFER_EXPIRED, finish},
     {TRANSFER_TRANSFERRING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
     {TRANSFER_TRANSFERRING, EV_COMPLETE, TRANSFER_DELIVERED, finish},
+    {TRANSFER_TRANSFERRING, EV_LINK_SENT, TRANSFER_LINK_SENT, finish},
 };
 
 static const struct rule *rule_for(enum transfer_state state, enum event event)
@@ -604,7 +671,8 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
     t->record = r;
     uv_timer_init(env->loop, &t->timer);
     t->timer.data = t;
-    if (!jid_parse(&t->to, r->to, strlen(r->to), &error)) /* prepared once already, so this is a store gone bad */
+    if (!jid_parse(&t->to, r->to, strlen(r->to), &error) ||
+        !jid_parse(&t->bare, t->to.text, t->to.bare, &error)) /* prepared once already, so this is a store gone bad */
         transfer_post(t, EV_FATAL, &error, PROOF_NONE);
     return t;
 }

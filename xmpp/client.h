@@ -12,11 +12,13 @@
 #include "xmpp/iq.h"
 #include "xmpp/xmpp.h"
 
-struct disco;       /* xmpp/disco.h: what a peer supports, asked once and kept */
-struct contacts;    /* xmpp/contacts.h: roster and presence */
-struct jingle;      /* xmpp/jingle.h: the Jingle sessions there are */
-struct proxies;     /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
-struct ibb_streams; /* xmpp/ibb.h: what is being sent in-band */
+struct disco;          /* xmpp/disco.h: what a peer supports, asked once and kept */
+struct contacts;       /* xmpp/contacts.h: roster and presence */
+struct proxies;        /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
+struct ibb_streams;    /* xmpp/ibb.h: what is being sent in-band */
+struct jingle;         /* xmpp/jingle.h: the Jingle sessions there are */
+struct upload_service; /* xmpp/upload_service.h: where the own server takes files */
+struct messages;       /* xmpp/messages.h: texts on their way, and those that came back */
 
 struct client {
     const struct xmpp_settings *settings;
@@ -28,7 +30,10 @@ struct client {
     struct proxies *proxies;
     struct ibb_streams *ibb;
     struct jingle *jingle;
-    struct jid self; /* bound full JID while online, else as configured */
+    struct upload_service *uploads;
+    struct messages *messages;
+    struct http *http; /* gateway/http_put.h */
+    struct jid self;   /* bound full JID while online, else as configured */
     bool online;
 };
 

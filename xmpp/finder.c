@@ -143,8 +143,11 @@ static bool has_feature(char *const *features, const char *wanted)
     return false;
 }
 
+/* What needs no device is no reason to choose one. */
 static bool can(const struct candidate_resource *r, const struct method_ops *m)
 {
+    if (m->offline)
+        return false;
     for (const char *const *need = m->needs; *need; need++)
         if (!has_feature(r->features, *need))
             return false;

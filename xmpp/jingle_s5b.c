@@ -935,4 +935,8 @@ static struct method *jingle_s5b_offer(struct method_host *host, void *network, 
 }
 
 static const char *const needs[] = {NS_JINGLE, NS_JINGLE_FILE, NS_JINGLE_S5B, NULL};
-const struct method_ops method_jingle_s5b = {"jingle-s5b", needs, jingle_s5b_offer, jingle_s5b_stream, jingle_s5b_end};
+const struct method_ops method_jingle_s5b = {.name = "jingle-s5b",
+                                             .needs = needs,
+                                             .offer = jingle_s5b_offer,
+                                             .stream = jingle_s5b_stream,
+                                             .end = jingle_s5b_end};

@@ -12,6 +12,7 @@ extern const struct method_ops method_si_s5b;     /* XEP-0095 and XEP-0096 over 
 extern const struct method_ops method_s5b;        /* XEP-0065 with nothing before it; raw_s5b.c */
 extern const struct method_ops method_si_ibb;     /* XEP-0095 and XEP-0096 in-band; si_ibb.c */
 extern const struct method_ops method_ibb;        /* XEP-0047 with nothing before it; raw_ibb.c */
+extern const struct method_ops method_link;       /* XEP-0363 and a message that says where; link.c */
 
 extern const struct method_ops *const methods[]; /* NULL at the end */
 

@@ -13,11 +13,13 @@
 #include "xmpp/ibb.h"
 #include "xmpp/jingle.h"
 #include "xmpp/keepalive.h"
+#include "xmpp/messages.h"
 #include "xmpp/methods.h"
 #include "xmpp/proxies.h"
 #include "xmpp/responder.h"
 #include "xmpp/session.h"
 #include "xmpp/stanza.h"
+#include "xmpp/upload_service.h"
 #include "xmpp/xmpp.h"
 
 enum { PUBLISH_MS = 1000 };
@@ -172,6 +174,7 @@ static void on_offline(void *user)
     iq_disconnected(c->iq);
     jingle_offline(c->jingle);
     contacts_offline(c->contacts);
+    upload_service_offline(c->uploads);
     proxies_offline(c->proxies);
     finder_offline(n->finder);
     c->self = n->jid;
@@ -183,6 +186,8 @@ static void on_stanza(void *user, xmpp_stanza_t *stanza)
 
     if (strcmp(xmpp_stanza_get_name(stanza), "iq") == 0)
         iq_incoming(n->base.client.iq, stanza);
+    else if (strcmp(xmpp_stanza_get_name(stanza), "message") == 0)
+        messages_incoming(n->base.client.messages, stanza);
     else
         contacts_presence(n->base.client.contacts, stanza);
 }
@@ -252,7 +257,9 @@ static bool make_parts(struct xmpp_network *n)
     if (!(c->iq = iq_create(c->ctx, c->loop, session_send, n->session)) ||
         !(c->contacts = contacts_create(c, &events)) || !(c->disco = disco_create(c)) ||
         !(c->proxies = proxies_create(c, proxies_changed, n)) || !(c->ibb = ibb_streams_create(c)) ||
-        !(c->jingle = jingle_create(c)) || !(n->finder = finder_create(c, methods)) ||
+        !(c->jingle = jingle_create(c)) || !(c->uploads = upload_service_create(c)) ||
+        !(c->messages = messages_create(c, session_send, n->session)) ||
+        !(c->http = http_create(c->loop, n->settings.ca, NULL)) || !(n->finder = finder_create(c, methods)) ||
         !(n->keepalive = keepalive_create(c, on_silent, n)))
         return false;
     contacts_serve(c->contacts);
@@ -267,6 +274,9 @@ static void destroy_parts(struct xmpp_network *n)
 
     finder_destroy(&n->finder);
     keepalive_destroy(&n->keepalive);
+    http_destroy(&c->http);
+    messages_destroy(&c->messages);
+    upload_service_destroy(&c->uploads);
     jingle_destroy(&c->jingle);
     ibb_streams_destroy(&c->ibb);
     proxies_destroy(&c->proxies);

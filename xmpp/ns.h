@@ -10,9 +10,11 @@
 #define NS_FEATURE_NEG        "http://jabber.org/protocol/feature-neg"              /* XEP-0020 */
 #define NS_IBB                "http://jabber.org/protocol/ibb"                      /* XEP-0047 */
 #define NS_BYTESTREAMS        "http://jabber.org/protocol/bytestreams"              /* XEP-0065 */
+#define NS_OOB                "jabber:x:oob"                                        /* XEP-0066 */
 #define NS_VERSION            "jabber:iq:version"                                   /* XEP-0092 */
 #define NS_SI                 "http://jabber.org/protocol/si"                       /* XEP-0095 */
 #define NS_SI_FILE            "http://jabber.org/protocol/si/profile/file-transfer" /* XEP-0096 */
+#define NS_URL_DATA           "http://jabber.org/protocol/url-data"                 /* XEP-0103 */
 #define NS_CAPS               "http://jabber.org/protocol/caps"                     /* XEP-0115 */
 #define NS_JINGLE             "urn:xmpp:jingle:1"                                   /* XEP-0166 */
 #define NS_JINGLE_ERRORS      "urn:xmpp:jingle:errors:1"                            /* XEP-0166 */
@@ -21,5 +23,9 @@
 #define NS_JINGLE_FILE_ERRORS "urn:xmpp:jingle:apps:file-transfer:errors:0"         /* XEP-0234 */
 #define NS_JINGLE_S5B         "urn:xmpp:jingle:transports:s5b:1"                    /* XEP-0260 */
 #define NS_HASHES             "urn:xmpp:hashes:2"                                   /* XEP-0300 */
+#define NS_HTTP_UPLOAD        "urn:xmpp:http:upload:0"                              /* XEP-0363 */
+#define NS_FALLBACK           "urn:xmpp:fallback:0"                                 /* XEP-0428 */
+#define NS_FILE               "urn:xmpp:file:metadata:0"                            /* XEP-0446 */
+#define NS_SFS                "urn:xmpp:sfs:0"                                      /* XEP-0447 */
 
 #endif

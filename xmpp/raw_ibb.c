@@ -41,4 +41,5 @@ static void raw_stream(struct method *m, int fd, uint64_t offset, uint64_t lengt
 }
 
 static const char *const needs[] = {NS_IBB, NULL};
-const struct method_ops method_ibb = {"ibb", needs, raw_offer, raw_stream, raw_end};
+const struct method_ops method_ibb = {
+    .name = "ibb", .needs = needs, .offer = raw_offer, .stream = raw_stream, .end = raw_end};

@@ -56,4 +56,5 @@ static void raw_end(struct method **m, const struct error *why)
 }
 
 static const char *const needs[] = {NS_BYTESTREAMS, NULL};
-const struct method_ops method_s5b = {"s5b", needs, raw_offer, raw_stream, raw_end};
+const struct method_ops method_s5b = {
+    .name = "s5b", .needs = needs, .offer = raw_offer, .stream = raw_stream, .end = raw_end};

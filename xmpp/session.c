@@ -190,8 +190,13 @@ static int on_stanza(xmpp_conn_t *conn, xmpp_stanza_t *stanza, void *user)
     return 1;
 }
 
-/* The library keys its handlers by function and user pointer: a second name needs a second function. */
+/* The library keys its handlers by function and user pointer: another name needs another function. */
 static int on_presence(xmpp_conn_t *conn, xmpp_stanza_t *stanza, void *user)
+{
+    return on_stanza(conn, stanza, user);
+}
+
+static int on_message(xmpp_conn_t *conn, xmpp_stanza_t *stanza, void *user)
 {
     return on_stanza(conn, stanza, user);
 }
@@ -603,6 +608,7 @@ static bool make_connection(struct session *s)
     xmpp_conn_set_sockopt_callback(s->conn, on_socket);
     xmpp_handler_add(s->conn, on_stanza, NULL, "iq", NULL, s);
     xmpp_handler_add(s->conn, on_presence, NULL, "presence", NULL, s);
+    xmpp_handler_add(s->conn, on_message, NULL, "message", NULL, s);
     return xmpp_conn_set_flags(s->conn, (long)(flags[s->settings->tls] | XMPP_CONN_FLAG_DISABLE_SM)) == XMPP_EOK;
 }
 

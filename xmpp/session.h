@@ -27,7 +27,7 @@ struct session;
 struct session_events {
     void (*online)(void *user, const struct jid *bound); /* stanzas may be sent now */
     void (*offline)(void *user);                         /* after online() only */
-    void (*stanza)(void *user, xmpp_stanza_t *stanza);   /* each whole <iq/> and <presence/>; lives for the call */
+    void (*stanza)(void *user, xmpp_stanza_t *stanza);   /* each whole stanza; lives for the call */
     void (*changed)(void *user);                         /* session_view() differs */
     void *user;
 };

@@ -67,4 +67,5 @@ static void si_ibb_stream(struct method *m, int fd, uint64_t offset, uint64_t le
 }
 
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_IBB, NULL};
-const struct method_ops method_si_ibb = {"si-ibb", needs, si_ibb_offer, si_ibb_stream, si_ibb_end};
+const struct method_ops method_si_ibb = {
+    .name = "si-ibb", .needs = needs, .offer = si_ibb_offer, .stream = si_ibb_stream, .end = si_ibb_end};

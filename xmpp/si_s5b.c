@@ -71,4 +71,5 @@ static void si_s5b_stream(struct method *m, int fd, uint64_t offset, uint64_t le
 }
 
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_BYTESTREAMS, NULL};
-const struct method_ops method_si_s5b = {"si-s5b", needs, si_s5b_offer, si_s5b_stream, si_s5b_end};
+const struct method_ops method_si_s5b = {
+    .name = "si-s5b", .needs = needs, .offer = si_s5b_offer, .stream = si_s5b_stream, .end = si_s5b_end};

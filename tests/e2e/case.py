@@ -15,10 +15,13 @@ DIRECT = {"SOCKS5_ADVERTISE": LOOPBACK}  # without it nothing is advertised and 
 QUICK = {"DELIVERY_OFFER_TIMEOUT": "2s", "DELIVERY_CONNECT_TIMEOUT": "2s", "DELIVERY_ACTIVATE_TIMEOUT": "2s",
          "DELIVERY_STALL_TIMEOUT": "2s", "DELIVERY_MAX_ATTEMPTS": "1", "XMPP_IQ_TIMEOUT": "3s"}
 
+EVERY_METHOD = {"DELIVERY_METHODS": "jingle-s5b,si-s5b,s5b,si-ibb,ibb,link"}  # the default is the streams alone
+
 
 class Case(unittest.TestCase):
     server_name = "prosody"
     server_options = {}
+    settings = {}  # of every gateway here
     build = "dev"
 
     @classmethod
@@ -53,6 +56,7 @@ class Case(unittest.TestCase):
         return self.directory / f"{self._testMethodName}-{self.count}-{name}"
 
     def gateway(self, start=True, server=None, **settings):
+        settings = {**self.settings, **settings}
         gateway = Gateway(server or self.server, self.path("gateway"), build=self.build, **settings)
         self.gateways.append(gateway)
         self.addCleanup(gateway.kill)

@@ -27,6 +27,7 @@ CONTACTS = ("gateway", "alice", "bob", "carol", "dave")
 STRANGERS = ("erin", "frank")
 COMPONENT = "fakeproxy." + DOMAIN
 PROXY = "proxy." + DOMAIN
+UPLOAD = "upload." + DOMAIN
 
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None)
@@ -193,13 +194,16 @@ class Authority:
 
 class Server:
     """What both servers have in common. proxy, starttls: whether there is a proxy65 and whether STARTTLS is offered;
-    proxy_address: where the proxy is, since some clients never go to 127.0.0.1; contacts, strangers: who has an account."""
+    proxy_address: where the proxy is, since some clients never go to 127.0.0.1; contacts, strangers: who has an account;
+    upload: the largest file that its upload service takes, None: it has none."""
 
-    def __init__(self, directory, proxy=True, proxy_address=LOOPBACK, starttls=True, contacts=CONTACTS, strangers=STRANGERS):
+    def __init__(self, directory, proxy=True, proxy_address=LOOPBACK, starttls=True, contacts=CONTACTS, strangers=STRANGERS,
+                 upload=None):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True)
         self.proxy, self.proxy_address, self.starttls = proxy, proxy_address, starttls
         self.contacts, self.accounts = contacts, contacts + strangers
+        self.upload, self.upload_port = upload, Ports.take()
         self.authority = Authority(self.directory / "tls")
         self.port, self.component_port, self.proxy_port = Ports.take(), Ports.take(), Ports.take()
         self.process = None
@@ -213,7 +217,8 @@ class Server:
 
     def listens(self):
         return (accepts_connections(self.port) and accepts_connections(self.component_port)
-                and (not self.proxy or accepts_connections(self.proxy_port, self.proxy_address)))
+                and (not self.proxy or accepts_connections(self.proxy_port, self.proxy_address))
+                and (not self.upload or accepts_connections(self.upload_port)))
 
     def alive(self):
         if self.process.running():
@@ -260,7 +265,10 @@ class Prosody(Server):
             component_ports = {{ {self.component_port} }}
             proxy65_ports = {{ {self.proxy_port} }}
             proxy65_interfaces = {{ "{self.proxy_address}" }}
-            http_ports = {{ }}
+            http_ports = {{ {self.upload_port if self.upload else ''} }}
+            http_interfaces = {{ "{LOOPBACK}" }}
+            http_default_host = "{UPLOAD}"
+            http_external_url = "http://{LOOPBACK}:{self.upload_port}/"
             https_ports = {{ }}
             ssl = {{ key = "{self.authority.key}"; certificate = "{self.authority.chain}" }}
             c2s_require_encryption = false
@@ -280,6 +288,11 @@ class Prosody(Server):
             text += f"""
             Component "{PROXY}" "proxy65"
                 proxy65_address = "{self.proxy_address}"
+            """
+        if self.upload:
+            text += f"""
+            Component "{UPLOAD}" "http_file_share"
+                http_file_share_size_limit = {self.upload}
             """
         return textwrap.dedent(text)
 
@@ -316,6 +329,7 @@ class Ejabberd(Server):
                   hosts: {{ {COMPONENT}: {{ password: {PASSWORD} }} }} }}
               - {{ port: {self.api_port}, ip: "{LOOPBACK}", module: ejabberd_http,
                   request_handlers: {{ /api: mod_http_api }} }}
+              {self.upload_listener()}
             api_permissions: {{ tests: {{ from: [mod_http_api], who: all, what: "*" }} }}
             modules:
               mod_admin_extra: {{}}
@@ -336,7 +350,18 @@ class Ejabberd(Server):
               mod_proxy65: {{ host: {PROXY}, ip: "{self.proxy_address}", hostname: "{self.proxy_address}",
                               port: {self.proxy_port}, access: anyone, max_connections: infinity }}
             """
+        if self.upload:
+            text += f"""
+              mod_http_upload: {{ host: {UPLOAD}, docroot: "{self.directory}/uploads", max_size: {self.upload},
+                                  put_url: "https://{DOMAIN}:{self.upload_port}/upload", access: anyone }}
+            """
         return textwrap.dedent(text)
+
+    def upload_listener(self):
+        if not self.upload:
+            return ""
+        return (f'- {{ port: {self.upload_port}, ip: "{LOOPBACK}", module: ejabberd_http, tls: true, '
+                f'request_handlers: {{ /upload: mod_http_upload }} }}')
 
     def launch(self):
         # Not through ejabberdctl, which would leave an epmd behind and wants its own user.

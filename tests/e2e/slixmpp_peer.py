@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """A recipient: slixmpp with its own XEP-0047, XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on request, badly.
 
-Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, file, broken, disconnected.
+Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, file, broken, message,
+disconnected.
 Ends when its standard input does; a line there is a command: "subscribe JID", "go".
 
 Needs Debian's python3-slixmpp. Version 1.8.3 registers the coroutine that handles an SI request as a plain callback
@@ -21,6 +22,7 @@ from slixmpp.xmlstream.handler import CoroutineCallback
 from slixmpp.xmlstream.matcher import StanzaPath
 
 IBB = "http://jabber.org/protocol/ibb"
+OOB, SFS, FILE = "jabber:x:oob", "urn:xmpp:sfs:0", "urn:xmpp:file:metadata:0"
 
 BEHAVIOURS = {
     "accept": "takes everything it is offered, and closes when the sender has",
@@ -110,7 +112,20 @@ class Recipient(slixmpp.ClientXMPP):
         self.offers, self.held, self.leaving = {}, [], False
         self.denied = set()
         self.sinks, self.going = {}, asyncio.Event()  # of streams in-band
-        for plugin in ("xep_0030", "xep_0047", "xep_0065", "xep_0115", "xep_0199"):
+        for plugin in ("xep_0030", "xep_0115", "xep_0199"):
+            self.register_plugin(plugin)
+        if not options.no_streams:
+            self.understand_streams(options)
+        self.add_event_handler("message", self.on_message)
+        self.priority = options.priority
+        self.add_event_handler("session_start", self.on_session)
+        self.add_event_handler("failed_auth", lambda _: sys.exit("failed_auth"))
+        self.add_event_handler("disconnected", self.on_disconnected)
+        for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed", "available", "unavailable"):
+            self.add_event_handler("presence_" + kind, self.on_presence)
+
+    def understand_streams(self, options):
+        for plugin in ("xep_0047", "xep_0065"):
             self.register_plugin(plugin)
         self["xep_0065"].auto_accept = options.bare or options.no_si
         self["xep_0047"].auto_accept = options.bare or options.no_si
@@ -121,12 +136,6 @@ class Recipient(slixmpp.ClientXMPP):
         self.remove_handler("Socks5 Bytestreams")
         self.register_handler(CoroutineCallback("Socks5 Bytestreams", StanzaPath("iq@type=set/socks/streamhost"),
                                                 self.on_streamhosts))
-        self.priority = options.priority
-        self.add_event_handler("session_start", self.on_session)
-        self.add_event_handler("failed_auth", lambda _: sys.exit("failed_auth"))
-        self.add_event_handler("disconnected", self.on_disconnected)
-        for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed", "available", "unavailable"):
-            self.add_event_handler("presence_" + kind, self.on_presence)
 
     def understand_si(self, inband):
         for plugin in ("xep_0095", "xep_0096"):
@@ -162,6 +171,13 @@ class Recipient(slixmpp.ClientXMPP):
     def on_presence(self, presence):
         if presence["from"].bare != self.boundjid.bare:
             tell("presence", sender=str(presence["from"]), type=presence["type"])
+
+    def on_message(self, message):
+        url = message.xml.find(f"{{{OOB}}}x/{{{OOB}}}url")
+        file = message.xml.find(f"{{{SFS}}}file-sharing/{{{FILE}}}file")
+        shared = {} if file is None else {child.tag.rpartition("}")[2]: child.text for child in file}
+        tell("message", sender=str(message["from"]), type=message["type"], body=message["body"],
+             oob=None if url is None else url.text, shared=shared)
 
     def on_offer(self, iq):
         sid, file = iq["si"]["id"], iq["si"]["file"]
@@ -249,6 +265,7 @@ def main():
                            help="; ".join(f"{name}: {what}" for name, what in BEHAVIOURS.items()))
     arguments.add_argument("--bare", action="store_true", help="accept a stream without an SI offer too")
     arguments.add_argument("--no-si", action="store_true", help="announce and understand no SI at all")
+    arguments.add_argument("--no-streams", action="store_true", help="announce and understand no bytestreams either")
     arguments.add_argument("--ibb", action="store_true", help="take in-band streams after an SI offer")
     arguments.add_argument("--only-proxy", action="store_true", help="never reach the sender's own streamhost")
     arguments.add_argument("--priority", type=int, default=0)

@@ -3,13 +3,14 @@ import hashlib
 import os
 
 import peers
-from case import Case, DIRECT
+from case import DIRECT, EVERY_METHOD, Case
 
 SIZES = {"empty": 0, "one byte": 1, "more than 64 KiB by one": 65537, "1 MiB": 1 << 20}
 OFTEN = {"XMPP_RECONNECT_MIN": "200ms", "XMPP_RECONNECT_MAX": "500ms"}
 
 
 class Inband:
+    settings = EVERY_METHOD
     weight = 2
     server_options = {"proxy": False}
 
@@ -54,8 +55,9 @@ class Inband:
             self.assertIn("102400 are sent ([delivery] ibb_max_size)", answer.json["detail"])
         answer = gateway.put(peer.jid, bytes((100 << 10) + 1), wait=30)
         self.assertFailed(answer, 502, "streamhosts_unreachable")
-        self.assertEqual([one["code"] for one in answer.transfer["attempts"]],
-                         ["streamhosts_unreachable", "method_unsupported"])
+        self.assertEqual([(one["method"], one["code"]) for one in answer.transfer["attempts"]],
+                         [("si-s5b", "streamhosts_unreachable"), ("si-ibb", "method_unsupported"),
+                          ("link", "method_unsupported")])
         self.assertDelivered(gateway.put(peer.jid, bytes(100 << 10), wait=30), "inband")
 
     def test_a_recipient_that_reaches_no_streamhost_is_asked_again_for_a_stream_in_band(self):

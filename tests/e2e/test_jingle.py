@@ -64,4 +64,5 @@ class JingleWithoutProxy(Case):
         peer = self.recipient("alice", client=peers.gajim)
         answer = gateway.put(peer.jid, b"x", wait=60)
         self.assertFailed(answer, 502, "transport_failed")
-        self.assertEqual([attempt["code"] for attempt in answer.transfer["attempts"]], ["transport_failed"])
+        self.assertEqual([(attempt["method"], attempt["code"]) for attempt in answer.transfer["attempts"]],
+                         [("jingle-s5b", "transport_failed")])

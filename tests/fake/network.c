@@ -47,6 +47,11 @@ static struct method *offer_two(struct method_host *host, void *network, const s
     return offer(host, network, o, err, "two");
 }
 
+static struct method *offer_post(struct method_host *host, void *network, const struct offer *o, struct error *err)
+{
+    return offer(host, network, o, err, "post");
+}
+
 static void stream(struct method *m, int fd, uint64_t offset, uint64_t length)
 {
     (void)fd; /* only the assertion looks at it */
@@ -64,6 +69,8 @@ static void end(struct method **m, const struct error *why)
 
 static const struct method_ops one = {.name = "one", .offer = offer_one, .stream = stream, .end = end};
 static const struct method_ops two = {.name = "two", .offer = offer_two, .stream = stream, .end = end};
+static const struct method_ops post = {
+    .name = "post", .offer = offer_post, .stream = stream, .end = end, .offline = true};
 
 static bool start(struct network *n, uv_loop_t *loop, const struct network_events *events, struct error *err)
 {
@@ -96,7 +103,7 @@ static void forget(struct network *n, uint64_t ticket)
 
 static const struct method_ops *const *methods(struct network *n)
 {
-    static const struct method_ops *const list[] = {&one, &two, NULL};
+    static const struct method_ops *const list[] = {&one, &two, &post, NULL};
 
     (void)n;
     return list;
@@ -167,7 +174,7 @@ void fake_network_not_found(struct fake_network *f, enum error_code code)
 
 void fake_method_report(struct fake_network *f, enum method_event event, enum error_code code)
 {
-    struct method_report report = {.event = event, .moved = 5, .proof = PROOF_PEER_CLOSED};
+    struct method_report report = {.event = event, .moved = 5, .proof = PROOF_PEER_CLOSED, .retry_at = f->retry_at};
 
     assert(f->method);
     if (event == METHOD_FAILED)

@@ -1,7 +1,7 @@
 /* tests/fake/network.h - a network whose answers and methods the test decides.
  *
- * Two methods, "one" and "two"; what they are asked to do is kept in calls, and what they report is called by the
- * test. Everything runs on the test's own thread and loop. */
+ * Two methods, "one" and "two", and an offline one, "post"; what they are asked to do is kept in calls, and what they
+ * report is called by the test. Everything runs on the test's own thread and loop. */
 #ifndef FAKE_NETWORK_H
 #define FAKE_NETWORK_H
 
@@ -28,6 +28,7 @@ struct fake_network {
     void *finding_user;
     struct method *method; /* the one at work; NULL: none */
     bool refuse_offers;    /* offer() itself fails, with method_unsupported */
+    int64_t retry_at;      /* of the failures reported */
     struct offer offered;  /* the last offer's values; to is not kept */
     struct network_events events;
 };

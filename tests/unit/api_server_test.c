@@ -542,6 +542,7 @@ static void waiting_tells_by_the_status_how_it_ended(void **state)
         const char *code;
     } rows[] = {
         {"delivered", TRANSFER_DELIVERED, ERR_NONE, 200, NULL},
+        {"a link sent", TRANSFER_LINK_SENT, ERR_NONE, 200, NULL},
         {"still on its way", TRANSFER_QUEUED, ERR_NONE, 202, NULL},
         {"declined", TRANSFER_FAILED, ERR_RECIPIENT_DECLINED, 409, "recipient_declined"},
         {"no way", TRANSFER_FAILED, ERR_NO_COMMON_METHOD, 422, "no_common_method"},

@@ -10,13 +10,15 @@
 #include "gateway/ladder.h"
 
 static const struct method_ops jingle = {.name = "jingle-s5b"}, si = {.name = "si-s5b"}, bare = {.name = "s5b"},
-                               si_ibb = {.name = "si-ibb"}, ibb = {.name = "ibb"};
-static const struct method_ops *const all[] = {&jingle, &si, &bare, &si_ibb, &ibb, NULL};
+                               si_ibb = {.name = "si-ibb"}, ibb = {.name = "ibb"},
+                               post = {.name = "link", .offline = true};
+static const struct method_ops *const all[] = {&jingle, &si, &bare, &si_ibb, &ibb, &post, NULL};
 
 static void ladder_holds_what_all_three_agree_on_in_the_order_asked(void **state)
 {
     static char *const both[] = {"si-s5b", "s5b", NULL}, *const turned[] = {"s5b", "jingle-s5b", "si-s5b", NULL},
                        *const bare_only[] = {"s5b", NULL}, *const twice[] = {"si-s5b", "si-s5b", NULL},
+                       *const with_link[] = {"si-s5b", "s5b", "link", NULL},
                        *const inband[] = {"si-s5b", "s5b", "si-ibb", "ibb", NULL};
     static const char *const everything[] = {"jingle-s5b", "si-s5b", "s5b", NULL}, *const s5b[] = {"s5b", NULL},
                              *const nothing[] = {NULL}, *const unknown[] = {"smoke", NULL},
@@ -44,6 +46,11 @@ static void ladder_holds_what_all_three_agree_on_in_the_order_asked(void **state
         {"the resource can what we cannot", "smoke", both, unknown, ""},
         {"a part of a name is no name", "si,s5", both, everything, ""},
         {"nothing asked", "", both, everything, ""},
+        {"a link asks nothing of the resource", NULL, with_link, nothing, "link"},
+        {"a link is no reason to leave the bare stream out", NULL, with_link, s5b, "s5b link"},
+        {"a link below the streams", NULL, with_link, everything, "si-s5b link"},
+        {"a link first", "link,si-s5b", both, everything, "link si-s5b"},
+        {"no link wanted", NULL, both, nothing, ""},
     };
 
     (void)state;
@@ -59,9 +66,24 @@ static void ladder_holds_what_all_three_agree_on_in_the_order_asked(void **state
     }
 }
 
+static void nobody_need_be_found_where_every_method_is_an_offline_one(void **state)
+{
+    static char *const both[] = {"si-s5b", "link", NULL}, *const link_only[] = {"link", NULL};
+
+    (void)state;
+    assert_true(ladder_is_offline(NULL, link_only, all));
+    assert_true(ladder_is_offline("link", both, all));
+    assert_false(ladder_is_offline(NULL, both, all));
+    assert_false(ladder_is_offline("link,s5b", link_only, all));
+    assert_false(ladder_is_offline("smoke", link_only, all));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(ladder_holds_what_all_three_agree_on_in_the_order_asked)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ladder_holds_what_all_three_agree_on_in_the_order_asked),
+        cmocka_unit_test(nobody_need_be_found_where_every_method_is_an_offline_one),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

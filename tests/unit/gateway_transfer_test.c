@@ -17,7 +17,7 @@
 struct fixture {
     uv_loop_t loop;
     struct config config;
-    char *methods[3];
+    char *methods[4];
     struct fake_network network;
     struct carrier carrier;
     struct spool *spool;
@@ -568,12 +568,215 @@ static void a_stream_method_the_recipient_lacks_is_no_end_of_the_ladder(void **s
     assert_int_equal(record(f)->error.code, ERR_IBB_REFUSED);
 }
 
+/* ---- a method that needs nobody to be there */
+
+static void allow_post(struct fixture *f)
+{
+    f->methods[2] = (char *)"post";
+}
+
+static void when_no_device_can_be_offered_to_a_link_is_sent(void **state)
+{
+    static const struct {
+        const char *says;
+        enum error_code find, offer; /* ERR_NONE: somebody is there; the first method is not failed */
+        const char *asked;
+        enum error_code reason;
+        const char *call;
+    } rows[] = {
+        {"offline", ERR_RECIPIENT_OFFLINE, ERR_NONE, NULL, ERR_RECIPIENT_OFFLINE, "offer post ana@example.org"},
+        {"hidden", ERR_RECIPIENT_FORBIDS, ERR_NONE, NULL, ERR_RECIPIENT_FORBIDS, "offer post ana@example.org"},
+        {"nothing in common", ERR_NONE, ERR_NONE, NULL, ERR_NO_COMMON_METHOD, "offer post ana@example.org"},
+        {"went away", ERR_NONE, ERR_RECIPIENT_OFFLINE, NULL, ERR_RECIPIENT_OFFLINE, "offer post ana@example.org"},
+        {"forbids", ERR_NONE, ERR_RECIPIENT_FORBIDS, NULL, ERR_RECIPIENT_FORBIDS, "offer post ana@example.org"},
+        {"asked for", ERR_RECIPIENT_OFFLINE, ERR_NONE, "one,post", ERR_RECIPIENT_OFFLINE, "offer post ana@example.org"},
+        {"not asked for", ERR_RECIPIENT_OFFLINE, ERR_NONE, "one", ERR_RECIPIENT_OFFLINE, "find ana@example.org"},
+        {"declined", ERR_NONE, ERR_RECIPIENT_DECLINED, NULL, ERR_RECIPIENT_DECLINED, "end one recipient_declined"},
+        {"refused", ERR_NONE, ERR_SECURITY_REFUSED, NULL, ERR_SECURITY_REFUSED, "end one security_refused"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        allow_post(f);
+        begin(f, new_record("ana@example.org", rows[i].asked));
+        if (rows[i].find != ERR_NONE) {
+            fake_network_not_found(&f->network, rows[i].find);
+            turn(f);
+        } else {
+            found(f, rows[i].offer != ERR_NONE ? "one" : NULL, NULL);
+        }
+        if (rows[i].offer != ERR_NONE)
+            report(f, METHOD_FAILED, rows[i].offer);
+        if (strcmp(fake_last_call(&f->network), rows[i].call) != 0)
+            fail_msg("%s: %s", rows[i].says, fake_last_call(&f->network));
+        assert_int_equal(record(f)->attempts[0].error.code, rows[i].reason);
+        assert_int_equal(record(f)->state, f->network.method ? TRANSFER_OFFERING : TRANSFER_FAILED);
+        if (i + 1 < sizeof rows / sizeof *rows)
+            teardown(state);
+    }
+}
+
+static void a_link_is_sent_and_not_delivered(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    begin(f, new_record("ana@example.org/desk", NULL));
+    fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
+    turn(f);
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org"); /* to him, not to a device */
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    assert_string_equal(fake_last_call(&f->network), "stream post 0+5");
+    report(f, METHOD_LINK_SENT, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_LINK_SENT);
+    assert_true(transfer_state_final(record(f)->state));
+    assert_int_equal(record(f)->proof, PROOF_NONE);
+    assert_int_equal(record(f)->error.code, ERR_NONE);
+    assert_int_equal(record(f)->sent, 5);
+    assert_string_equal(record(f)->method, "post");
+    assert_null(record(f)->resource);
+    assert_string_equal(fake_last_call(&f->network), "end post ok");
+    assert_int_equal(record(f)->attempt_count, 2);
+    assert_int_equal(record(f)->attempts[0].error.code, ERR_RECIPIENT_OFFLINE);
+    assert_int_equal(record(f)->attempts[1].error.code, ERR_NONE);
+    assert_int_equal(f->idles, 1);
+}
+
+static void a_link_is_the_last_rung_below_the_streams(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", NULL);
+    assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/desk");
+    report(f, METHOD_FAILED, ERR_STREAMHOSTS_UNREACHABLE);
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+    report(f, METHOD_FAILED, ERR_UPLOAD_SERVICE_REFUSED);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_STREAMHOSTS_UNREACHABLE);
+}
+
+static void the_next_device_comes_before_a_link(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    begin(f, new_record("ana@example.org", NULL));
+    fake_network_found_two(&f->network, "ana@example.org/desk", "ana@example.org/phone");
+    turn(f);
+    report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+    assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/phone");
+    report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+}
+
+static void where_only_a_link_is_wanted_nobody_is_looked_for(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    begin(f, new_record("ana@example.org", "post"));
+    assert_int_equal(f->network.call_count, 1);
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+    report(f, METHOD_FAILED, ERR_METHOD_UNSUPPORTED);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_METHOD_UNSUPPORTED);
+    assert_int_equal(record(f)->attempt_count, 1);
+}
+
+/* The failure of a link is the news, unless there never was a way to send one. */
+static void the_reason_is_that_of_the_link_where_one_was_possible(void **state)
+{
+    static const struct {
+        enum error_code link, want;
+    } rows[] = {
+        {ERR_METHOD_UNSUPPORTED, ERR_RECIPIENT_OFFLINE},
+        {ERR_UPLOAD_SERVICE_REFUSED, ERR_UPLOAD_SERVICE_REFUSED},
+        {ERR_LINK_FAILED, ERR_LINK_FAILED},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        allow_post(f);
+        begin(f, new_record("ana@example.org", NULL));
+        fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
+        turn(f);
+        report(f, METHOD_FAILED, rows[i].link);
+        assert_int_equal(record(f)->state, TRANSFER_FAILED);
+        assert_int_equal(record(f)->error.code, rows[i].want);
+        assert_int_equal(record(f)->attempts[1].error.code, rows[i].link);
+        if (i + 1 < sizeof rows / sizeof *rows)
+            teardown(state);
+    }
+}
+
+static void a_link_that_was_never_possible_leaves_even_a_dull_reason(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", NULL);
+    report(f, METHOD_FAILED, ERR_PROFILE_UNSUPPORTED);
+    report(f, METHOD_FAILED, ERR_METHOD_UNSUPPORTED);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_PROFILE_UNSUPPORTED);
+}
+
+static void an_upload_that_broke_is_tried_again_from_the_start(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    begin(f, new_record("ana@example.org", "post"));
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    report(f, METHOD_PROGRESS, ERR_NONE);
+    report(f, METHOD_FAILED, ERR_UPLOAD_SERVICE_FAILED);
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+    assert_int_equal(record(f)->sent, 0);
+    clock_advance(record(f)->next_attempt_at - clock_wall_ms());
+    run_timers(f);
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+}
+
+static void who_says_when_to_come_back_is_taken_at_his_word(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    f->network.retry_at = clock_wall_ms() + 600 * 1000;
+    begin(f, new_record("ana@example.org", "post"));
+    report(f, METHOD_FAILED, ERR_UPLOAD_SERVICE_QUOTA);
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+    assert_int_equal(record(f)->next_attempt_at, f->network.retry_at);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_transfer_goes_through_its_states_to_delivered),
         T(a_failure_leads_where_its_kind_says),
+        T(when_no_device_can_be_offered_to_a_link_is_sent),
+        T(a_link_is_sent_and_not_delivered),
+        T(a_link_is_the_last_rung_below_the_streams),
+        T(the_next_device_comes_before_a_link),
+        T(where_only_a_link_is_wanted_nobody_is_looked_for),
+        T(the_reason_is_that_of_the_link_where_one_was_possible),
+        T(a_link_that_was_never_possible_leaves_even_a_dull_reason),
+        T(an_upload_that_broke_is_tried_again_from_the_start),
+        T(who_says_when_to_come_back_is_taken_at_his_word),
         T(the_first_telling_reason_is_the_one_reported),
         T(a_refused_beginning_is_a_failure_like_any_other),
         T(nobody_there_is_final_and_says_so),

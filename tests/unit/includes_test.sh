@@ -18,7 +18,7 @@ check() {
                 may["base"]   = "^$"
                 may["socks5"] = "^base/"
                 may["gateway"] = "^base/"
-                may["xmpp"]   = "^(base/.*|gateway/(method|carrier|relay|network|record)[.]h)$"
+                may["xmpp"]   = "^(base/.*|gateway/(method|carrier|relay|network|record|http_put)[.]h)$"
                 may["api"]    = "^(base/.*|gateway/(gateway|record|network)[.]h)$"
                 # foreign header -> the files it stays in
                 home["strophe.h"]    = "^xmpp/"
@@ -28,6 +28,7 @@ check() {
                 home["sqlite3.h"]    = "^gateway/store_sqlite[.]c$"
                 home["libpq-fe.h"]   = "^gateway/store_postgres[.]c$"
                 home["ini.h"]        = "^gateway/config[.]c$"
+                home["curl/curl.h"]  = "^gateway/http_put[.]c$"
                 home["magic.h"]      = "^gateway/"
                 home["idna.h"]       = "^(base/jid|xmpp/dns)[.]c$"
                 home["stringprep.h"] = "^base/jid[.]c$"
@@ -84,6 +85,8 @@ expect ok gateway/socks5_carrier.c '#include "socks5/socks5.h"'
 expect ok gateway/main.c '#include "api/server.h"'
 expect ok gateway/main.c '#include "xmpp/xmpp.h"'
 expect ok gateway/config.c '#include <ini.h>'
+expect ok gateway/http_put.c '#include <curl/curl.h>'
+expect ok xmpp/link.c '#include "gateway/http_put.h"'
 expect ok xmpp/si.c '#include "gateway/method.h"'
 expect ok xmpp/client.h '#include <strophe.h>'
 expect ok api/json.c '#include <jansson.h>'
@@ -102,6 +105,7 @@ expect offence gateway/gateway.c '#include "api/server.h"'
 expect offence gateway/core.c '#include <strophe.h>'
 expect offence gateway/store.c '#include <sqlite3.h>'
 expect offence gateway/core.c '#include <ini.h>'
+expect offence gateway/core.c '#include <curl/curl.h>'
 expect offence xmpp/si.c '#include "gateway/transfer.h"'
 expect offence xmpp/si.c '#include "socks5/socks5.h"'
 expect offence xmpp/si.c '#include "api/json.h"'

@@ -137,6 +137,7 @@ static void methods_stand_in_order_of_preference(void **state)
     assert_ptr_equal(methods[2], &method_s5b);
     assert_ptr_equal(methods[3], &method_si_ibb);
     assert_ptr_equal(methods[4], &method_ibb);
+    assert_ptr_equal(methods[5], &method_link);
     for (i = 0; methods[i]; i++)
         assert_string_equal(names[i], methods[i]->name);
     assert_null(names[i]);

@@ -14,9 +14,11 @@
 #include "base/log.h"
 #include "xmpp/ibb.h"
 #include "xmpp/jingle.h"
+#include "xmpp/messages.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
 #include "xmpp/stanza.h"
+#include "xmpp/upload_service.h"
 
 struct peer_sent {
     struct peer_sent *next;
@@ -85,12 +87,16 @@ void peer_start(struct peer *p, char *const *proxies)
     p->client->proxies = proxies_create(p->client, count_change, p);
     p->client->ibb = ibb_streams_create(p->client);
     p->client->jingle = jingle_create(p->client);
+    p->client->uploads = upload_service_create(p->client);
+    p->client->messages = messages_create(p->client, catch, p);
 }
 
 void peer_stop(struct peer *p)
 {
     while (peer_next(p))
         continue;
+    upload_service_destroy(&p->client->uploads);
+    messages_destroy(&p->client->messages);
     ibb_streams_destroy(&p->client->ibb);
     jingle_destroy(&p->client->jingle);
     proxies_destroy(&p->client->proxies);
@@ -241,7 +247,10 @@ void peer_says(struct peer *p, const char *xml)
     xmpp_stanza_t *s = parse(p, text);
 
     free(text);
-    iq_incoming(p->client->iq, s);
+    if (strcmp(xmpp_stanza_get_name(s), "message") == 0)
+        messages_incoming(p->client->messages, s);
+    else
+        iq_incoming(p->client->iq, s);
     xmpp_stanza_release(s);
 }
 

@@ -1,0 +1,557 @@
+/* xmpp/upload_service.c - see upload_service.h. Whoever asks first has the service looked for, and all who ask
+ * meanwhile wait for the same answer. */
+#include "xmpp/upload_service.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "xmpp/ns.h"
+#include "xmpp/stanza.h"
+
+enum { HOSTS_MAX = 65, PARALLEL = 8, FRESH_MS = 60 * 60 * 1000, ABSENT_MS = 10 * 60 * 1000 };
+
+/* One that may be the service: the server, or an item of it. */
+struct host {
+    struct upload_service *owner;
+    struct jid jid;
+    uint64_t question;
+};
+
+struct asking {
+    LIST_ENTRY(asking) next;
+    struct upload_service *owner;
+    uint64_t ticket;
+    uint64_t question; /* for the slot; 0: the service is still looked for */
+    char *name, *type;
+    uint64_t size;
+    upload_slot_fn *done;
+    void *user;
+};
+
+struct upload_service {
+    struct client *client;
+    bool found;
+    struct jid jid;
+    uint64_t max_size; /* 0: not told */
+    int64_t due;       /* monotonic: when it is looked for anew */
+    bool looking;
+    uint64_t items_question;
+    struct host *hosts[HOSTS_MAX];
+    size_t host_count, next_host, pending;
+    uint64_t last_ticket;
+    LIST_HEAD(, asking) askings;
+};
+
+/* ---- life */
+
+struct upload_service *upload_service_create(struct client *c)
+{
+    struct upload_service *u = calloc(1, sizeof *u);
+
+    if (!u)
+        return NULL;
+    u->client = c;
+    LIST_INIT(&u->askings);
+    return u;
+}
+
+static void forget_hosts(struct upload_service *u)
+{
+    iq_forget(u->client->iq, u->items_question);
+    u->items_question = 0;
+    for (size_t i = 0; i < u->host_count; i++) {
+        iq_forget(u->client->iq, u->hosts[i]->question);
+        free(u->hosts[i]);
+    }
+    u->host_count = u->next_host = u->pending = 0;
+    u->looking = false;
+}
+
+static void drop(struct asking *a)
+{
+    iq_forget(a->owner->client->iq, a->question);
+    LIST_REMOVE(a, next);
+    free(a->name);
+    free(a->type);
+    free(a);
+}
+
+void upload_service_destroy(struct upload_service **u)
+{
+    struct asking *next;
+
+    if (!*u)
+        return;
+    forget_hosts(*u);
+    for (struct asking *a = LIST_FIRST(&(*u)->askings); a; a = next) {
+        next = LIST_NEXT(a, next);
+        drop(a);
+    }
+    free(*u);
+    *u = NULL;
+}
+
+static void finish(struct asking *a, struct upload_slot *slot, const struct error *err, int64_t retry_at)
+{
+    upload_slot_fn *done = a->done;
+    void *user = a->user;
+
+    drop(a);
+    done(user, slot, err, retry_at);
+}
+
+/* Those whose question is on its way hear it from the IQ table. */
+void upload_service_offline(struct upload_service *u)
+{
+    struct asking *next;
+    struct error err;
+
+    forget_hosts(u);
+    if (!u->found)
+        u->due = 0;
+    error_set(&err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
+    for (struct asking *a = LIST_FIRST(&u->askings); a; a = next) {
+        next = LIST_NEXT(a, next);
+        if (a->question == 0)
+            finish(a, NULL, &err, 0);
+    }
+}
+
+/* ---- the slot */
+
+/* A host that only this machine reaches, where http is as good as https. */
+static bool is_loopback(const char *host, size_t len)
+{
+    char text[INET6_ADDRSTRLEN + 2];
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (len >= sizeof text)
+        return false;
+    snprintf(text, sizeof text, "%.*s", (int)len, host);
+    if (strcasecmp(text, "localhost") == 0)
+        return true;
+    if (inet_pton(AF_INET, text, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    if (text[0] != '[' || text[len - 1] != ']')
+        return false;
+    text[len - 1] = '\0';
+    return inet_pton(AF_INET6, text + 1, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+static size_t host_length(const char *authority)
+{
+    return authority[0] == '[' ? strcspn(authority, "]") + 1 : strcspn(authority, ":/?#");
+}
+
+/* RFC 3986 in visible ASCII, without a user before the host: nothing that a client could read in two ways. */
+static bool is_good_url(const char *url)
+{
+    bool secure = strncasecmp(url, "https://", 8) == 0;
+    const char *authority = url + (secure ? 8 : 7);
+
+    if (!secure && strncasecmp(url, "http://", 7) != 0)
+        return false;
+    for (const char *p = url; *p; p++)
+        if (*p <= ' ' || *p > '~' || strchr("\"<>\\^`{|}", *p))
+            return false;
+    if (strcspn(authority, "@") < strcspn(authority, "/?#") || host_length(authority) == 0 ||
+        host_length(authority) > strlen(authority))
+        return false;
+    return secure || is_loopback(authority, host_length(authority));
+}
+
+static bool read_url(xmpp_stanza_t *element, char out[static UPLOAD_URL], const char *which, struct error *err)
+{
+    const char *url = stanza_attr(element, "url");
+
+    if (!url || strlen(url) >= UPLOAD_URL)
+        return error_set(err, ERR_UPLOAD_SERVICE_FAILED, "the upload slot has no %s URL that can be used", which);
+    if (!is_good_url(url))
+        return error_set(err, ERR_UPLOAD_SERVICE_FAILED, "the %s URL of the upload slot is not https", which);
+    snprintf(out, UPLOAD_URL, "%s", url);
+    return true;
+}
+
+static void strip_line_breaks(char *text)
+{
+    char *to = text;
+
+    for (; *text; text++)
+        if (*text != '\r' && *text != '\n')
+            *to++ = *text;
+    *to = '\0';
+}
+
+/* Section 5: only these, so that a service cannot make us say what we please not. */
+static const char *allowed_header(const char *name)
+{
+    static const char *const allowed[] = {"Authorization", "Cookie", "Expires"};
+
+    for (size_t i = 0; name && i < sizeof allowed / sizeof *allowed; i++)
+        if (strcasecmp(name, allowed[i]) == 0)
+            return allowed[i];
+    return NULL;
+}
+
+static bool read_headers(xmpp_stanza_t *put, struct upload_slot *slot, struct error *err)
+{
+    for (xmpp_stanza_t *h = stanza_child(put, "header", NULL); h; h = stanza_next(h, "header", NULL)) {
+        const char *name = allowed_header(stanza_attr(h, "name"));
+        char *value = slot->values[slot->header_count];
+
+        if (!name)
+            continue;
+        stanza_text(h, value, UPLOAD_VALUE);
+        if (strlen(value) >= UPLOAD_VALUE - 4 || slot->header_count == UPLOAD_HEADERS - 1)
+            return error_set(err, ERR_UPLOAD_SERVICE_FAILED, "the upload slot has more headers than can be sent");
+        strip_line_breaks(value);
+        slot->headers[slot->header_count++] = (struct http_header){name, value};
+    }
+    return true;
+}
+
+static struct upload_slot *read_slot(xmpp_stanza_t *answer, struct error *err)
+{
+    xmpp_stanza_t *element = stanza_child(answer, "slot", NS_HTTP_UPLOAD);
+    xmpp_stanza_t *put = stanza_child(element, "put", NULL);
+    struct upload_slot *slot = calloc(1, sizeof *slot);
+
+    if (!slot)
+        error_set(err, ERR_INTERNAL, "out of memory");
+    else if (read_url(put, slot->put, "put", err) &&
+             read_url(stanza_child(element, "get", NULL), slot->get, "get", err) && read_headers(put, slot, err))
+        return slot;
+    free(slot);
+    return NULL;
+}
+
+/* ---- a refused one */
+
+/* "+02:00" in seconds; "Z" is 0. */
+static bool read_zone(const char *text, int64_t *seconds)
+{
+    long hours, minutes;
+    char *end;
+
+    *seconds = 0;
+    if (strcmp(text, "Z") == 0)
+        return true;
+    if ((*text != '+' && *text != '-') || strlen(text) != 6 || text[3] != ':')
+        return false;
+    hours = strtol(text + 1, &end, 10);
+    minutes = strtol(text + 4, NULL, 10);
+    *seconds = (*text == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    return end == text + 3;
+}
+
+/* XEP-0082, as far as people write it: "2017-12-03T23:42:05Z", a fraction, an offset. 0: not a time. */
+static int64_t read_stamp(const char *text)
+{
+    struct tm tm = {0};
+    const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+    int64_t seconds, zone;
+
+    if (!rest)
+        return 0;
+    if (*rest == '.')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    if (!read_zone(rest, &zone))
+        return 0;
+    seconds = timegm(&tm) - zone;
+    return seconds > 0 ? seconds * 1000 : 0;
+}
+
+static uint64_t read_size(xmpp_stanza_t *element)
+{
+    char text[24];
+
+    return strtoull(stanza_text(element, text, sizeof text), NULL, 10);
+}
+
+/* Section 5.1. */
+static void read_refusal(struct upload_service *u, const struct iq_reply *reply, struct error *err, int64_t *retry_at)
+{
+    static const char *const refusals[] = {"not-acceptable", "not-allowed", "forbidden", "not-authorized"};
+    xmpp_stanza_t *error = stanza_child(reply->stanza, "error", NULL);
+    xmpp_stanza_t *too_large = stanza_child(error, "file-too-large", NS_HTTP_UPLOAD);
+    xmpp_stanza_t *retry = stanza_child(error, "retry", NS_HTTP_UPLOAD);
+    char when[CLOCK_TEXT];
+
+    if (too_large) {
+        u->max_size = read_size(stanza_child(too_large, "max-file-size", NULL));
+        error_set(err, ERR_UPLOAD_SERVICE_REFUSED, "the upload service takes files of at most %" PRIu64 " bytes",
+                  u->max_size);
+        return;
+    }
+    *retry_at = read_stamp(stanza_attr(retry, "stamp"));
+    if (retry || strcmp(reply->condition, "resource-constraint") == 0) {
+        error_set(err, ERR_UPLOAD_SERVICE_QUOTA, "the upload service has no room for us %s%s",
+                  *retry_at > 0 ? "before " : "for now", *retry_at > 0 ? clock_text(*retry_at, when) : "");
+        return;
+    }
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        if (strcmp(reply->condition, refusals[i]) == 0) {
+            error_set(err, ERR_UPLOAD_SERVICE_REFUSED, "the upload service gives us no slot (%s%s%s)", reply->condition,
+                      reply->text[0] ? ": " : "", reply->text);
+            return;
+        }
+    }
+    error_set(err, ERR_UPLOAD_SERVICE_FAILED, "the upload service gives no slot: %s",
+              reply->condition[0] ? reply->condition : "an error without a reason");
+}
+
+static void on_slot(void *user, const struct iq_reply *reply)
+{
+    struct asking *a = user;
+    struct upload_slot *slot = NULL;
+    struct error err = {0};
+    int64_t retry_at = 0;
+
+    a->question = 0;
+    if (reply->outcome == IQ_RESULT)
+        slot = read_slot(reply->stanza, &err);
+    else if (reply->outcome == IQ_ERROR)
+        read_refusal(a->owner, reply, &err, &retry_at);
+    else if (reply->outcome == IQ_TIMEOUT)
+        error_set(&err, ERR_UPLOAD_SERVICE_FAILED, "the upload service did not answer");
+    else
+        error_set(&err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
+    if (!slot && err.code == ERR_UPLOAD_SERVICE_FAILED)
+        a->owner->due = 0; /* it may have moved */
+    finish(a, slot, slot ? NULL : &err, retry_at);
+}
+
+static bool fits(const struct upload_service *u, uint64_t size, struct error *err)
+{
+    return u->max_size == 0 || size <= u->max_size ||
+           error_set(err, ERR_UPLOAD_SERVICE_REFUSED, "the upload service takes files of at most %" PRIu64 " bytes",
+                     u->max_size);
+}
+
+static bool request_slot(struct asking *a, struct error *err)
+{
+    struct upload_service *u = a->owner;
+    struct client *c = u->client;
+    xmpp_stanza_t *iq;
+    char size[24];
+
+    if (!fits(u, a->size, err))
+        return false;
+    snprintf(size, sizeof size, "%" PRIu64, a->size);
+    iq = stanza_iq(c->ctx, "get",
+                   stanza_set(stanza_set(stanza_set(stanza_new(c->ctx, "request", NS_HTTP_UPLOAD), "filename", a->name),
+                                         "size", size),
+                              "content-type", a->type));
+    a->question = iq_ask(c->iq, iq, &u->jid, c->settings->iq_timeout_ms, on_slot, a, err);
+    if (iq)
+        xmpp_stanza_release(iq);
+    return a->question != 0;
+}
+
+/* ---- looking for it */
+
+static bool none_here(struct error *err)
+{
+    return error_set(err, ERR_METHOD_UNSUPPORTED, "our XMPP server has no upload service (XEP-0363)");
+}
+
+static void conclude(struct upload_service *u, bool found)
+{
+    struct asking *next;
+    struct error err;
+
+    forget_hosts(u);
+    u->found = found;
+    u->due = clock_ms() + (found ? FRESH_MS : ABSENT_MS);
+    log_info("upload_service", log_str("jid", found ? u->jid.text : NULL), log_int("max_size", (int64_t)u->max_size));
+    for (struct asking *a = LIST_FIRST(&u->askings); a; a = next) {
+        next = LIST_NEXT(a, next);
+        if (a->question == 0 && (found ? !request_slot(a, &err) : !none_here(&err)))
+            finish(a, NULL, &err, 0);
+    }
+}
+
+static bool says_upload(xmpp_stanza_t *query)
+{
+    for (xmpp_stanza_t *s = stanza_child(query, "feature", NULL); s; s = stanza_next(s, "feature", NULL)) {
+        const char *var = stanza_attr(s, "var");
+
+        if (var && strcmp(var, NS_HTTP_UPLOAD) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool field_is(xmpp_stanza_t *field, const char *name)
+{
+    const char *var = stanza_attr(field, "var");
+
+    return var && strcmp(var, name) == 0;
+}
+
+/* The limit in a form of that type; 0: none. */
+static uint64_t read_limit(xmpp_stanza_t *query)
+{
+    uint64_t limit = 0;
+
+    for (xmpp_stanza_t *x = stanza_child(query, "x", NS_DATA_FORM); x; x = stanza_next(x, "x", NS_DATA_FORM)) {
+        bool ours = false;
+        char text[64];
+
+        for (xmpp_stanza_t *f = stanza_child(x, "field", NULL); f; f = stanza_next(f, "field", NULL)) {
+            xmpp_stanza_t *value = stanza_child(f, "value", NULL);
+
+            if (field_is(f, "FORM_TYPE"))
+                ours = strcmp(stanza_text(value, text, sizeof text), NS_HTTP_UPLOAD) == 0;
+            else if (ours && field_is(f, "max-file-size"))
+                limit = read_size(value);
+        }
+    }
+    return limit;
+}
+
+static void ask_next(struct upload_service *u);
+
+static void on_info(void *user, const struct iq_reply *reply)
+{
+    struct host *h = user;
+    struct upload_service *u = h->owner;
+    xmpp_stanza_t *query = reply->outcome == IQ_RESULT ? stanza_child(reply->stanza, "query", NS_DISCO_INFO) : NULL;
+
+    h->question = 0;
+    u->pending--;
+    if (reply->outcome == IQ_DISCONNECTED)
+        return; /* upload_service_offline() clears up */
+    if (!says_upload(query)) {
+        ask_next(u);
+        return;
+    }
+    u->jid = h->jid;
+    u->max_size = read_limit(query);
+    conclude(u, true);
+}
+
+static uint64_t ask(struct upload_service *u, const char *ns, const struct jid *to, iq_done_fn *done, void *user)
+{
+    struct client *c = u->client;
+    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", ns));
+    uint64_t question = iq_ask(c->iq, iq, to, c->settings->iq_timeout_ms, done, user, NULL);
+
+    if (iq)
+        xmpp_stanza_release(iq);
+    return question;
+}
+
+/* A few at a time, and when all have said no, there is none. */
+static void ask_next(struct upload_service *u)
+{
+    while (u->pending < PARALLEL && u->next_host < u->host_count) {
+        struct host *h = u->hosts[u->next_host++];
+
+        h->question = ask(u, NS_DISCO_INFO, &h->jid, on_info, h);
+        u->pending += h->question != 0;
+    }
+    if (u->pending == 0)
+        conclude(u, false);
+}
+
+static void add_host(struct upload_service *u, const char *text, size_t len)
+{
+    struct host *h = u->host_count < HOSTS_MAX ? calloc(1, sizeof *h) : NULL;
+
+    if (!h || !jid_parse(&h->jid, text, len, NULL)) {
+        free(h);
+        return;
+    }
+    h->owner = u;
+    u->hosts[u->host_count++] = h;
+}
+
+static void on_items(void *user, const struct iq_reply *reply)
+{
+    struct upload_service *u = user;
+    xmpp_stanza_t *query = reply->outcome == IQ_RESULT ? stanza_child(reply->stanza, "query", NS_DISCO_ITEMS) : NULL;
+    const char *domain, *jid;
+    size_t len;
+
+    u->items_question = 0;
+    if (reply->outcome == IQ_DISCONNECTED)
+        return;
+    for (xmpp_stanza_t *i = stanza_child(query, "item", NULL); i; i = stanza_next(i, "item", NULL))
+        if ((jid = stanza_attr(i, "jid")))
+            add_host(u, jid, strlen(jid));
+    domain = jid_domain(&u->client->self, &len);
+    add_host(u, domain, len);
+    ask_next(u);
+}
+
+static bool look(struct upload_service *u, struct error *err)
+{
+    size_t len;
+    const char *domain = jid_domain(&u->client->self, &len);
+    struct jid server;
+
+    if (u->looking)
+        return true;
+    u->found = false;
+    if (jid_parse(&server, domain, len, NULL))
+        u->items_question = ask(u, NS_DISCO_ITEMS, &server, on_items, u);
+    u->looking = u->items_question != 0;
+    return u->looking || error_set(err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
+}
+
+/* ---- for who has a file */
+
+static bool proceed(struct asking *a, struct error *err)
+{
+    struct upload_service *u = a->owner;
+
+    if (u->looking || u->due <= clock_ms())
+        return look(u, err);
+    return u->found ? request_slot(a, err) : none_here(err);
+}
+
+uint64_t upload_slot_ask(struct upload_service *u, const struct upload_file *file, upload_slot_fn *done, void *user,
+                         struct error *err)
+{
+    struct asking *a = calloc(1, sizeof *a);
+
+    if (!a) {
+        error_set(err, ERR_INTERNAL, "out of memory");
+        return 0;
+    }
+    LIST_INSERT_HEAD(&u->askings, a, next);
+    a->owner = u;
+    a->ticket = ++u->last_ticket;
+    a->name = strdup(file->name);
+    a->type = file->type ? strdup(file->type) : NULL;
+    a->size = file->size;
+    a->done = done;
+    a->user = user;
+    if (!a->name || (file->type && !a->type))
+        error_set(err, ERR_INTERNAL, "out of memory");
+    else if (proceed(a, err))
+        return a->ticket;
+    drop(a);
+    return 0;
+}
+
+void upload_slot_forget(struct upload_service *u, uint64_t ticket)
+{
+    struct asking *a;
+
+    LIST_FOREACH(a, &u->askings, next)
+    if (a->ticket == ticket) {
+        drop(a);
+        return;
+    }
+}
