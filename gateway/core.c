@@ -53,7 +53,7 @@ struct live *core_live(struct gateway *gw, const char *id)
     return live;
 }
 
-const struct record *core_record(const struct live *live)
+static const struct record *core_record(const struct live *live)
 {
     return transfer_record(live->transfer);
 }

@@ -81,7 +81,6 @@ void gateway_destroy(struct gateway **gw);
 bool core_adopt(struct gateway *gw, struct record *r);
 
 struct live *core_live(struct gateway *gw, const char *id);
-const struct record *core_record(const struct live *live);
 void core_cancel(struct live *live);
 
 /* Deletes a payload in the pool. */

@@ -712,11 +712,6 @@ const struct record *transfer_record(const struct transfer *t)
     return t->record;
 }
 
-const struct jid *transfer_to(const struct transfer *t)
-{
-    return &t->to;
-}
-
 void transfer_start(struct transfer *t)
 {
     t->at_work = true;

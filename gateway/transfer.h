@@ -47,7 +47,6 @@ void transfer_destroy(struct transfer **t);
 
 void *transfer_owner(const struct transfer *t);
 const struct record *transfer_record(const struct transfer *t);
-const struct jid *transfer_to(const struct transfer *t);
 
 void transfer_start(struct transfer *t);  /* after waiting() */
 void transfer_hurry(struct transfer *t);  /* a pause between rounds ends now: the recipient has come */

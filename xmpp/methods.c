@@ -9,13 +9,6 @@ enum { BARE_ANSWER_MS = 10 * 1000 };
 const struct method_ops *const methods[] = {&method_jingle_s5b, &method_si_s5b, &method_s5b, &method_si_ibb,
                                             &method_ibb,        &method_link,   NULL};
 
-const char *const *xmpp_method_names(void)
-{
-    static const char *const names[] = {"jingle-s5b", "si-s5b", "s5b", "si-ibb", "ibb", "link", NULL};
-
-    return names;
-}
-
 unsigned methods_bare_answer_ms(const struct offer *o)
 {
     return o->only_method || o->answer_ms < BARE_ANSWER_MS ? o->answer_ms : BARE_ANSWER_MS;

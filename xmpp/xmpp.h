@@ -43,7 +43,4 @@ void xmpp_destroy(struct network **n);
 bool xmpp_handshaking(struct network *n);
 void xmpp_shake(struct network *n);
 
-/* The methods' names in order of preference, NULL at the end, for configuration checks. Any thread. */
-const char *const *xmpp_method_names(void);
-
 #endif

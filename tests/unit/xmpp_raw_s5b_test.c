@@ -128,9 +128,6 @@ static void ended_offer_hears_no_answer(void **state)
 
 static void methods_stand_in_order_of_preference(void **state)
 {
-    const char *const *names = xmpp_method_names();
-    size_t i;
-
     (void)state;
     assert_ptr_equal(methods[0], &method_jingle_s5b);
     assert_ptr_equal(methods[1], &method_si_s5b);
@@ -138,9 +135,7 @@ static void methods_stand_in_order_of_preference(void **state)
     assert_ptr_equal(methods[3], &method_si_ibb);
     assert_ptr_equal(methods[4], &method_ibb);
     assert_ptr_equal(methods[5], &method_link);
-    for (i = 0; methods[i]; i++)
-        assert_string_equal(names[i], methods[i]->name);
-    assert_null(names[i]);
+    assert_null(methods[6]);
     assert_string_equal(method_s5b.needs[0], NS_BYTESTREAMS);
     assert_null(method_s5b.needs[1]);
 }
