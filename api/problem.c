@@ -154,6 +154,9 @@ struct problem problem_of(enum error_code code)
     case ERR_TRUNCATED:
         return problem(502, AGAIN, "The stream ended before the file did",
                        "Send again; progress.sent is how far it came.");
+    case ERR_HASH_MISMATCH:
+        return problem(502, AGAIN, "The recipient found the file damaged",
+                       "Send again; if it happens again, ask for its SHA-256 (?digest=sha-256) and compare.");
     case ERR_STALLED:
         return problem(504, AGAIN, "The stream stood still for too long", "Send again when the network is better.");
     case ERR_SECURITY_REFUSED:

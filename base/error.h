@@ -78,6 +78,7 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     /* the delivery: the stream and the way there */                     \
     X(ERR_STREAM_BROKEN,            "stream_broken",            LATER)   \
     X(ERR_TRUNCATED,                "truncated",                LATER)   \
+    X(ERR_HASH_MISMATCH,            "hash_mismatch",            LATER)   \
     X(ERR_STALLED,                  "stalled",                  LATER)   \
     X(ERR_SECURITY_REFUSED,         "security_refused",         NEVER)   \
     X(ERR_REMOTE_SERVER_UNREACHABLE,"remote_server_unreachable",LATER)   \

@@ -56,15 +56,22 @@ bool id_valid(const char *text, const char prefix[static 3])
     return text[3] <= '7' && strspn(text + 3, crockford) == ULID_DIGITS;
 }
 
-void id_random_hex(char *out, size_t bytes)
+void id_hex(const void *bytes, size_t len, char *out)
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char raw[1024];
+    const unsigned char *raw = bytes;
 
-    random_bytes(raw, bytes);
-    for (size_t i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < len; i++) {
         out[2 * i] = digits[raw[i] >> 4];
         out[2 * i + 1] = digits[raw[i] & 15];
     }
-    out[2 * bytes] = '\0';
+    out[2 * len] = '\0';
+}
+
+void id_random_hex(char *out, size_t bytes)
+{
+    unsigned char raw[1024];
+
+    random_bytes(raw, bytes);
+    id_hex(raw, bytes, out);
 }

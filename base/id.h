@@ -17,4 +17,7 @@ bool id_valid(const char *text, const char prefix[static 3]);
 /* bytes*2 lower-case hex digits from the system's random source; out holds 2*bytes+1. Aborts if there is none. */
 void id_random_hex(char *out, size_t bytes);
 
+/* Bytes as lower-case hex digits; out holds 2*len+1. */
+void id_hex(const void *bytes, size_t len, char *out);
+
 #endif

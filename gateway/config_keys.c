@@ -183,7 +183,7 @@ static bool read_nets(const struct key *key, struct config *c, const char *text,
 
 static const struct kind nets = {read_nets, drop_list};
 
-static const char *const method_words[] = {"jingle-s5b", "si-s5b", "s5b", "si-ibb", "ibb", "link", NULL};
+static const char *const method_words[] = {"jingle-s5b", "si-s5b", "s5b", "jingle-ibb", "si-ibb", "ibb", "link", NULL};
 
 static bool has_word(const char *const *words, size_t n, const char *word)
 {
@@ -202,11 +202,12 @@ static bool read_methods(const struct key *key, struct config *c, const char *te
         return false;
     list = *(char ***)field_of(key, c);
     if (!list[0])
-        return error_set(err, ERR_CONFIG, "at least one of jingle-s5b, si-s5b, s5b, si-ibb, ibb, link");
+        return error_set(err, ERR_CONFIG, "at least one of jingle-s5b, si-s5b, s5b, jingle-ibb, si-ibb, ibb, link");
     for (size_t i = 0; list[i]; i++) {
         if (!has_word(method_words, sizeof(method_words) / sizeof(method_words[0]) - 1, list[i]))
             return error_set(err, ERR_CONFIG,
-                             "'%.50s' is no method; there are jingle-s5b, si-s5b, s5b, si-ibb, ibb, link", list[i]);
+                             "'%.50s' is no method; there are jingle-s5b, si-s5b, s5b, jingle-ibb, si-ibb, ibb, link",
+                             list[i]);
         if (has_word((const char *const *)list, i, list[i]))
             return error_set(err, ERR_CONFIG, "'%s' stands there twice", list[i]);
     }
@@ -356,8 +357,8 @@ static const struct key rows[] = {
     KEY(socks5, pending_per_peer, a_number, "64",
         "sockets of one address that have not yet named their stream", .least = 1, .most = 65536),
 
-    KEY(delivery, methods, methods, "jingle-s5b,si-s5b,s5b",
-        "the methods to try, in this order; si-ibb, ibb and link may follow"),
+    KEY(delivery, methods, methods, "jingle-s5b,si-s5b,s5b,jingle-ibb,si-ibb,ibb,link",
+        "the methods to try, in this order: what is left out is never tried"),
     KEY(delivery, offer_timeout, a_time, "300s", "how long a person may take to accept"),
     KEY(delivery, connect_timeout, a_time, "60s", "how long a recipient may take to connect"),
     KEY(delivery, activate_timeout, a_time, "20s", "how long a proxy may take to activate"),

@@ -20,7 +20,8 @@ enum method_event {
     METHOD_WAITING,     /* for a turn of ours: that is no time the recipient takes, so the deadline starts anew */
     METHOD_ACCEPTED,    /* the recipient said yes; now connecting */
     METHOD_STREAM_OPEN, /* bytes may flow: the host answers with stream() */
-    METHOD_PROGRESS,    /* moved */
+    METHOD_SWITCHED,    /* error: the session goes on by the method's successor, since this way it came to nothing */
+    METHOD_PROGRESS,    /* moved: from the file's start, also where the recipient had the first of it already */
     METHOD_COMPLETE,    /* everything arrived, as far as this method can know (proof) */
     METHOD_LINK_SENT,   /* the recipient was told where to fetch it; whether he does, nobody knows */
     METHOD_FAILED       /* error */
@@ -30,7 +31,7 @@ struct method_report {
     enum method_event event;
     uint64_t moved;
     enum proof proof;   /* METHOD_COMPLETE */
-    struct error error; /* METHOD_FAILED */
+    struct error error; /* METHOD_FAILED, METHOD_SWITCHED */
     int64_t retry_at;   /* METHOD_FAILED: not worth another round before that wall-clock time; 0: as configured */
 };
 
@@ -39,12 +40,14 @@ struct offer {
     const char *name;
     const char *type;
     uint64_t size;
-    const char *sha256;  /* lower-case hex; NULL: not computed */
-    int64_t modified;    /* wall clock ms, 0: unknown */
-    const char *caption; /* NULL: none */
-    unsigned answer_ms;  /* how long the recipient may take to say yes or no */
-    unsigned connect_ms; /* how long it may take to reach a streamhost, at the least */
-    bool only_method;    /* the caller narrowed the ladder to this method */
+    const char *sha256;    /* lower-case hex; NULL: not computed */
+    int64_t modified;      /* wall clock ms, 0: unknown */
+    const char *caption;   /* NULL: none */
+    char *const *features; /* what the resource announces, NULL at the end; NULL: nothing is known */
+    unsigned answer_ms;    /* how long the recipient may take to say yes or no */
+    unsigned connect_ms;   /* how long it may take to reach a streamhost, at the least */
+    bool only_method;      /* the caller narrowed the ladder to this method */
+    bool may_switch;       /* the method's successor is a rung below */
 };
 
 struct method; /* each method's own */
@@ -65,15 +68,20 @@ struct method_host_ops {
 };
 
 struct method_ops {
-    const char *name;         /* "si-s5b": in configuration, rows, JSON and logs */
-    const char *const *needs; /* features the peer must announce (XEP-0030), NULL at the end */
+    const char *name; /* "si-s5b": in configuration, rows, JSON and logs */
+    /* Features the peer must announce (XEP-0030), NULL at the end; with "|" between them any one will do. */
+    const char *const *needs;
     /* Offers. NULL with *err set when it cannot even begin. o is borrowed for the call. */
     struct method *(*offer)(struct method_host *host, void *network, const struct offer *o, struct error *err);
-    /* Moves length bytes of fd from offset; after METHOD_STREAM_OPEN. fd stays open until end(). */
-    void (*stream)(struct method *m, int fd, uint64_t offset, uint64_t length);
+    /* Moves the file, or what of it the recipient asked for; after METHOD_STREAM_OPEN. fd stays open until end(). */
+    void (*stream)(struct method *m, int fd);
+    /* What the offer did not say yet, some time after stream(): lower-case hex, NULL: it will never be known. A method
+     * that has no use for a digest has no such function, and none is computed. */
+    void (*digest)(struct method *m, const char *sha256);
     /* Tells the peer if it has to know, and frees. why: NULL after success. *m becomes NULL. */
     void (*end)(struct method **m, const struct error *why);
     bool offline; /* addressed to the bare JID, with nobody there: the last rung when no device can be offered to */
+    const struct method_ops *successor; /* see METHOD_SWITCHED; works with the same struct method. NULL: none */
 };
 
 #endif

@@ -428,7 +428,6 @@ size_t spool_peek(const struct spool_file *file, void *out, size_t max)
 
 bool spool_sha256(const struct spool_file *file, char hex[static 65], struct error *err)
 {
-    static const char digits[] = "0123456789abcdef";
     unsigned char digest[32];
     uint8_t *chunk = malloc(READ_SIZE);
     EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -453,11 +452,7 @@ bool spool_sha256(const struct spool_file *file, char hex[static 65], struct err
         goto out;
     }
     EVP_DigestFinal_ex(md, digest, NULL);
-    for (size_t i = 0; i < sizeof digest; i++) {
-        hex[2 * i] = digits[digest[i] >> 4];
-        hex[2 * i + 1] = digits[digest[i] & 15];
-    }
-    hex[64] = '\0';
+    id_hex(digest, sizeof digest, hex);
     ok = true;
 out:
     EVP_MD_CTX_free(md);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/digest.h"
 #include "gateway/ladder.h"
 
 enum event {
@@ -15,6 +16,7 @@ enum event {
     EV_RESOLVED,      /* the recipient's resources are known */
     EV_METHOD_FAILED, /* also: the recipient could not be resolved */
     EV_ACCEPTED,
+    EV_SWITCHED, /* the session goes on by the next method of its kind */
     EV_STREAM_OPEN,
     EV_COMPLETE,
     EV_LINK_SENT,
@@ -24,9 +26,9 @@ enum event {
     EV_EXPIRE
 };
 
-static const char *const event_names[] = {"start",       "resolved", "method-failed", "accepted",
-                                          "stream-open", "complete", "link-sent",     "pause",
-                                          "fatal",       "cancel",   "expire"};
+static const char *const event_names[] = {"start",    "resolved",    "method-failed", "accepted",
+                                          "switched", "stream-open", "complete",      "link-sent",
+                                          "pause",    "fatal",       "cancel",        "expire"};
 
 enum { EVENTS = 16, RETURN_MS = 60 * 1000 };
 
@@ -56,6 +58,7 @@ struct transfer {
     const struct method_ops *ops; /* of method */
     struct method *method;
     struct spool_file *file;
+    struct digest *digest; /* being computed; NULL: not wanted, or known */
 
     struct error why; /* the most telling failure of this round */
     enum stage why_stage;
@@ -115,6 +118,9 @@ static void host_report(struct method_host *host, const struct method_report *re
         break;
     case METHOD_ACCEPTED:
         transfer_post(t, EV_ACCEPTED, NULL, PROOF_NONE);
+        break;
+    case METHOD_SWITCHED:
+        transfer_post(t, EV_SWITCHED, &report->error, PROOF_NONE);
         break;
     case METHOD_STREAM_OPEN:
         transfer_post(t, EV_STREAM_OPEN, NULL, PROOF_NONE);
@@ -215,6 +221,7 @@ static void drop_work(struct transfer *t, const struct error *why)
     if (t->finding)
         t->env->network->ops->forget(t->env->network, t->finding);
     t->finding = 0;
+    digest_cancel(&t->digest);
     if (t->method)
         t->ops->end(&t->method, why);
     t->ops = NULL;
@@ -321,6 +328,15 @@ static void nothing_in_common(struct transfer *t)
     transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
 }
 
+/* Where the successor of the method in use stands further down the ladder; 0: nowhere. */
+static size_t successor_rung(const struct transfer *t)
+{
+    for (size_t i = t->rung + 1; i < t->ladder.count; i++)
+        if (t->ladder.rungs[i] == t->ladder.rungs[t->rung]->successor)
+            return i;
+    return 0;
+}
+
 static void offer(struct transfer *t)
 {
     const struct method_ops *ops = t->ladder.rungs[t->rung];
@@ -333,9 +349,11 @@ static void offer(struct transfer *t)
         .size = r->size,
         .sha256 = r->sha256[0] ? r->sha256 : NULL,
         .caption = r->caption,
+        .features = ops->offline ? NULL : t->recipient.resources[t->resource].features,
         .answer_ms = (unsigned)t->env->config->delivery.offer_timeout,
         .connect_ms = (unsigned)t->env->config->delivery.connect_timeout,
         .only_method = r->methods && t->ladder.count == 1,
+        .may_switch = successor_rung(t) > 0,
     };
     struct error error = {0};
 
@@ -453,8 +471,42 @@ static void step_down(struct transfer *t, const struct pending *p)
     transfer_post(t, again ? EV_PAUSE : EV_FATAL, &t->why, PROOF_NONE);
 }
 
+/* The method goes on as its successor, whose rung is thereby climbed: it comes right behind this one. */
+static void switch_method(struct transfer *t, const struct pending *p)
+{
+    size_t rung = successor_rung(t);
+    const struct method_ops *next = t->ladder.rungs[rung];
+
+    assert(rung > 0);
+    attempt_end(t, &p->error);
+    remember_why(t, &p->error, false);
+    memmove(&t->ladder.rungs[t->rung + 2], &t->ladder.rungs[t->rung + 1],
+            (rung - t->rung - 1) * sizeof *t->ladder.rungs);
+    t->ladder.rungs[++t->rung] = next;
+    t->ops = next;
+    attempt_begin(t, next->name, t->recipient.resources[t->resource].jid.text);
+    snprintf(t->record->method, sizeof t->record->method, "%s", next->name);
+    t->record->path[0] = '\0';
+    record_text(&t->record->streamhost, NULL);
+    arm_timer(t);
+    t->env->changed(t->env->user, t, true);
+}
+
+static void on_digest(void *user, const char *sha256)
+{
+    struct transfer *t = user;
+
+    t->digest = NULL;
+    if (sha256) {
+        snprintf(t->record->sha256, sizeof t->record->sha256, "%s", sha256);
+        t->env->changed(t->env->user, t, true);
+    }
+    t->ops->digest(t->method, sha256);
+}
+
 static void start_stream(struct transfer *t, const struct pending *p)
 {
+    bool digest = t->ops->digest && !t->record->sha256[0];
     struct error error;
 
     (void)p;
@@ -463,7 +515,11 @@ static void start_stream(struct transfer *t, const struct pending *p)
         transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
         return;
     }
-    t->ops->stream(t->method, spool_fd(t->file), 0, t->record->size);
+    t->ops->stream(t->method, spool_fd(t->file));
+    if (digest)
+        t->digest = digest_start(t->env->loop, spool_fd(t->file), t->record->size, on_digest, t);
+    if (digest && !t->digest)
+        t->ops->digest(t->method, NULL);
 }
 
 /* The pause doubles with each round and is spread by up to a quarter, so that many do not return as one. */
@@ -531,6 +587,7 @@ static const struct rule {
     {TRANSFER_OFFERING, EV_ACCEPTED, TRANSFER_CONNECTING, NULL},
     {TRANSFER_OFFERING, EV_EXPIRE, TRANSFER_EXPIRED, finish},
     {TRANSFER_CONNECTING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
+    {TRANSFER_CONNECTING, EV_SWITCHED, TRANSFER_CONNECTING, switch_method},
     {TRANSFER_CONNECTING, EV_STREAM_OPEN, TRANSFER_TRANSFERRING, start_stream},
     {TRANSFER_CONNECTING, EV_EXPIRE, TRANSFER_EXPIRED, finish},
     {TRANSFER_TRANSFERRING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},

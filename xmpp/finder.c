@@ -135,12 +135,24 @@ void finder_destroy(struct finder **f)
 
 /* ---- which device is best */
 
-static bool has_feature(char *const *features, const char *wanted)
+static bool has_feature(char *const *features, const char *wanted, size_t len)
 {
     for (; features && *features; features++)
-        if (strcmp(*features, wanted) == 0)
+        if (strlen(*features) == len && memcmp(*features, wanted, len) == 0)
             return true;
     return false;
+}
+
+/* One of "this|that". */
+static bool has_one_of(char *const *features, const char *wanted)
+{
+    size_t len = strcspn(wanted, "|");
+
+    while (wanted[len] == '|' && !has_feature(features, wanted, len)) {
+        wanted += len + 1;
+        len = strcspn(wanted, "|");
+    }
+    return has_feature(features, wanted, len);
 }
 
 /* What needs no device is no reason to choose one. */
@@ -149,7 +161,7 @@ static bool can(const struct candidate_resource *r, const struct method_ops *m)
     if (m->offline)
         return false;
     for (const char *const *need = m->needs; *need; need++)
-        if (!has_feature(r->features, *need))
+        if (!has_one_of(r->features, *need))
             return false;
     return true;
 }

@@ -47,10 +47,12 @@ struct ibb {
     struct jid to;
     char sid[IBB_SID_MAX];
     unsigned size; /* of a block */
-    unsigned answer_ms;
+    unsigned answer_ms, yield_ms;
 
     enum state state;
     bool known;        /* the peer may hold it for open */
+    bool either;       /* it may open it */
+    bool opened;       /* it did */
     uint64_t question; /* the open or the close */
     uv_timer_t timer;  /* the next try of what the state is about */
     unsigned pauses, held;
@@ -94,7 +96,7 @@ static void give_turns(struct ibb_streams *streams)
             continue;
         taken++;
         b->state = OPENING;
-        later(b, 0);
+        later(b, b->opened ? 0 : b->yield_ms);
     }
 }
 
@@ -213,6 +215,12 @@ static void read_refusal(const struct ibb *b, const struct iq_reply *reply, cons
 
 static void on_opened(void *user, const struct iq_reply *reply);
 
+static void is_open(struct ibb *b)
+{
+    b->state = OPEN;
+    emit(b, IBB_OPEN, NULL);
+}
+
 static void send_open(struct ibb *b)
 {
     xmpp_stanza_t *open = build(b, "open");
@@ -238,8 +246,7 @@ static void on_opened(void *user, const struct iq_reply *reply)
 
     b->question = 0;
     if (reply->outcome == IQ_RESULT) {
-        b->state = OPEN;
-        emit(b, IBB_OPEN, NULL);
+        is_open(b);
         return;
     }
     b->known = reply->outcome == IQ_TIMEOUT;
@@ -416,7 +423,10 @@ static void on_timer(uv_timer_t *timer)
         emit(b, IBB_WAITING, NULL);
         break;
     case OPENING:
-        send_open(b);
+        if (b->opened)
+            is_open(b);
+        else
+            send_open(b);
         break;
     case SENDING:
         send_blocks(b);
@@ -437,9 +447,46 @@ static struct ibb *find(struct ibb_streams *streams, const struct jid *from, con
     struct ibb *b;
 
     TAILQ_FOREACH(b, &streams->all, all)
-    if (has_turn(b) && sid && strcmp(b->sid, sid) == 0 && jid_equal(&b->to, from))
+    if (b->state != OVER && sid && strcmp(b->sid, sid) == 0 && jid_equal(&b->to, from))
         return b;
     return NULL;
+}
+
+/* The peer opens what both had agreed on. Should our own open be on its way, its answer does not matter any more. */
+static void peer_opened(struct ibb *b)
+{
+    iq_forget(b->client->iq, b->question);
+    b->question = 0;
+    b->known = b->opened = true;
+    if (b->state == OPENING)
+        later(b, 0);
+}
+
+static bool wants_block(xmpp_stanza_t *open, const struct ibb *b, unsigned *size)
+{
+    const char *told = stanza_attr(open, "block-size");
+    unsigned long n = told && strspn(told, "0123456789") == strlen(told) ? strtoul(told, NULL, 10) : 0;
+
+    *size = n < b->size ? (unsigned)n : b->size;
+    return n >= IBB_BLOCK_MIN && n <= UINT16_MAX;
+}
+
+/* Section 2.1, the other way round. Only streams that were agreed on may be opened, and with IQ stanzas. */
+static void serve_open(struct iq_table *table, xmpp_stanza_t *iq, struct ibb *b, xmpp_stanza_t *open)
+{
+    const char *stanza = stanza_attr(open, "stanza");
+    unsigned size = 0;
+
+    if (!b || !b->either || (b->state != WAITING && b->state != OPENING) || b->opened ||
+        (stanza && strcmp(stanza, "iq") != 0)) {
+        iq_reply_error(table, iq, "cancel", "not-acceptable");
+    } else if (!wants_block(open, b, &size)) {
+        iq_reply_error(table, iq, "modify", "bad-request");
+    } else {
+        b->size = size;
+        iq_reply_result(table, iq, NULL);
+        peer_opened(b);
+    }
 }
 
 static void peer_closed(struct ibb *b)
@@ -456,17 +503,17 @@ static void peer_closed(struct ibb *b)
     fail(b, &err);
 }
 
-/* Of all that peers may send in-band, only the close of a stream of ours is for us: we take none. */
+/* Of all that peers may send in-band, data is never for us: we take none. */
 static bool serve(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
 {
     struct ibb_streams *streams = user;
     struct iq_table *table = streams->client->iq;
     const char *name = xmpp_stanza_get_name(payload);
-    struct ibb *b = strcmp(name, "close") == 0 ? find(streams, from, stanza_attr(payload, "sid")) : NULL;
+    struct ibb *b = find(streams, from, stanza_attr(payload, "sid"));
 
     if (strcmp(name, "open") == 0) {
-        iq_reply_error(table, iq, "cancel", "not-acceptable");
-    } else if (!b) {
+        serve_open(table, iq, b, payload);
+    } else if (strcmp(name, "close") != 0 || !b || !(has_turn(b) || b->opened)) {
         iq_reply_error(table, iq, "cancel", "item-not-found");
     } else {
         iq_reply_result(table, iq, NULL);
@@ -496,6 +543,17 @@ void ibb_streams_destroy(struct ibb_streams **streams)
     *streams = NULL;
 }
 
+bool ibb_allows(const struct client *c, uint64_t size, struct error *err)
+{
+    uint64_t most = c->settings->ibb_max_size;
+
+    if (size <= most)
+        return true;
+    return error_set(err, ERR_METHOD_UNSUPPORTED,
+                     "the file has %llu bytes, and in-band at most %llu are sent ([delivery] ibb_max_size)",
+                     (unsigned long long)size, (unsigned long long)most);
+}
+
 struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_fn *on_event, void *user,
                      struct error *err)
 {
@@ -518,6 +576,8 @@ struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_
     snprintf(b->sid, sizeof b->sid, "%s", terms->sid);
     b->size = terms->block;
     b->answer_ms = terms->answer_ms;
+    b->either = terms->either;
+    b->yield_ms = terms->yield_ms;
     for (size_t i = 0; i < IBB_WINDOW; i++)
         b->blocks[i].stream = b;
     uv_timer_init(c->loop, &b->timer);

@@ -1,4 +1,4 @@
-/* xmpp/ibb.h - a file in-band: base64 in stanzas (XEP-0047), as the side that opens and sends.
+/* xmpp/ibb.h - a file in-band: base64 in stanzas (XEP-0047), as the side that sends.
  *
  * Slow, because every byte goes through the servers, which throttle; but nothing else has to be reachable. Whoever
  * negotiated the stream id starts one and hears what becomes of it by events. At most IBB_STREAMS are on their way at
@@ -51,11 +51,17 @@ struct ibb_terms {
     const char *sid;      /* copied */
     unsigned block;       /* bytes a stanza; IBB_BLOCK, or fewer where the peer wants that */
     unsigned answer_ms;   /* how long the peer may take to answer the open */
+    bool either;          /* the peer may open it instead (XEP-0261) */
+    unsigned yield_ms;    /* and has so long until we do */
 };
+
+/* Whether a file of that size may go in-band; ERR_METHOD_UNSUPPORTED tells the limit. */
+bool ibb_allows(const struct client *c, uint64_t size, struct error *err);
 
 struct ibb;
 
-/* Opens, when it has its turn. NULL with *err set: the stream id is too long (ERR_PEER_PROTOCOL_ERROR), out of memory.
+/* Opens, when it has its turn. A stream is for both directions, whoever opened it. NULL with *err set: the stream id is
+ * too long (ERR_PEER_PROTOCOL_ERROR), out of memory.
  */
 struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_fn *on_event, void *user,
                      struct error *err);

@@ -10,6 +10,7 @@ struct inband {
     struct method_host *host;
     struct client *client;
     struct jid to;
+    struct file_range range;
     char sid[IBB_SID];
     struct ibb *ibb;
     bool bare;
@@ -34,7 +35,7 @@ static void fail(struct inband *s, const struct error *why)
 static void progress(struct inband *s, uint64_t moved)
 {
     if (moved > 0)
-        report(s, &(struct method_report){.event = METHOD_PROGRESS, .moved = moved});
+        report(s, &(struct method_report){.event = METHOD_PROGRESS, .moved = s->range.offset + moved});
 }
 
 static void opened(struct inband *s)
@@ -62,8 +63,9 @@ static void on_stream(void *user, const struct ibb_event *event)
         break;
     case IBB_DONE:
         step(s, STEP_RECEIVED, "ibb close", "ok", s->to.text);
-        report(s,
-               &(struct method_report){.event = METHOD_COMPLETE, .moved = event->moved, .proof = PROOF_PEER_CONFIRMED});
+        report(s, &(struct method_report){.event = METHOD_COMPLETE,
+                                          .moved = s->range.offset + event->moved,
+                                          .proof = PROOF_PEER_CONFIRMED});
         break;
     case IBB_FAILED:
         step(s, STEP_RECEIVED, "ibb", "error", event->error.text);
@@ -75,15 +77,10 @@ static void on_stream(void *user, const struct ibb_event *event)
 
 struct inband *inband_create(struct method_host *host, struct client *client, const struct offer *o, struct error *err)
 {
-    uint64_t most = client->settings->ibb_max_size;
     struct inband *s;
 
-    if (o->size > most) {
-        error_set(err, ERR_METHOD_UNSUPPORTED,
-                  "the file has %llu bytes, and in-band at most %llu are sent ([delivery] ibb_max_size)",
-                  (unsigned long long)o->size, (unsigned long long)most);
+    if (!ibb_allows(client, o->size, err))
         return NULL;
-    }
     s = calloc(1, sizeof *s);
     if (!s) {
         error_set(err, ERR_INTERNAL, "out of memory");
@@ -92,6 +89,7 @@ struct inband *inband_create(struct method_host *host, struct client *client, co
     s->host = host;
     s->client = client;
     s->to = *o->to;
+    s->range.length = o->size;
     ibb_sid(s->sid);
     return s;
 }
@@ -107,6 +105,11 @@ void inband_renew(struct inband *s)
     ibb_sid(s->sid);
 }
 
+void inband_take(struct inband *s, const struct file_range *range)
+{
+    s->range = *range;
+}
+
 void inband_open(struct inband *s, bool bare, unsigned answer_ms)
 {
     struct ibb_terms terms = {.to = &s->to, .sid = s->sid, .block = IBB_BLOCK, .answer_ms = answer_ms};
@@ -120,9 +123,9 @@ void inband_open(struct inband *s, bool bare, unsigned answer_ms)
         fail(s, &err);
 }
 
-void inband_stream(struct inband *s, int fd, uint64_t offset, uint64_t length)
+void inband_stream(struct inband *s, int fd)
 {
-    ibb_send(s->ibb, fd, offset, length);
+    ibb_send(s->ibb, fd, s->range.offset, s->range.length);
 }
 
 void inband_destroy(struct inband **s)

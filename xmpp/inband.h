@@ -11,6 +11,7 @@
 
 #include "gateway/method.h"
 #include "xmpp/client.h"
+#include "xmpp/file_range.h"
 
 struct inband;
 
@@ -21,11 +22,14 @@ struct inband *inband_create(struct method_host *host, struct client *client, co
 const char *inband_sid(const struct inband *s);
 void inband_renew(struct inband *s);
 
+/* What of the file the recipient wants; else it is all. */
+void inband_take(struct inband *s, const struct file_range *range);
+
 /* Opens. bare: nothing came before, so this is the offer, and that it was taken is METHOD_ACCEPTED too. */
 void inband_open(struct inband *s, bool bare, unsigned answer_ms);
 
 /* After METHOD_STREAM_OPEN; see method_ops.stream. */
-void inband_stream(struct inband *s, int fd, uint64_t offset, uint64_t length);
+void inband_stream(struct inband *s, int fd);
 
 /* Ends whatever is under way, without a report. NULL is fine; leaves *s NULL. */
 void inband_destroy(struct inband **s);

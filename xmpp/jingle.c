@@ -90,6 +90,13 @@ static xmpp_stanza_t *build(const struct jingle_session *s, const char *action, 
     return stanza_iq(ctx, "set", stanza_add(jingle, child));
 }
 
+xmpp_stanza_t *jingle_content(struct client *c, xmpp_stanza_t *transport)
+{
+    xmpp_stanza_t *content = stanza_set(stanza_new(c->ctx, "content", NULL), "creator", "initiator");
+
+    return stanza_add(stanza_set(content, "name", JINGLE_CONTENT), transport);
+}
+
 static void ignore(void *user, const struct iq_reply *reply)
 {
     (void)user;
@@ -108,14 +115,14 @@ static uint64_t ask(struct jingle_session *s, const char *action, xmpp_stanza_t 
     return ticket;
 }
 
-bool jingle_send(struct jingle_session *s, const char *action, xmpp_stanza_t *child, iq_done_fn *done, void *user,
-                 struct error *err)
+uint64_t jingle_send(struct jingle_session *s, const char *action, xmpp_stanza_t *child, iq_done_fn *done, void *user,
+                     struct error *err)
 {
     uint64_t ticket = ask(s, action, child, done, user, err);
 
     if (ticket)
         s->questions[s->question_count++ % QUESTIONS] = ticket;
-    return ticket != 0;
+    return ticket;
 }
 
 /* What an error in answer to an offer means; what is not listed means what it means everywhere. */
@@ -241,9 +248,24 @@ static void refuse_with(struct jingle_request *r, const char *type, const char *
     iq_reply_error_with(r->table->client->iq, r->iq, type, condition, special, NS_JINGLE_ERRORS);
 }
 
+void jingle_refuse_order(struct jingle_request *r)
+{
+    refuse_with(r, "wait", "unexpected-request", "out-of-order");
+}
+
 void jingle_refuse_info(struct jingle_request *r)
 {
     refuse_with(r, "modify", "feature-not-implemented", "unsupported-info");
+}
+
+void jingle_reject_transport(struct jingle_session *s, struct jingle_request *r)
+{
+    xmpp_stanza_t *told = stanza_child(r->content, "transport", NULL), *transport;
+
+    jingle_ack(r);
+    transport = stanza_new(s->table->client->ctx, "transport", told ? xmpp_stanza_get_ns(told) : NULL);
+    transport = stanza_set(transport, "sid", stanza_attr(told, "sid"));
+    jingle_send(s, "transport-reject", jingle_content(s->table->client, transport), NULL, NULL, NULL);
 }
 
 /* Section 7.4: why the peer ended it. True: because all went well. */
@@ -263,6 +285,7 @@ static bool read_reason(const struct jingle_session *s, xmpp_stanza_t *reason, s
         {"failed-application", ERR_OFFER_REJECTED, "could not take the file"},
         {"incompatible-parameters", ERR_OFFER_REJECTED, "does not accept the offer"},
         {"unsupported-applications", ERR_OFFER_REJECTED, "takes no such files"},
+        {"media-error", ERR_HASH_MISMATCH, "did not find the file to be what was announced"},
         {"security-error", ERR_SECURITY_REFUSED, "refused for security reasons"},
         {"timeout", ERR_RECIPIENT_TIMEOUT, "let the time pass"},
         {"expired", ERR_RECIPIENT_TIMEOUT, "let the time pass"},
@@ -280,12 +303,14 @@ static bool read_reason(const struct jingle_session *s, xmpp_stanza_t *reason, s
     if (name && strcmp(name, "cancel") == 0 && s->state == PENDING)
         name = "decline"; /* Gajim's word for it */
     stanza_text(stanza_child(reason, "text", NULL), text, sizeof text);
+    if (stanza_child(reason, "file-too-large", NS_JINGLE_FILE_ERRORS))
+        return error_set(err, ERR_RECIPIENT_TOO_SMALL, "the file is larger than %s takes", s->peer.text);
+    if (name && strcmp(name, "media-error") == 0 && s->state == PENDING)
+        name = "media-error, before it had anything";
     for (size_t i = 0; name && i < sizeof meanings / sizeof *meanings; i++)
         if (strcmp(name, meanings[i].name) == 0)
             return error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->peer.text, meanings[i].says, name,
                              text[0] ? ": " : "", text);
-    if (stanza_child(reason, "file-too-large", NS_JINGLE_FILE_ERRORS))
-        return error_set(err, ERR_RECIPIENT_TOO_SMALL, "the file is larger than %s takes", s->peer.text);
     return error_set(err, ERR_PEER_ERROR, "%s ended the transfer (%.40s%s%s)", s->peer.text,
                      name ? name : "no reason given", text[0] ? ": " : "", text);
 }
@@ -324,8 +349,8 @@ static const struct known {
     {"session-terminate", TERMINATE, 0},
     {"transport-info", TO_OWNER, JINGLE_TRANSPORT_INFO},
     {"transport-replace", TO_OWNER, JINGLE_TRANSPORT_REPLACE},
-    {"transport-accept", NEVER_IN_ORDER, 0},
-    {"transport-reject", NEVER_IN_ORDER, 0},
+    {"transport-accept", TO_OWNER, JINGLE_TRANSPORT_ACCEPT},
+    {"transport-reject", TO_OWNER, JINGLE_TRANSPORT_REJECT},
     {"description-info", NOTED, 0},
     {"security-info", NOTED, 0},
     {"content-add", ADD, 0},
@@ -349,10 +374,8 @@ static void hand_to_owner(struct jingle_session *s, struct jingle_request *r)
         jingle_ack(r); /* section 6.8: a ping */
         return;
     }
-    if (r->action == JINGLE_SESSION_ACCEPT && s->state == ACTIVE) {
-        refuse_with(r, "wait", "unexpected-request", "out-of-order");
-        return;
-    }
+    if (r->action == JINGLE_SESSION_ACCEPT && s->state == ACTIVE)
+        r->action = JINGLE_SESSION_ACCEPT_AGAIN;
     if (r->action == JINGLE_SESSION_ACCEPT)
         s->state = ACTIVE;
     s->events->request(s->user, r);
@@ -376,7 +399,7 @@ static void take_action(struct jingle_session *s, struct jingle_request *r, cons
         reject_content(s, r);
         break;
     case NEVER_IN_ORDER:
-        refuse_with(r, "wait", "unexpected-request", "out-of-order");
+        jingle_refuse_order(r);
         break;
     }
 }

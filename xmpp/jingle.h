@@ -23,9 +23,12 @@ void jingle_offline(struct jingle *j);
 
 enum jingle_action {
     JINGLE_SESSION_ACCEPT,
-    JINGLE_SESSION_INFO, /* with something in it */
+    JINGLE_SESSION_ACCEPT_AGAIN, /* out of order, but for a client that means a transport-accept by it */
+    JINGLE_SESSION_INFO,         /* with something in it */
     JINGLE_TRANSPORT_INFO,
     JINGLE_TRANSPORT_REPLACE,
+    JINGLE_TRANSPORT_ACCEPT,
+    JINGLE_TRANSPORT_REJECT,
 };
 
 /* What the peer asks of a session. Who gets it answers it once, before acting on it: clients count on that order. */
@@ -39,7 +42,8 @@ struct jingle_request {
 };
 void jingle_ack(struct jingle_request *r);
 void jingle_refuse(struct jingle_request *r, const char *type, const char *condition);
-void jingle_refuse_info(struct jingle_request *r); /* a session-info that means nothing to us */
+void jingle_refuse_order(struct jingle_request *r); /* section 6.3.2: not now, or never */
+void jingle_refuse_info(struct jingle_request *r);  /* a session-info that means nothing to us */
 
 struct jingle_events {
     void (*refused)(void *user, const struct error *why);    /* the offer did not arrive, or not well */
@@ -56,9 +60,16 @@ struct jingle_session *jingle_session_create(struct jingle *j, const struct jid 
 bool jingle_initiate(struct jingle_session *s, xmpp_stanza_t *content, struct error *err);
 
 /* Sends an action with that child (taken, also on failure). done may be NULL; it is not called after the session's
- * end. */
-bool jingle_send(struct jingle_session *s, const char *action, xmpp_stanza_t *child, iq_done_fn *done, void *user,
-                 struct error *err);
+ * end, nor after iq_forget() of the ticket that this returns; 0 with *err set when it cannot be sent. */
+uint64_t jingle_send(struct jingle_session *s, const char *action, xmpp_stanza_t *child, iq_done_fn *done, void *user,
+                     struct error *err);
+
+/* Section 7.2.15: acknowledges a transport-replace and turns it down. */
+void jingle_reject_transport(struct jingle_session *s, struct jingle_request *r);
+
+/* The one content of our sessions, holding that transport (taken); NULL gives NULL. */
+xmpp_stanza_t *jingle_content(struct client *c, xmpp_stanza_t *transport);
+#define JINGLE_CONTENT "file"
 
 /* Ends it: tells the peer the reason (an element's name of section 7.4) if it knows of the session and did not end it
  * itself. NULL is fine; leaves *s NULL. */

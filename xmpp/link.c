@@ -158,7 +158,7 @@ static void on_put(void *user, const struct error *err)
     announce(m);
 }
 
-static void link_stream(struct method *m, int fd, uint64_t offset, uint64_t length)
+static void link_stream(struct method *m, int fd)
 {
     struct http *http = m->client->http;
     const struct http_put put = {
@@ -167,8 +167,7 @@ static void link_stream(struct method *m, int fd, uint64_t offset, uint64_t leng
         .headers = m->slot->headers,
         .header_count = m->slot->header_count,
         .fd = fd,
-        .offset = offset,
-        .length = length,
+        .length = m->size,
         .stall_ms = STALL_MS,
         .progress = on_progress,
         .done = on_put,

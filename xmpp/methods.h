@@ -7,7 +7,8 @@
 #include "gateway/method.h"
 #include "xmpp/client.h"
 
-extern const struct method_ops method_jingle_s5b; /* XEP-0166, XEP-0234, XEP-0260; jingle_s5b.c */
+extern const struct method_ops method_jingle_s5b; /* XEP-0166, XEP-0234, XEP-0260; jingle_file.c */
+extern const struct method_ops method_jingle_ibb; /* XEP-0166, XEP-0234, XEP-0261; jingle_file.c */
 extern const struct method_ops method_si_s5b;     /* XEP-0095 and XEP-0096 over bytestreams; si_s5b.c */
 extern const struct method_ops method_s5b;        /* XEP-0065 with nothing before it; raw_s5b.c */
 extern const struct method_ops method_si_ibb;     /* XEP-0095 and XEP-0096 in-band; si_ibb.c */

@@ -20,8 +20,11 @@
 #define NS_JINGLE_ERRORS      "urn:xmpp:jingle:errors:1"                            /* XEP-0166 */
 #define NS_PING               "urn:xmpp:ping"                                       /* XEP-0199 */
 #define NS_JINGLE_FILE        "urn:xmpp:jingle:apps:file-transfer:5"                /* XEP-0234 */
+#define NS_JINGLE_FILE_4      "urn:xmpp:jingle:apps:file-transfer:4"                /* XEP-0234 before 0.17 */
 #define NS_JINGLE_FILE_ERRORS "urn:xmpp:jingle:apps:file-transfer:errors:0"         /* XEP-0234 */
 #define NS_JINGLE_S5B         "urn:xmpp:jingle:transports:s5b:1"                    /* XEP-0260 */
+#define NS_JINGLE_IBB         "urn:xmpp:jingle:transports:ibb:1"                    /* XEP-0261 */
+#define NS_HASHES_1           "urn:xmpp:hashes:1"                                   /* XEP-0300 before 0.5 */
 #define NS_HASHES             "urn:xmpp:hashes:2"                                   /* XEP-0300 */
 #define NS_HTTP_UPLOAD        "urn:xmpp:http:upload:0"                              /* XEP-0363 */
 #define NS_FALLBACK           "urn:xmpp:fallback:0"                                 /* XEP-0428 */

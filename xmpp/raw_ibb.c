@@ -35,9 +35,9 @@ static struct method *raw_offer(struct method_host *host, void *network, const s
     return m;
 }
 
-static void raw_stream(struct method *m, int fd, uint64_t offset, uint64_t length)
+static void raw_stream(struct method *m, int fd)
 {
-    inband_stream(m->stream, fd, offset, length);
+    inband_stream(m->stream, fd);
 }
 
 static const char *const needs[] = {NS_IBB, NULL};

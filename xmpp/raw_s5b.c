@@ -42,9 +42,9 @@ static struct method *raw_offer(struct method_host *host, void *network, const s
     return NULL;
 }
 
-static void raw_stream(struct method *m, int fd, uint64_t offset, uint64_t length)
+static void raw_stream(struct method *m, int fd)
 {
-    s5b_stream(m->s5b, fd, offset, length);
+    s5b_stream(m->s5b, fd);
 }
 
 static void raw_end(struct method **m, const struct error *why)

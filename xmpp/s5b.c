@@ -41,6 +41,7 @@ struct s5b {
 
     struct s5b_terms terms;
     struct jid to;
+    struct file_range range;
     char sid[S5B_SID];
     struct streamhost hosts[S5B_HOSTS];
     size_t count;
@@ -161,6 +162,7 @@ struct s5b *s5b_create(struct method_host *host, struct client *client, const st
     s->terms = *terms;
     s->to = *terms->to;
     s->terms.to = &s->to;
+    s->range.length = terms->size;
     uv_timer_init(host->loop, &s->timer);
     s->timer.data = s;
     s5b_renew(s);
@@ -181,6 +183,11 @@ void s5b_renew(struct s5b *s)
 {
     assert(s->state <= READY);
     s5b_make_sid(s->sid);
+}
+
+void s5b_take(struct s5b *s, const struct file_range *range)
+{
+    s->range = *range;
 }
 
 /* ---- the offer */
@@ -470,11 +477,11 @@ static void activate(struct s5b *s)
         fail(s, &err);
 }
 
-/* An SI told the recipient that the file is empty, so it may hang up as soon as it has answered, and the proxy is left
- * with one side. Everything there was to deliver is delivered. */
+/* An SI told the recipient that the file is empty, or it has all of it already; so it may hang up as soon as it has
+ * answered, and the proxy is left with one side. Everything there was to deliver is delivered. */
 static bool nothing_was_left(const struct s5b *s, const struct error *why)
 {
-    return !s->terms.bare && s->terms.size == 0 &&
+    return !s->terms.bare && s->range.length == 0 &&
            (why->code == ERR_PROXY_PAIR_INCOMPLETE || why->code == ERR_PROXY_HASH_MISMATCH);
 }
 
@@ -507,10 +514,10 @@ static void complete(struct s5b *s, uint64_t moved)
 
     stop(s);
     s->state = OVER;
-    report(s, &(struct method_report){.event = METHOD_COMPLETE, .moved = moved, .proof = proof});
+    report(s, &(struct method_report){.event = METHOD_COMPLETE, .moved = s->range.offset + moved, .proof = proof});
 }
 
-void s5b_stream(struct s5b *s, int fd, uint64_t offset, uint64_t length)
+void s5b_stream(struct s5b *s, int fd)
 {
     struct error err;
 
@@ -521,14 +528,14 @@ void s5b_stream(struct s5b *s, int fd, uint64_t offset, uint64_t length)
         return;
     }
     s->state = STREAMING;
-    if (!s->host->carrier->ops->send(s->stream, fd, offset, length, &err))
+    if (!s->host->carrier->ops->send(s->stream, fd, s->range.offset, s->range.length, &err))
         fail(s, &err);
 }
 
 static void progress(struct s5b *s, uint64_t moved)
 {
     if (moved > 0)
-        report(s, &(struct method_report){.event = METHOD_PROGRESS, .moved = moved});
+        report(s, &(struct method_report){.event = METHOD_PROGRESS, .moved = s->range.offset + moved});
 }
 
 /* What it means that the stream failed depends on what is awaited. */

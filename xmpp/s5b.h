@@ -14,6 +14,7 @@
 
 #include "gateway/method.h"
 #include "xmpp/client.h"
+#include "xmpp/file_range.h"
 #include "xmpp/s5b_name.h"
 
 /* What is offered, and what an answer means for the method it is offered by. */
@@ -39,11 +40,14 @@ const char *s5b_sid(const struct s5b *s);
 /* Another id, for another try; before s5b_offer() only. Some clients never answer one they know. */
 void s5b_renew(struct s5b *s);
 
+/* What of the file the recipient wants; else it is all. */
+void s5b_take(struct s5b *s, const struct file_range *range);
+
 /* Once ready. */
 void s5b_offer(struct s5b *s);
 
 /* After METHOD_STREAM_OPEN; see method_ops.stream. */
-void s5b_stream(struct s5b *s, int fd, uint64_t offset, uint64_t length);
+void s5b_stream(struct s5b *s, int fd);
 
 /* Ends whatever is under way, without a report. NULL is fine; leaves *s NULL. */
 void s5b_destroy(struct s5b **s);

@@ -40,8 +40,7 @@ static bool hash(const struct buf *in, char out[static S5B_NAME])
 
     if (in->failed || !EVP_Digest(in->data, in->len, digest, &len, EVP_sha1(), NULL))
         return false;
-    for (unsigned i = 0; i < len; i++)
-        snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
+    id_hex(digest, len, out);
     return true;
 }
 

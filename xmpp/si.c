@@ -43,7 +43,7 @@ static const char *file_date(int64_t wall_ms, char out[static CLOCK_TEXT])
     return out;
 }
 
-/* No <range/>: it would promise that we can start in the middle. */
+/* <range/>: we can begin in the middle. */
 static xmpp_stanza_t *build_file(const struct si *s)
 {
     xmpp_ctx_t *ctx = s->client->ctx;
@@ -58,7 +58,7 @@ static xmpp_stanza_t *build_file(const struct si *s)
         file = stanza_set(file, "date", file_date(s->modified, date));
     if (s->caption)
         file = stanza_add(file, stanza_add_text(ctx, stanza_new(ctx, "desc", NULL), s->caption));
-    return file;
+    return stanza_add(file, stanza_new(ctx, "range", NULL));
 }
 
 /* XEP-0020: the choice of stream methods, as a form with one list. */
@@ -167,22 +167,16 @@ static const char *chosen_method(xmpp_stanza_t *si, char *out, size_t max)
     return out + strspn(out, " \t\r\n");
 }
 
-/* Whether the peer asks for a part of the file, which was not offered: it would put the whole behind what it has. */
-static bool wants_part(const struct si *s, xmpp_stanza_t *si)
-{
-    xmpp_stanza_t *range = stanza_child(stanza_child(si, "file", NS_SI_FILE), "range", NULL);
-    const char *offset = stanza_attr(range, "offset"), *length = stanza_attr(range, "length");
-
-    return (offset && strtoull(offset, NULL, 10) != 0) || (length && strtoull(length, NULL, 10) != s->size);
-}
-
 static void on_answer(void *user, const struct iq_reply *reply)
 {
     struct si *s = user;
     xmpp_stanza_t *si = stanza_child(reply->stanza, "si", NS_SI);
+    xmpp_stanza_t *part = stanza_child(stanza_child(si, "file", NS_SI_FILE), "range", NULL);
+    struct file_range range;
     char value[128];
     const char *chosen;
     struct error err;
+    bool fits;
 
     s->question = 0;
     if (reply->outcome != IQ_RESULT) {
@@ -191,20 +185,19 @@ static void on_answer(void *user, const struct iq_reply *reply)
     }
     chosen = chosen_method(si, value, sizeof value);
     if (strcmp(chosen, s->terms->stream) != 0)
-        error_set(&err, ERR_PEER_PROTOCOL_ERROR, "%s chose the stream method '%s', which was not offered", s->to.text,
-                  chosen);
-    else if (wants_part(s, si))
-        error_set(&err, ERR_PEER_PROTOCOL_ERROR, "%s asked for a part of the file, which was not offered", s->to.text);
+        fits = error_set(&err, ERR_PEER_PROTOCOL_ERROR, "%s chose the stream method '%s', which was not offered",
+                         s->to.text, chosen);
     else
-        err.code = ERR_NONE;
-    if (err.code != ERR_NONE) {
+        fits = file_range_read(part, s->size, s->to.text, &range, &err);
+    if (!fits) {
         s->host->ops->step(s->host, STEP_RECEIVED, "si accepted", "error", err.text);
         fail(s, &err);
         return;
     }
     s->host->ops->step(s->host, STEP_RECEIVED, "si accepted", "ok", s->to.text);
+    file_range_step(&range, s->size, s->host);
     s->host->ops->report(s->host, &(struct method_report){.event = METHOD_ACCEPTED});
-    s->terms->accepted(s->user);
+    s->terms->accepted(s->user, &range);
 }
 
 /* ---- life */

@@ -12,6 +12,7 @@
 
 #include "gateway/method.h"
 #include "xmpp/client.h"
+#include "xmpp/file_range.h"
 
 /* Constant for each method that begins with an SI. */
 struct si_terms {
@@ -20,7 +21,7 @@ struct si_terms {
     const char *lacks;  /* "takes no bytestreams for files" */
     /* Another stream id, for the offer without its optional parts: Pidgin never answers one that it has seen. */
     const char *(*renew)(void *user);
-    void (*accepted)(void *user); /* the stream may begin */
+    void (*accepted)(void *user, const struct file_range *range); /* the stream may begin, with that part of the file */
 };
 
 struct si;

@@ -23,10 +23,11 @@ static const char *renew(void *user)
     return inband_sid(m->stream);
 }
 
-static void accepted(void *user)
+static void accepted(void *user, const struct file_range *range)
 {
     struct method *m = user;
 
+    inband_take(m->stream, range);
     inband_open(m->stream, false, IBB_OPEN_MS);
 }
 
@@ -61,9 +62,9 @@ static struct method *si_ibb_offer(struct method_host *host, void *network, cons
     return m;
 }
 
-static void si_ibb_stream(struct method *m, int fd, uint64_t offset, uint64_t length)
+static void si_ibb_stream(struct method *m, int fd)
 {
-    inband_stream(m->stream, fd, offset, length);
+    inband_stream(m->stream, fd);
 }
 
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_IBB, NULL};

@@ -27,10 +27,11 @@ static const char *renew(void *user)
     return s5b_sid(m->s5b);
 }
 
-static void accepted(void *user)
+static void accepted(void *user, const struct file_range *range)
 {
     struct method *m = user;
 
+    s5b_take(m->s5b, range);
     s5b_offer(m->s5b);
 }
 
@@ -65,9 +66,9 @@ static struct method *si_s5b_offer(struct method_host *host, void *network, cons
     return m;
 }
 
-static void si_s5b_stream(struct method *m, int fd, uint64_t offset, uint64_t length)
+static void si_s5b_stream(struct method *m, int fd)
 {
-    s5b_stream(m->s5b, fd, offset, length);
+    s5b_stream(m->s5b, fd);
 }
 
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_BYTESTREAMS, NULL};

@@ -140,7 +140,9 @@ class Recipient:
 
 def mend():
     """Gajim 1.7 as released cannot receive by Jingle: it builds its transfer without the file properties this needs,
-    and dies of that after it acknowledged the offer, so that the sender waits for ever."""
+    and dies of that after it acknowledged the offer, so that the sender waits for ever. Nor can its library's parser of
+    in-band stanzas build what it returns, and then it answers none of them."""
+    from nbxmpp.structs import IBBData
     from gajim.common.file_props import FilesProp
     from gajim.common.jingle_ft import JingleFileTransfer
     stock_init, stock_raise = JingleFileTransfer.__init__, JingleFileTransfer._raise_event
@@ -158,6 +160,7 @@ def mend():
         finally:
             FilesProp.getNewFileProp = stock_new
 
+    IBBData.__new__.__defaults__ = (None,) * len(IBBData._fields)
     JingleFileTransfer.__init__ = init
     JingleFileTransfer._raise_event = raise_event
 

@@ -55,14 +55,40 @@ class JingleOnEjabberd(Jingle, Case):
     server_name = "ejabberd"
 
 
-class JingleWithoutProxy(Case):
+class NobodyReachesAnybody(Case):
+    """Our address leads nowhere, and Gajim's is in a network that it may not send us to."""
     server_options = {"proxy": False}
+    settings = {"SOCKS5_LISTEN": f"{AWAY}:0", "SOCKS5_ADVERTISE": f"{AWAY}:9"}
 
-    def test_nobody_reaches_anybody(self):
-        """Our address leads nowhere, and Gajim's is in a network that it may not send us to."""
-        gateway = self.gateway(SOCKS5_LISTEN=f"{AWAY}:0", SOCKS5_ADVERTISE=f"{AWAY}:9")
+    def test_the_session_goes_on_in_band(self):
+        gateway = self.gateway()
         peer = self.recipient("alice", client=peers.gajim)
-        answer = gateway.put(peer.jid, b"x", wait=60)
+        for size in 1, 65537, 1 << 20:
+            with self.subTest(size):
+                upload, digest = self.file(size, f"{size}.bin")
+                answer = gateway.curl(upload, peer.jid, wait=60)
+                self.assertDelivered(answer, "inband")
+                self.assertEqual(answer.json["method"]["name"], "jingle-ibb")
+                self.assertEqual([(attempt["method"], attempt["code"]) for attempt in answer.json["attempts"]],
+                                 [("jingle-s5b", "transport_failed"), ("jingle-ibb", None)])
+                self.assertEqual(answer.json["delivery_proof"], "peer_confirmed")
+                self.assertEqual(peer.wait("file", sha256=digest)["size"], size)
+        self.assertEqual(len(peer.all("offer")), 3)  # nobody was asked twice
+
+    def test_a_session_may_begin_in_band(self):
+        gateway = self.gateway()
+        peer = self.recipient("alice", client=peers.gajim)
+        upload, digest = self.file(10000)
+        answer = gateway.curl(upload, peer.jid, wait=60, methods="jingle-ibb")
+        self.assertDelivered(answer, "inband")
+        self.assertEqual([(attempt["method"], attempt["code"]) for attempt in answer.json["attempts"]],
+                         [("jingle-ibb", None)])
+        peer.wait("file", sha256=digest)
+
+    def test_where_in_band_is_not_wanted_it_ends(self):
+        gateway = self.gateway()
+        peer = self.recipient("alice", client=peers.gajim)
+        answer = gateway.put(peer.jid, b"x", wait=60, methods="jingle-s5b")
         self.assertFailed(answer, 502, "transport_failed")
         self.assertEqual([(attempt["method"], attempt["code"]) for attempt in answer.transfer["attempts"]],
                          [("jingle-s5b", "transport_failed")])

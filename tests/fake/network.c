@@ -52,11 +52,11 @@ static struct method *offer_post(struct method_host *host, void *network, const 
     return offer(host, network, o, err, "post");
 }
 
-static void stream(struct method *m, int fd, uint64_t offset, uint64_t length)
+static void stream(struct method *m, int fd)
 {
     (void)fd; /* only the assertion looks at it */
     assert(fd >= 0);
-    note(m->network, "stream %s %llu+%llu", m->name, (unsigned long long)offset, (unsigned long long)length);
+    note(m->network, "stream %s", m->name);
 }
 
 static void end(struct method **m, const struct error *why)
@@ -67,8 +67,15 @@ static void end(struct method **m, const struct error *why)
     *m = NULL;
 }
 
-static const struct method_ops one = {.name = "one", .offer = offer_one, .stream = stream, .end = end};
-static const struct method_ops two = {.name = "two", .offer = offer_two, .stream = stream, .end = end};
+static void digest(struct method *m, const char *sha256)
+{
+    note(m->network, "digest %.8s", sha256 ? sha256 : "none");
+}
+
+static const struct method_ops two = {
+    .name = "two", .offer = offer_two, .stream = stream, .digest = digest, .end = end};
+static const struct method_ops one = {
+    .name = "one", .offer = offer_one, .stream = stream, .end = end, .successor = &two};
 static const struct method_ops post = {
     .name = "post", .offer = offer_post, .stream = stream, .end = end, .offline = true};
 
@@ -177,7 +184,7 @@ void fake_method_report(struct fake_network *f, enum method_event event, enum er
     struct method_report report = {.event = event, .moved = 5, .proof = PROOF_PEER_CLOSED, .retry_at = f->retry_at};
 
     assert(f->method);
-    if (event == METHOD_FAILED)
+    if (code != ERR_NONE)
         error_set(&report.error, code, "as the test wants it");
     f->method->host->ops->report(f->method->host, &report);
 }

@@ -55,6 +55,7 @@ static void every_code_has_its_status(void **state)
           ERR_LINK_FAILED,
           ERR_STREAM_BROKEN,
           ERR_TRUNCATED,
+          ERR_HASH_MISMATCH,
           ERR_REMOTE_SERVER_UNREACHABLE}},
         {503,
          {ERR_DRAINING, ERR_STORE_UNAVAILABLE, ERR_XMPP_DISCONNECTED, ERR_XMPP_AUTH_FAILED, ERR_PEER_RATE_LIMITED,

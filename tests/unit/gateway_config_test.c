@@ -121,7 +121,7 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.socks5.threads, 0);
     assert_int_equal(c.socks5.max_streams, 8192);
     assert_int_equal(c.socks5.pending_per_peer, 64);
-    assert_list(c.delivery.methods, "jingle-s5b|si-s5b|s5b|");
+    assert_list(c.delivery.methods, "jingle-s5b|si-s5b|s5b|jingle-ibb|si-ibb|ibb|link|");
     assert_int_equal(c.delivery.offer_timeout, 300000);
     assert_int_equal(c.delivery.connect_timeout, 60000);
     assert_int_equal(c.delivery.activate_timeout, 20000);
@@ -591,7 +591,7 @@ static void a_bad_environment_is_refused_by_name(void **state)
         {"nothing", {ACCOUNT, "JIDPOST_SPOOL_MAX_FILE=0"}, "expected a size"},
         {"no such method",
          {ACCOUNT, "JIDPOST_DELIVERY_METHODS=s5b,smtp"},
-         "'smtp' is no method; there are jingle-s5b, si-s5b, s5b, si-ibb, ibb, link"},
+         "'smtp' is no method; there are jingle-s5b, si-s5b, s5b, jingle-ibb, si-ibb, ibb, link"},
         {"a method twice", {ACCOUNT, "JIDPOST_DELIVERY_METHODS=s5b si-s5b s5b"}, "'s5b' stands there twice"},
         {"no method", {ACCOUNT, "JIDPOST_DELIVERY_METHODS=,"}, "at least one of"},
         {"no network", {ACCOUNT, "JIDPOST_EGRESS_ALLOW_NETS=10.0.0.0/8 x"}, "'x' is no network"},

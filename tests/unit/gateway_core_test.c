@@ -106,11 +106,11 @@ static struct method *auto_offer(struct method_host *host, void *network, const 
     return m;
 }
 
-static void auto_stream(struct method *m, int fd, uint64_t offset, uint64_t length)
+static void auto_stream(struct method *m, int fd)
 {
     char byte;
 
-    while (m->moved < length && pread(fd, &byte, 1, (off_t)(offset + m->moved)) == 1)
+    while (pread(fd, &byte, 1, (off_t)m->moved) == 1)
         m->moved++;
     m->next = 3;
 }

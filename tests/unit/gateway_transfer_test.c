@@ -188,6 +188,76 @@ static void run_timers(struct fixture *f)
     turn(f);
 }
 
+/* A session that goes on by another method has climbed that rung: two attempts, and no third. */
+static void a_method_that_switches_is_two_attempts(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", "two");
+    assert_true(f->network.offered.may_switch);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_SWITCHED, ERR_TRANSPORT_FAILED);
+    assert_int_equal(record(f)->state, TRANSFER_CONNECTING);
+    assert_string_equal(record(f)->method, "two");
+    assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/desk"); /* the same at work */
+    assert_int_equal(record(f)->attempt_count, 2);
+    assert_string_equal(record(f)->attempts[0].method, "one");
+    assert_int_equal(record(f)->attempts[0].error.code, ERR_TRANSPORT_FAILED);
+    assert_int_equal(record(f)->attempts[0].stage, STAGE_CONNECT);
+    assert_string_equal(record(f)->attempts[1].method, "two");
+    assert_string_equal(record(f)->attempts[1].to, "ana@example.org/desk");
+    report(f, METHOD_FAILED, ERR_IBB_REFUSED);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->attempt_count, 2);
+    assert_int_equal(record(f)->error.code, ERR_TRANSPORT_FAILED);
+}
+
+static void a_method_may_switch_only_to_a_rung_below_it(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", "one"));
+    found(f, "one", "two");
+    assert_false(f->network.offered.may_switch);
+    transfer_destroy(&f->t);
+    begin(f, new_record("ana@example.org", "two,one"));
+    found(f, "one", "two");
+    assert_false(f->network.offered.may_switch);
+    report(f, METHOD_FAILED, ERR_TRANSPORT_FAILED);
+    assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/desk");
+    assert_false(f->network.offered.may_switch);
+}
+
+static void a_digest_that_the_method_wants_is_computed_beside_the_stream(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", "two"));
+    found(f, "one", "two");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    assert_string_equal(fake_last_call(&f->network), "stream two");
+    while (strcmp(fake_last_call(&f->network), "digest 2cf24dba") != 0) /* of "hello" */
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_string_equal(record(f)->sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+}
+
+static void a_digest_that_is_known_is_not_computed_again(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = new_record("ana@example.org", "two");
+
+    snprintf(r->sha256, sizeof r->sha256, "%s", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    begin(f, r);
+    found(f, "one", "two");
+    assert_string_equal(f->network.offered.sha256, record(f)->sha256);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_string_equal(fake_last_call(&f->network), "stream two");
+}
+
 static void a_transfer_goes_through_its_states_to_delivered(void **state)
 {
     struct fixture *f = *state;
@@ -200,7 +270,7 @@ static void a_transfer_goes_through_its_states_to_delivered(void **state)
     assert_int_equal(record(f)->state, TRANSFER_CONNECTING);
     report(f, METHOD_STREAM_OPEN, ERR_NONE);
     assert_int_equal(record(f)->state, TRANSFER_TRANSFERRING);
-    assert_string_equal(fake_last_call(&f->network), "stream one 0+5");
+    assert_string_equal(fake_last_call(&f->network), "stream one");
     report(f, METHOD_PROGRESS, ERR_NONE);
     report(f, METHOD_COMPLETE, ERR_NONE);
     assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
@@ -631,7 +701,7 @@ static void a_link_is_sent_and_not_delivered(void **state)
     assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org"); /* to him, not to a device */
     report(f, METHOD_ACCEPTED, ERR_NONE);
     report(f, METHOD_STREAM_OPEN, ERR_NONE);
-    assert_string_equal(fake_last_call(&f->network), "stream post 0+5");
+    assert_string_equal(fake_last_call(&f->network), "stream post");
     report(f, METHOD_LINK_SENT, ERR_NONE);
     assert_int_equal(record(f)->state, TRANSFER_LINK_SENT);
     assert_true(transfer_state_final(record(f)->state));
@@ -767,6 +837,10 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_transfer_goes_through_its_states_to_delivered),
+        T(a_method_that_switches_is_two_attempts),
+        T(a_method_may_switch_only_to_a_rung_below_it),
+        T(a_digest_that_the_method_wants_is_computed_beside_the_stream),
+        T(a_digest_that_is_known_is_not_computed_again),
         T(a_failure_leads_where_its_kind_says),
         T(when_no_device_can_be_offered_to_a_link_is_sent),
         T(a_link_is_sent_and_not_delivered),

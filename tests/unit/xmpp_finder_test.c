@@ -21,7 +21,7 @@
 
 /* Two ways to send, the first being the better one. */
 static const char *const needs_both[] = {"x", "y", NULL};
-static const char *const needs_one[] = {"y", NULL};
+static const char *const needs_one[] = {"y|z", NULL};
 static const struct method_ops better = {.name = "better", .needs = needs_both};
 static const struct method_ops worse = {.name = "worse", .needs = needs_one};
 static const struct method_ops *const ladder[] = {&better, &worse, NULL};
@@ -143,16 +143,17 @@ static void presence(struct fixture *f, const char *from, const char *content)
     xmpp_stanza_release(s);
 }
 
-/* That device is asked, and answers with features "x", "y", "xy" or "". */
+/* That device is asked, and answers with features of one letter each: "xy" is x and y. */
 static void is_asked(struct fixture *f, const char *who, const char *features)
 {
-    char xml[512];
+    char xml[512], list[256] = "";
 
     snprintf(xml, sizeof(xml), "<iq type='get' id='*id' to='%s'><query xmlns='" NS_DISCO_INFO "'/></iq>", who);
     peer_expects(&f->peer, xml);
-    snprintf(xml, sizeof(xml),
-             "<iq type='result' id='$id' from='%s'><query xmlns='" NS_DISCO_INFO "'>%s%s</query></iq>", who,
-             strchr(features, 'x') ? "<feature var='x'/>" : "", strchr(features, 'y') ? "<feature var='y'/>" : "");
+    for (size_t len = 0; *features; features++, len = strlen(list))
+        snprintf(list + len, sizeof(list) - len, "<feature var='%c'/>", *features);
+    snprintf(xml, sizeof(xml), "<iq type='result' id='$id' from='%s'><query xmlns='" NS_DISCO_INFO "'>%s</query></iq>",
+             who, list);
     peer_says(&f->peer, xml);
 }
 
@@ -187,7 +188,7 @@ static void methods_are_those_whose_needs_are_met(void **state)
 {
     static const struct {
         const char *features, *found;
-    } rows[] = {{"xy", "desk:better+ "}, {"y", "desk:worse "}, {"x", "desk: "}, {"", "desk: "}};
+    } rows[] = {{"xy", "desk:better+ "}, {"y", "desk:worse "}, {"z", "desk:worse "}, {"x", "desk: "}, {"", "desk: "}};
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

@@ -102,7 +102,7 @@ static void upload(struct bench *b, const char *caption, const char *sha256)
     begin(b, caption, sha256);
     peer_says(&b->peer, SLOT);
     assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
-    method_link.stream(b->method, 5, 0, 3);
+    method_link.stream(b->method, 5);
     assert_true(b->http.under_way);
 }
 
@@ -226,7 +226,7 @@ static void an_upload_that_cannot_begin_is_reported(void **state)
     begin(b, NULL, NULL);
     peer_says(&b->peer, SLOT);
     b->http.refuse = true;
-    method_link.stream(b->method, 5, 0, 3);
+    method_link.stream(b->method, 5);
     assert_int_equal(fake_host_error(&b->host), ERR_UPLOAD_SERVICE_FAILED);
 }
 
@@ -260,7 +260,7 @@ static void an_ended_link_hears_nothing(void **state)
         begin(b, NULL, NULL);
         if (steps > 0) {
             peer_says(&b->peer, SLOT);
-            method_link.stream(b->method, 5, 0, 3);
+            method_link.stream(b->method, 5);
         }
         if (steps > 1)
             fake_http_ends(&b->http, ERR_NONE);

@@ -71,7 +71,7 @@ static void streamhosts_are_the_whole_offer_and_the_answer_is_the_yes(void **sta
                         "' sid='$sid'><streamhost-used jid='" INITIATOR "'/></query></iq>");
     assert_int_equal(b->host.reports[0].event, METHOD_ACCEPTED);
     assert_int_equal(b->host.reports[1].event, METHOD_STREAM_OPEN);
-    method_s5b.stream(b->method, 5, 0, 3);
+    method_s5b.stream(b->method, 5);
     fake_carrier_says(&b->carrier, CARRIER_DONE, 3);
     assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 1);
     assert_string_equal(fake_host_timeline(&b->host, timeline), "offer s5b; streamhost-used ok");
@@ -132,10 +132,11 @@ static void methods_stand_in_order_of_preference(void **state)
     assert_ptr_equal(methods[0], &method_jingle_s5b);
     assert_ptr_equal(methods[1], &method_si_s5b);
     assert_ptr_equal(methods[2], &method_s5b);
-    assert_ptr_equal(methods[3], &method_si_ibb);
-    assert_ptr_equal(methods[4], &method_ibb);
-    assert_ptr_equal(methods[5], &method_link);
-    assert_null(methods[6]);
+    assert_ptr_equal(methods[3], &method_jingle_ibb);
+    assert_ptr_equal(methods[4], &method_si_ibb);
+    assert_ptr_equal(methods[5], &method_ibb);
+    assert_ptr_equal(methods[6], &method_link);
+    assert_null(methods[7]);
     assert_string_equal(method_s5b.needs[0], NS_BYTESTREAMS);
     assert_null(method_s5b.needs[1]);
 }

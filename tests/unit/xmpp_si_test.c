@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "tests/fake/carrier.h"
 #include "tests/fake/method_host.h"
 #include "tests/fake/xmpp/peer.h"
@@ -32,7 +33,7 @@
     "<iq type='set' id='*id' to='" TARGET "'><query xmlns='" NS_BYTESTREAMS                                            \
     "' sid='$sid' mode='tcp'><streamhost jid='" INITIATOR "' host='198.51.100.7' port='5086'/></query></iq>"
 
-#define INBAND_OFFER OFFER_OF(NS_IBB, "mime-type='image/png'", FILE_("name='plan.png' size='90210'", ""))
+#define INBAND_OFFER OFFER_OF(NS_IBB, "mime-type='image/png'", FILE_("name='plan.png' size='90210'", "<range/>"))
 #define INBAND_OPEN                                                                                                    \
     "<iq type='set' id='*id' to='" TARGET "'><open xmlns='" NS_IBB "' sid='$sid' block-size='4096' stanza='iq'/></iq>"
 #define YES "<iq type='result' id='$id' from='" TARGET "'/>"
@@ -92,7 +93,7 @@ static void begin(struct bench *b)
 static void begin_and_look(struct bench *b)
 {
     begin(b);
-    peer_expects(&b->peer, OFFER("mime-type='image/png'", FILE_("name='plan.png' size='90210'", "")));
+    peer_expects(&b->peer, OFFER("mime-type='image/png'", FILE_("name='plan.png' size='90210'", "<range/>")));
 }
 
 /* ---- the offer, XEP-0095 section 3.1 */
@@ -111,11 +112,11 @@ static void optional_parts_are_told_when_they_are_known(void **state)
     begin(b);
     peer_expects(&b->peer,
                  OFFER("mime-type='image/png'", FILE_("name='plan.png' size='90210' date='2026-03-09T10:00:00Z'",
-                                                      "<desc>floor &lt;plan&gt; &amp; \"more\"</desc>")));
+                                                      "<desc>floor &lt;plan&gt; &amp; \"more\"</desc><range/>")));
     again(state);
     b->offer.type = NULL;
     begin(b);
-    peer_expects(&b->peer, OFFER("", FILE_("name='plan.png' size='90210'", "")));
+    peer_expects(&b->peer, OFFER("", FILE_("name='plan.png' size='90210'", "<range/>")));
 }
 
 static void sizes_are_offered_whole(void **state)
@@ -124,8 +125,8 @@ static void sizes_are_offered_whole(void **state)
         uint64_t size;
         const char *xml;
     } rows[] = {
-        {0, OFFER("mime-type='image/png'", FILE_("name='plan.png' size='0'", ""))},
-        {4294967297, OFFER("mime-type='image/png'", FILE_("name='plan.png' size='4294967297'", ""))},
+        {0, OFFER("mime-type='image/png'", FILE_("name='plan.png' size='0'", "<range/>"))},
+        {4294967297, OFFER("mime-type='image/png'", FILE_("name='plan.png' size='4294967297'", "<range/>"))},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -160,7 +161,7 @@ static void name_beyond_ascii_is_offered_as_it_is(void **state)
     b->offer.name = "über 'den' <Plan>.txt";
     begin(b);
     peer_expects(&b->peer, OFFER("mime-type='image/png'",
-                                 FILE_("name='über &apos;den&apos; &lt;Plan&gt;.txt' size='90210'", "")));
+                                 FILE_("name='über &apos;den&apos; &lt;Plan&gt;.txt' size='90210'", "<range/>")));
 }
 
 static void nobody_is_asked_while_there_is_no_streamhost(void **state)
@@ -199,7 +200,7 @@ static void accepted_offer_goes_on_with_streamhosts_under_its_id(void **state)
                         "'><streamhost-used jid='" INITIATOR "'/></query></iq>");
     assert_int_equal(fake_host_count(&b->host, METHOD_ACCEPTED), 1);
     assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
-    method_si_s5b.stream(b->method, 5, 0, 90210);
+    method_si_s5b.stream(b->method, 5);
     fake_carrier_says(&b->carrier, CARRIER_DONE, 90210);
     assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 1);
     assert_string_equal(fake_host_timeline(&b->host, timeline),
@@ -230,6 +231,40 @@ static void answers_are_read_as_clients_write_them(void **state)
     }
 }
 
+/* XEP-0096: who has the beginning already asks for the rest. */
+static void part_that_is_asked_for_is_all_that_is_sent(void **state)
+{
+    static const struct {
+        const char *range;
+        uint64_t offset, length;
+    } rows[] = {
+        {"offset='1000' length='500'", 1000, 500},
+        {"offset='90000'", 90000, 210},
+        {"length='500'", 0, 500},
+        {"offset='90210'", 90210, 0},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct bench *b = *state;
+        struct buf answer = {0};
+
+        begin_and_look(b);
+        buf_printf(&answer, ACCEPT("<file xmlns='" NS_SI_FILE "'><range %s/></file>", NS_BYTESTREAMS), rows[i].range);
+        peer_says(&b->peer, answer.data);
+        buf_free(&answer);
+        peer_expects(&b->peer, STREAMHOSTS);
+        fake_carrier_says(&b->carrier, CARRIER_CLAIMED, 0);
+        peer_says(&b->peer, "<iq type='result' id='$id' from='" TARGET "'><query xmlns='" NS_BYTESTREAMS
+                            "'><streamhost-used jid='" INITIATOR "'/></query></iq>");
+        method_si_s5b.stream(b->method, 5);
+        assert_int_equal(fake_carrier_stream(&b->carrier)->offset, rows[i].offset);
+        assert_int_equal(fake_carrier_stream(&b->carrier)->length, rows[i].length);
+        fake_carrier_says(&b->carrier, CARRIER_DONE, rows[i].length);
+        assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->moved, rows[i].offset + rows[i].length);
+        again(state);
+    }
+}
+
 static void choice_that_was_not_offered_is_a_protocol_error(void **state)
 {
     static const char *const answers[] = {
@@ -238,10 +273,12 @@ static void choice_that_was_not_offered_is_a_protocol_error(void **state)
         ACCEPT("", ""),
         "<iq type='result' id='$id' from='" TARGET "'/>",
         "<iq type='result' id='$id' from='" TARGET "'><si xmlns='" NS_SI "'/></iq>",
-        /* a part of the file: no range was offered */
-        ACCEPT("<file xmlns='" NS_SI_FILE "'><range offset='1000' length='500'/></file>", NS_BYTESTREAMS),
-        ACCEPT("<file xmlns='" NS_SI_FILE "'><range offset='100000'/></file>", NS_BYTESTREAMS),
-        ACCEPT("<file xmlns='" NS_SI_FILE "'><range length='500'/></file>", NS_BYTESTREAMS),
+        /* parts that there are not */
+        ACCEPT("<file xmlns='" NS_SI_FILE "'><range offset='90211'/></file>", NS_BYTESTREAMS),
+        ACCEPT("<file xmlns='" NS_SI_FILE "'><range offset='90000' length='211'/></file>", NS_BYTESTREAMS),
+        ACCEPT("<file xmlns='" NS_SI_FILE "'><range length='90211'/></file>", NS_BYTESTREAMS),
+        ACCEPT("<file xmlns='" NS_SI_FILE "'><range offset='-1'/></file>", NS_BYTESTREAMS),
+        ACCEPT("<file xmlns='" NS_SI_FILE "'><range offset='18446744073709551617'/></file>", NS_BYTESTREAMS),
     };
 
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
@@ -321,8 +358,8 @@ static void bare_bad_request_is_answered_by_one_plain_offer(void **state)
     b->offer.modified = 1773050400123;
     begin(b);
     peer_expects(&b->peer,
-                 OFFER("mime-type='image/png'",
-                       FILE_("name='plan.png' size='90210' date='2026-03-09T10:00:00Z'", "<desc>floor plan</desc>")));
+                 OFFER("mime-type='image/png'", FILE_("name='plan.png' size='90210' date='2026-03-09T10:00:00Z'",
+                                                      "<desc>floor plan</desc><range/>")));
     strcpy(first, b->peer.sid);
     peer_refuses(&b->peer, TARGET, "cancel", "bad-request", "");
     peer_expects(&b->peer, OFFER("", FILE_("name='plan.png' size='90210'", "")));
@@ -404,7 +441,7 @@ static void inband_stream_is_offered_alone_and_opened_under_the_offers_id(void *
     assert_int_equal(fwrite("abc", 1, 3, file), 3);
     assert_int_equal(fflush(file), 0);
     begin_inband(b);
-    peer_says(&b->peer, ACCEPT("", NS_IBB));
+    peer_says(&b->peer, ACCEPT("<file xmlns='" NS_SI_FILE "'><range length='3'/></file>", NS_IBB));
     assert_int_equal(fake_host_count(&b->host, METHOD_ACCEPTED), 1);
     peer_turn(&b->peer);
     peer_expects(&b->peer, INBAND_OPEN);
@@ -413,7 +450,7 @@ static void inband_stream_is_offered_alone_and_opened_under_the_offers_id(void *
     assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
     assert_string_equal(b->host.path, "inband");
     assert_string_equal(b->host.streamhost, "");
-    b->ops->stream(b->method, fileno(file), 0, 3);
+    b->ops->stream(b->method, fileno(file));
     peer_turn(&b->peer);
     peer_expects(&b->peer, "<iq type='set' id='*id' to='" TARGET "'><data xmlns='" NS_IBB
                            "' sid='$sid' seq='0'>YWJj</data></iq>");
@@ -425,7 +462,7 @@ static void inband_stream_is_offered_alone_and_opened_under_the_offers_id(void *
     assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->proof, PROOF_PEER_CONFIRMED);
     assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->moved, 3);
     assert_string_equal(fake_host_timeline(&b->host, timeline),
-                        "offer si-ibb; si accepted ok; ibb open; ibb open ok; ibb close ok");
+                        "offer si-ibb; si accepted ok; range ok; ibb open; ibb open ok; ibb close ok");
     fclose(file);
 }
 
@@ -436,12 +473,12 @@ static void empty_file_goes_inband_as_an_open_and_a_close(void **state)
     b->offer.size = 0;
     b->ops = &method_si_ibb;
     begin(b);
-    peer_expects(&b->peer, OFFER_OF(NS_IBB, "mime-type='image/png'", FILE_("name='plan.png' size='0'", "")));
+    peer_expects(&b->peer, OFFER_OF(NS_IBB, "mime-type='image/png'", FILE_("name='plan.png' size='0'", "<range/>")));
     peer_says(&b->peer, ACCEPT("", NS_IBB));
     peer_turn(&b->peer);
     peer_expects(&b->peer, INBAND_OPEN);
     peer_says(&b->peer, YES);
-    b->ops->stream(b->method, -1, 0, 0);
+    b->ops->stream(b->method, -1);
     peer_turn(&b->peer);
     peer_expects(&b->peer, "<iq type='set' id='*id' to='" TARGET "'><close xmlns='" NS_IBB "' sid='$sid'/></iq>");
     peer_says(&b->peer, YES);
@@ -543,6 +580,7 @@ int main(void)
         TEST(offer_without_a_session_says_disconnected),
         TEST(accepted_offer_goes_on_with_streamhosts_under_its_id),
         TEST(answers_are_read_as_clients_write_them),
+        TEST(part_that_is_asked_for_is_all_that_is_sent),
         TEST(choice_that_was_not_offered_is_a_protocol_error),
         TEST(refused_streamhosts_after_a_yes_are_no_decline),
         TEST(decline_ends_it_at_once),
