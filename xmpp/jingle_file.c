@@ -420,6 +420,19 @@ static void ended_well(struct method *m)
     }
 }
 
+static void ended_badly(struct method *m, const struct error *why)
+{
+    struct error broken = *why;
+
+    if (m->confirmed) {
+        complete(m);
+        return;
+    }
+    if (m->state >= STREAMING && why->code == ERR_TRANSPORT_FAILED)
+        broken.code = ERR_STREAM_BROKEN; /* it had worked, so another try is worth it */
+    fail(m, &broken);
+}
+
 static void on_terminated(void *user, const struct error *why)
 {
     struct method *m = user;
@@ -427,12 +440,10 @@ static void on_terminated(void *user, const struct error *why)
     if (m->state == OVER)
         return;
     step(m, STEP_RECEIVED, "session ended", why ? "error" : "ok", why ? why->text : "success");
-    if (!why)
-        ended_well(m);
-    else if (m->confirmed)
-        complete(m);
+    if (why)
+        ended_badly(m, why);
     else
-        fail(m, why);
+        ended_well(m);
 }
 
 /* Bytestreams outlive the session with the server, agreements do not; in-band ones find out by themselves. */

@@ -1,4 +1,8 @@
 """Files by Jingle to the real Gajim: every path there is, with sizes at the edges of the machinery."""
+import hashlib
+import os
+import threading
+
 import peers
 from case import Case
 from lab import PROXY
@@ -92,3 +96,44 @@ class NobodyReachesAnybody(Case):
         self.assertFailed(answer, 502, "transport_failed")
         self.assertEqual([(attempt["method"], attempt["code"]) for attempt in answer.transfer["attempts"]],
                          [("jingle-s5b", "transport_failed")])
+
+
+class JingleBesideOthers(Case):
+    """What goes one way does not disturb what goes the other."""
+    server_options = {"proxy_address": AWAY}
+    build = "release"
+    slow = True
+    weight = 5
+
+    def test_50_MiB_to_gajim_while_ten_go_to_others(self):
+        gateway = self.gateway(DELIVERY_PARALLEL="20", DELIVERY_PER_RECIPIENT_PARALLEL="5", **OURS)
+        gajim = self.recipient("alice", client=peers.gajim)
+        others = [self.recipient(user) for user in ("bob", "carol")]
+        large, digest = self.file(50 << 20, "large.bin")
+        small = [(others[n % 2], f"{n}.bin", os.urandom((5 << 20) + n)) for n in range(10)]
+        answers = {}
+
+        def send(name, call):
+            answers[name] = call()
+
+        calls = [("large.bin", lambda: gateway.curl(large, gajim.jid, wait=60))]
+        calls += [(name, lambda peer=peer, name=name, body=body: gateway.put(peer.jid, body, name, wait=60))
+                  for peer, name, body in small]
+        threads = [threading.Thread(target=send, args=call) for call in calls]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertDelivered(answers["large.bin"], "direct")
+        self.assertEqual(answers["large.bin"].json["method"]["name"], "jingle-s5b")
+        self.assertEqual(answers["large.bin"].json["file"]["sha256"], digest)
+        self.assertEqual(gajim.wait("file", sha256=digest)["size"], 50 << 20)
+        for peer, name, body in small:
+            self.assertDelivered(answers[name], "direct")
+            self.assertEqual(answers[name].json["method"]["name"], "si-s5b")
+            self.assertEqual(peer.wait("file", name=name)["sha256"], hashlib.sha256(body).hexdigest())
+        for answer in answers.values():
+            self.assertEqual(len(answer.json["attempts"]), 1, answer)
+        peak = gateway.peak_memory()
+        print(f"{self._testMethodName}: peak memory {peak / (1 << 20):.1f} MiB")
+        self.assertLess(peak, 40 << 20)

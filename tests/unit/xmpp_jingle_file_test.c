@@ -317,6 +317,19 @@ static void peer_that_cancels_while_bytes_flow_ends_it(void **state)
     assert_int_equal(fake_carrier_count(&b->carrier), 0);
 }
 
+static void transport_that_fails_under_way_is_a_broken_stream(void **state)
+{
+    struct jingle_bench *b = *state;
+
+    jingle_open_directly(b);
+    jingle_says(b, END("connectivity-error"));
+    assert_int_equal(fake_host_error(&b->host), ERR_TRANSPORT_FAILED);
+    jingle_again(state);
+    jingle_streaming(b);
+    jingle_says(b, END("connectivity-error"));
+    assert_int_equal(fake_host_error(&b->host), ERR_STREAM_BROKEN);
+}
+
 static void we_cancel_with_that_reason(void **state)
 {
     struct jingle_bench *b = *state;
@@ -393,6 +406,7 @@ int main(void)
         TEST(empty_file_may_be_received_without_a_connection),
         TEST(broken_stream_fails_unless_the_peer_has_it_all),
         TEST(peer_that_cancels_while_bytes_flow_ends_it),
+        TEST(transport_that_fails_under_way_is_a_broken_stream),
         TEST(we_cancel_with_that_reason),
         TEST(infos_are_answered_by_what_they_say),
         TEST(stream_outlives_the_session_with_the_server_and_an_agreement_does_not),
