@@ -259,6 +259,33 @@ static void on_connection(xmpp_conn_t *conn, xmpp_conn_event_t event, int error,
 
 /* ---- connecting */
 
+/* A new one for each try: libstrophe 0.12.2 carries the length of a text that the last stream left unfinished into the
+ * next stream, where it spoils the first name of a login mechanism. */
+static bool make_connection(struct session *s)
+{
+    static const unsigned long flags[] = {
+        [XMPP_TLS_REQUIRED] = XMPP_CONN_FLAG_MANDATORY_TLS,
+        [XMPP_TLS_DIRECT] = XMPP_CONN_FLAG_MANDATORY_TLS | XMPP_CONN_FLAG_LEGACY_SSL,
+        [XMPP_TLS_OFF] = XMPP_CONN_FLAG_DISABLE_TLS,
+    };
+
+    if (s->conn)
+        xmpp_conn_release(s->conn);
+    s->conn = xmpp_conn_new(s->ctx);
+    if (!s->conn)
+        return false;
+    xmpp_conn_set_jid(s->conn, s->jid.text);
+    xmpp_conn_set_pass(s->conn, s->settings->password);
+    if (s->settings->ca)
+        xmpp_conn_set_cafile(s->conn, s->settings->ca);
+    xmpp_conn_set_certfail_handler(s->conn, on_bad_certificate);
+    xmpp_conn_set_sockopt_callback(s->conn, on_socket);
+    xmpp_handler_add(s->conn, on_stanza, NULL, "iq", NULL, s);
+    xmpp_handler_add(s->conn, on_presence, NULL, "presence", NULL, s);
+    xmpp_handler_add(s->conn, on_message, NULL, "message", NULL, s);
+    return xmpp_conn_set_flags(s->conn, (long)(flags[s->settings->tls] | XMPP_CONN_FLAG_DISABLE_SM)) == XMPP_EOK;
+}
+
 static void connect_next(struct session *s);
 static void resolved(void *user, const struct dns_answer *answer);
 static void on_again(uv_timer_t *timer);
@@ -363,7 +390,7 @@ static void connect_next(struct session *s)
         s->failure = FAILURE_NONE;
         s->lost[0] = '\0';
         log_info("xmpp.connecting", log_str("host", to->host), log_int("port", to->port));
-        if (xmpp_connect_client(s->conn, to->host, to->port, on_connection, s) == XMPP_EOK)
+        if (make_connection(s) && xmpp_connect_client(s->conn, to->host, to->port, on_connection, s) == XMPP_EOK)
             return;
         end_handshake(s);
         s->fd = -1;
@@ -589,29 +616,6 @@ xmpp_ctx_t *session_ctx(struct session *s)
 
 /* ---- start and end */
 
-static bool make_connection(struct session *s)
-{
-    static const unsigned long flags[] = {
-        [XMPP_TLS_REQUIRED] = XMPP_CONN_FLAG_MANDATORY_TLS,
-        [XMPP_TLS_DIRECT] = XMPP_CONN_FLAG_MANDATORY_TLS | XMPP_CONN_FLAG_LEGACY_SSL,
-        [XMPP_TLS_OFF] = XMPP_CONN_FLAG_DISABLE_TLS,
-    };
-
-    s->conn = xmpp_conn_new(s->ctx);
-    if (!s->conn)
-        return false;
-    xmpp_conn_set_jid(s->conn, s->jid.text);
-    xmpp_conn_set_pass(s->conn, s->settings->password);
-    if (s->settings->ca)
-        xmpp_conn_set_cafile(s->conn, s->settings->ca);
-    xmpp_conn_set_certfail_handler(s->conn, on_bad_certificate);
-    xmpp_conn_set_sockopt_callback(s->conn, on_socket);
-    xmpp_handler_add(s->conn, on_stanza, NULL, "iq", NULL, s);
-    xmpp_handler_add(s->conn, on_presence, NULL, "presence", NULL, s);
-    xmpp_handler_add(s->conn, on_message, NULL, "message", NULL, s);
-    return xmpp_conn_set_flags(s->conn, (long)(flags[s->settings->tls] | XMPP_CONN_FLAG_DISABLE_SM)) == XMPP_EOK;
-}
-
 struct session *session_create(const struct xmpp_settings *settings, const struct jid *jid,
                                const struct session_events *events, struct error *err)
 {
@@ -631,7 +635,7 @@ struct session *session_create(const struct xmpp_settings *settings, const struc
     s->log = (xmpp_log_t){on_log, s};
     s->inner = epoll_create1(EPOLL_CLOEXEC);
     s->ctx = xmpp_ctx_new(NULL, &s->log);
-    if (s->inner >= 0 && s->ctx && make_connection(s))
+    if (s->inner >= 0 && s->ctx)
         return s;
 out:
     error_set(err, ERR_SYSTEM, "the XMPP session: out of memory or descriptors");

@@ -459,6 +459,28 @@ static void a_stream_that_cannot_be_parsed_is_found_dead_by_ping(void **state)
     assert_true(f->view.reconnects >= 1);
 }
 
+static void break_off_in_a_text(struct talk *t)
+{
+    if (!talk_login(t, BOUND) || !talk_roster(t, ""))
+        return;
+    if (t->nth == 0)
+        talk_send(t, "<message from='example.org'><body>unfini");
+    else
+        talk_drain(t);
+}
+
+/* libstrophe 0.12.2 keeps the length of such a text, and puts as many bytes of anything before the next stream's first
+ * one: the name of a login mechanism. */
+static void a_text_that_was_cut_short_does_not_spoil_the_next_login(void **state)
+{
+    struct fixture *f = *state;
+
+    listen_and_start(f, break_off_in_a_text);
+    RUN_UNTIL(f, xmpp_server_connections(f->server) == 2);
+    RUN_UNTIL(f, f->view.state == NETWORK_ONLINE || strstr(f->view.advice, "refused"));
+    assert_int_equal(f->view.state, NETWORK_ONLINE);
+}
+
 static void answer_pings(struct talk *t)
 {
     struct fixture *f = t->user;
@@ -819,6 +841,7 @@ int main(void)
         TEST(a_conflict_ends_the_session_with_advice),
         TEST(a_lost_connection_answers_what_was_asked_and_comes_back),
         TEST(a_stream_that_cannot_be_parsed_is_found_dead_by_ping),
+        TEST(a_text_that_was_cut_short_does_not_spoil_the_next_login),
         TEST(any_answer_to_a_ping_will_do),
         TEST(a_large_stanza_is_sent_whole),
         TEST(an_answer_leaves_at_once),
