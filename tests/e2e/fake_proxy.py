@@ -16,6 +16,7 @@ import xml.etree.ElementTree as xml
 from xml.sax.saxutils import quoteattr
 
 from lab import COMPONENT, LOOPBACK, PASSWORD
+from xml_stream import elements
 
 BYTESTREAMS = "http://jabber.org/protocol/bytestreams"
 DISCO_INFO = "http://jabber.org/protocol/disco#info"
@@ -56,34 +57,13 @@ class FakeProxy:
         """XEP-0114 section 3; returns the stanzas to come."""
         self.component.sendall(f"<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
                                f"xmlns:stream='http://etherx.jabber.org/streams' to='{COMPONENT}'>".encode())
-        elements = self.elements()
-        stream_id = next(elements)
+        received = elements(self.component)
+        stream_id = next(received)
         digest = hashlib.sha1((stream_id + PASSWORD).encode()).hexdigest()
         self.component.sendall(f"<handshake>{digest}</handshake>".encode())
-        answer = next(elements)
+        answer = next(received)
         assert answer.tag.endswith("}handshake"), xml.tostring(answer)
-        return elements
-
-    def elements(self):
-        """The stream's id, then every complete element below the root."""
-        parser, depth = xml.XMLPullParser(["start", "end"]), 0
-        while True:
-            try:
-                data = self.component.recv(65536)
-            except OSError:
-                return
-            if not data:
-                return
-            parser.feed(data)
-            for event, element in parser.read_events():
-                if event == "start":
-                    depth += 1
-                    if depth == 1:
-                        yield element.get("id")
-                else:
-                    depth -= 1
-                    if depth == 1:
-                        yield element
+        return received
 
     def serve_stanzas(self):
         for stanza in self.stanzas:

@@ -12,6 +12,8 @@ import unittest
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+TESTS = HERE.parent
+SCRIPTED = TESTS / "peer"  # a package, since its files are named as ours are
 LOGS = Path(os.environ.get("JIDPOST_BUILD", HERE.parent.parent / "build")) / "e2e"
 SECONDS_EACH = 600
 
@@ -27,9 +29,10 @@ def flatten(suite):
 def discover(patterns, fast):
     """{file.Class: [test names]}, the long ones first, so that the last to end is short."""
     sys.path.insert(0, str(HERE))
-    loader = unittest.TestLoader()
+    found = [unittest.TestLoader().discover(str(HERE), "test_*.py"),
+             unittest.TestLoader().discover(str(SCRIPTED), "test_*.py", str(TESTS))]
     classes = {}
-    for test in flatten(loader.discover(str(HERE), "test_*.py")):
+    for test in flatten(unittest.TestSuite(found)):
         if isinstance(test, unittest.loader._FailedTest):
             sys.exit(str(test._exception))
         name = test.id()
@@ -47,7 +50,8 @@ class Run:
         self.began = time.monotonic()
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(["/usr/bin/python3", "-m", "unittest", "-v", *tests], cwd=HERE,
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+                                            env=dict(os.environ, PYTHONPATH=str(TESTS)), stdin=subprocess.DEVNULL,
+                                            stdout=out, stderr=out)
 
     def over(self):
         if self.process.poll() is None and time.monotonic() - self.began > SECONDS_EACH:
