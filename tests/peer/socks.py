@@ -67,6 +67,14 @@ def receive(sock, count=None):
     return bytes(data)
 
 
+def ended_empty(sock):
+    """Whether it ends without a byte, gently or not."""
+    try:
+        return receive(sock) == b""
+    except ConnectionResetError:
+        return True
+
+
 class Listener:
     """A streamhost that grants the names it is told, or any. asked: each name that somebody came for, in order. split:
     its own bytes come one at a time."""

@@ -10,8 +10,8 @@ from case import EVERY_METHOD
 from lab import COMPONENT, DOMAIN, LOOPBACK
 
 from . import socks
-from .peer import (BYTESTREAM, INFO, ITEMS, NS_BYTESTREAMS, NS_IBB, NS_ITEMS, NS_SI, NS_SI_FILE, OFFER, OPEN,
-                   SI_STREAMS, OwnServer, info)
+from .peer import (BYTESTREAM, INFO, ITEMS, NS_BYTESTREAMS, NS_IBB, NS_ITEMS, NS_SI, NS_SI_FILE, NS_STREAMS,
+                   OFFER, SI_STREAMS, OwnServer, info)
 from .script import (PROXY_INFO, SIZE, Script, WithComponent, accept_si, offered_streams, receive_inband, streamhosts,
                      use)
 
@@ -330,6 +330,9 @@ class BrokenServer(Script):
         session.send(f"<iq type='result' from='{COMPONENT}' to='{jid}' id='{question.get('id')}'>"
                      f"<query xmlns='{NS_BYTESTREAMS}'> sid='vxf9n471bn46'><streamhost p jid='{COMPONENT}' "
                      f"host='24.24.24.1' zeroconf='_jabber.bytestreams'/></query></iq>")
+        told = session.take(lambda stanza: stanza.tag == f"{{{NS_STREAMS}}}error", "stream error")
+        self.assertTrue(told[0].tag.endswith(("}invalid-xml", "}not-well-formed")), told[0].tag)
+        session.close()  # as every server does on hearing that
         session, question = self.session(jid)
         session.result(question, f"<query xmlns='{NS_BYTESTREAMS}'><streamhost jid='{COMPONENT}' host='{LOOPBACK}' "
                                  f"port='7777'/></query>")
