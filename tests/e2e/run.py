@@ -27,7 +27,7 @@ def flatten(suite):
 
 
 def discover(patterns, fast):
-    """{file.Class: [test names]}, the long ones first, so that the last to end is short."""
+    """{file.Class: (class, [test names])}, the long ones first, so that the last to end is short."""
     sys.path.insert(0, str(HERE))
     found = [unittest.TestLoader().discover(str(HERE), "test_*.py"),
              unittest.TestLoader().discover(str(SCRIPTED), "test_*.py", str(TESTS))]
@@ -40,13 +40,18 @@ def discover(patterns, fast):
             continue
         if not patterns or any(pattern in name for pattern in patterns):
             classes.setdefault(name.rpartition(".")[0], (type(test), []))[1].append(name)
-    order = sorted(classes, key=lambda name: -getattr(classes[name][0], "weight", 1))
-    return {name: classes[name][1] for name in order}
+    order = sorted(classes, key=lambda name: (not waits(classes[name][0]), -getattr(classes[name][0], "weight", 1)))
+    return {name: classes[name] for name in order}
+
+
+def waits(kind):
+    """Whether it does little else, for a deadline that cannot be made short: then it takes no place from another."""
+    return getattr(kind, "waits", False)
 
 
 class Run:
-    def __init__(self, name, tests):
-        self.name, self.log = name, LOGS / f"{name}.log"
+    def __init__(self, name, kind, tests):
+        self.name, self.log, self.places = name, LOGS / f"{name}.log", 0 if waits(kind) else 1
         self.began = time.monotonic()
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(["/usr/bin/python3", "-m", "unittest", "-v", *tests], cwd=HERE,
@@ -81,7 +86,7 @@ def main():
     options = arguments.parse_args()
     classes = discover(options.patterns, options.fast)
     if options.list:
-        print("\n".join(name for names in classes.values() for name in names))
+        print("\n".join(name for _, names in classes.values() for name in names))
         return 0
     if not classes:
         sys.exit(f"no test has {' or '.join(options.patterns)} in its name; --list names them")
@@ -89,8 +94,9 @@ def main():
     waiting, running, passed, failed = list(classes.items()), [], 0, 0
     try:
         while waiting or running:
-            while waiting and len(running) < options.jobs:
-                running.append(Run(*waiting.pop(0)))
+            while waiting and sum(run.places for run in running) < options.jobs:
+                name, (kind, tests) = waiting.pop(0)
+                running.append(Run(name, kind, tests))
             for run in [run for run in running if run.over()]:
                 running.remove(run)
                 good, bad = run.report()

@@ -85,7 +85,7 @@ class RecipientsOnEjabberd(Recipients, Case):
 
 class SilentStreamhosts(Case):
     """The slowest clients spend half a minute on one streamhost, so this deadline cannot be made short."""
-    weight = 4
+    waits = True
 
     def test_an_accepted_offer_whose_streamhosts_are_never_answered_times_out(self):
         gateway = self.gateway(**DIRECT, **QUICK)

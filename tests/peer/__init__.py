@@ -1,0 +1,1 @@
+"""Played recipients; see README.md."""

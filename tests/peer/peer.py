@@ -162,7 +162,7 @@ class Peer(Stream):
 
     def __init__(self, server, user, resource, features, presence=""):
         super().__init__(socket.create_connection((LOOPBACK, server.port), 10), f"{user}@{DOMAIN}/{resource}")
-        self.asked = 0  # for its features
+        self.asked = []  # who wanted to know its features: the server does, too
         self.answers.update({INFO: self.info, ITEMS: f"<query xmlns='{NS_ITEMS}'/>"})
         self.features = features
         received = self.login(user, resource)
@@ -171,7 +171,7 @@ class Peer(Stream):
         self.take(lambda stanza: stanza.tag.endswith("}presence") and stanza.get("from") == self.jid, "own presence")
 
     def info(self, question):
-        self.asked += 1
+        self.asked.append(question.get("from"))
         node = question[0].get("node")
         return info(self.features).replace("<query", f"<query node={quoteattr(node)}" if node else "<query", 1)
 

@@ -36,14 +36,16 @@ def use(peer, query, jid, sid=True):
 
 def receive_inband(peer):
     """(the <open/>, the bytes) of a stream that is taken as it comes."""
-    opened, data = peer.expect(OPEN), bytearray()
-    return opened, take_inband(peer, opened, data)
-
-
-def take_inband(peer, opened, data):
+    opened = peer.expect(OPEN)
     peer.result(opened)
+    return opened, take_blocks(peer, opened[0].get("sid"))
+
+
+def take_blocks(peer, sid, data=b""):
+    """All the blocks to the end, behind what came already."""
+    data = bytearray(data)
     while True:
-        iq = peer.expect(DATA, CLOSE, sid=opened[0].get("sid"))
+        iq = peer.expect(DATA, CLOSE, sid=sid)
         peer.result(iq)
         if iq[0].tag == CLOSE:
             return bytes(data)
