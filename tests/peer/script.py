@@ -1,5 +1,6 @@
 """What every test here begins with: a gateway that tries once, peers that only do as told, and the words they share."""
 import base64
+import contextlib
 import itertools
 
 from case import DIRECT, Case
@@ -64,6 +65,15 @@ class Script(Case):
         peer = Peer(self.server, user, f"r{next(resources)}", features, presence)
         self.addCleanup(peer.close)
         return peer
+
+    @contextlib.contextmanager
+    def running(self, **settings):
+        """A gateway for a part of a test, over with it: two would throw each other out."""
+        gateway = self.gateway(**settings)
+        try:
+            yield gateway
+        finally:
+            gateway.stop()
 
     def jingle_peer(self, user="alice"):
         return self.peer(user, JINGLE_STREAMS)

@@ -17,9 +17,9 @@ FILE = f"xmlns='{NS_JINGLE_FILE}'"
 class Jingle(Script):
     settings = {**Script.settings, "DELIVERY_METHODS": "jingle-s5b"}
 
-    def talk(self, body=b"x", **query):
+    def talk(self, body=b"x", gateway=None, **query):
         """(gateway, transfer, the session that it offers)"""
-        gateway, peer = self.gateway(), self.jingle_peer()
+        gateway, peer = gateway or self.gateway(), self.jingle_peer()
         sent = self.send(gateway, peer, body, **query)
         return gateway, sent, Talk(peer)
 
@@ -90,8 +90,8 @@ class Sessions(Jingle):
 
     def test_row_97_a_listener_of_the_peers_is_reached_by_either_order_of_the_names(self):
         for who in "peer", "gateway":
-            with self.subTest(f"{who} first"):
-                gateway, sent, talk = self.talk()
+            with self.subTest(f"{who} first"), self.running() as gateway:
+                _, sent, talk = self.talk(gateway=gateway)
                 names = [talk.owned_by_peer(), talk.owned_by_us()]
                 listener = self.listener(names[who == "gateway"])
                 talk.accept(candidate("d", listener.port))
@@ -100,19 +100,17 @@ class Sessions(Jingle):
                 self.assertEqual(socks.receive(listener.stream()[1]), b"x")
                 self.assertEqual(listener.asked, names[:1 + (who == "gateway")])
                 self.assertReceived(gateway, sent, talk, 1, "direct")
-                gateway.stop()
 
     def test_row_98_our_listener_takes_either_order_of_the_names(self):
         for who in "peer", "gateway":
-            with self.subTest(f"{who} first"):
-                gateway, sent, talk = self.talk()
+            with self.subTest(f"{who} first"), self.running() as gateway:
+                _, sent, talk = self.talk(gateway=gateway)
                 talk.accept()
                 stream = talk.connect(of=talk.owned_by_us() if who == "gateway" else talk.owned_by_peer())
                 talk.tell(f"<candidate-used cid='{talk.ours[0]['cid']}'/>")
                 talk.hear("transport-info", "candidate-error")
                 self.assertEqual(socks.receive(stream), b"x")
                 self.assertReceived(gateway, sent, talk, 1, "direct")
-                gateway.stop()
 
     def test_row_98_a_listener_of_bytes_that_trickle_is_spoken_to_as_well(self):
         gateway, sent, talk = self.talk()

@@ -42,9 +42,9 @@ class Uploads(WithComponent):
     what = info([NS_UPLOAD], "category='store' type='file'")
     settings = {**Script.settings, "DELIVERY_METHODS": "link"}
 
-    def asked(self, to=f"frank@{DOMAIN}", **settings):
+    def asked(self, to=f"frank@{DOMAIN}", gateway=None, **settings):
         """(gateway, transfer, the question for a slot)"""
-        gateway = self.gateway(**settings)
+        gateway = gateway or self.gateway(**settings)
         sent = gateway.put(to, b"linked", "a file.txt").json["id"]
         return gateway, sent, self.component.expect(SLOT)
 
@@ -77,11 +77,10 @@ class Uploads(WithComponent):
         for put, get in (("http://upload.example.org/file", good), (good, "http://upload.example.org/file"),
                          ("ftp://upload.example.org/file", good), (good, "https://user@upload.example.org/file"),
                          (good, "https://upload.example.org/a&#10;b")):
-            with self.subTest(put=put, get=get):
-                gateway, sent, question = self.asked()
+            with self.subTest(put=put, get=get), self.running() as gateway:
+                _, sent, question = self.asked(gateway=gateway)
                 self.give(question, put, get)
                 self.assertEnded(gateway, sent, "failed", "upload_service_failed", ("link", "upload_service_failed"))
-                gateway.stop()
 
     def test_row_117_a_limit_that_the_service_tells_is_told_on(self):
         gateway, sent, question = self.asked()

@@ -99,9 +99,8 @@ class Proxies(WithComponent):
 
     def test_row_28_the_job_goes_on_without_a_proxy_that_tells_nothing(self):
         for conduct in "auth/forbidden", "cancel/not-allowed", "silence":
-            with self.subTest(conduct):
-                self.component.forget()
-                gateway, peer = self.gateway(SOCKS5_ADVERTISE=LOOPBACK), self.peer()
+            with self.subTest(conduct), self.running(SOCKS5_ADVERTISE=LOOPBACK) as gateway:
+                peer = self.peer()
                 question = self.component.expect(BYTESTREAM)
                 if conduct != "silence":
                     self.component.refuse(question, *conduct.split("/"))
@@ -110,20 +109,19 @@ class Proxies(WithComponent):
                 self.assertEqual([jid for jid, _, _ in streamhosts(query)], [query.get("from")])
                 self.assertEqual(socks.receive(self.connect(peer, query)), b"x")
                 self.assertArrived(gateway, sent, 1, "direct")
-                gateway.stop()
 
-    def activating(self, body, features=SI_STREAMS, **settings):
-        """All up to the gateway's request to activate: (gateway, peer, transfer, the peer's socket, the request)."""
-        relay = self.relay()
-        gateway, peer = self.gateway(**settings), self.peer(features=features)
+    def activating(self, gateway, body, features=SI_STREAMS):
+        """All up to its request to activate: (peer, transfer, the proxy's relay, the peer's socket, the request)."""
+        relay, peer = self.relay(), self.peer(features=features)
         self.tell_address((COMPONENT, relay.port))
         sent = self.send(gateway, peer, body)
         stream = self.connect(peer, self.streamhosts(peer))
         self.addCleanup(stream.close)
-        return gateway, peer, sent, relay, stream, self.component.expect(BYTESTREAM)
+        return peer, sent, relay, stream, self.component.expect(BYTESTREAM)
 
     def test_row_33_an_activation_that_was_not_allowed_is_asked_for_once_more(self):
-        gateway, _, sent, relay, stream, activation = self.activating(b"at the second try")
+        gateway = self.gateway()
+        _, sent, relay, stream, activation = self.activating(gateway, b"at the second try")
         self.component.refuse(activation, "cancel", "not-allowed")
         again = self.component.expect(BYTESTREAM)
         self.assertEqual(again[0].attrib, activation[0].attrib)
@@ -138,14 +136,12 @@ class Proxies(WithComponent):
                                       ("wait", "resource-constraint", "proxy_busy"),
                                       ("cancel", "conflict", "proxy_already_active"),
                                       ("wait", "internal-server-error", "proxy_failed")):
-            with self.subTest(condition):
-                gateway, peer, sent, _, _, activation = self.activating(b"in-band", (*SI_STREAMS, NS_IBB),
-                                                                        **EVERY_METHOD)
+            with self.subTest(condition), self.running(**EVERY_METHOD) as gateway:
+                peer, sent, _, _, activation = self.activating(gateway, b"in-band", (*SI_STREAMS, NS_IBB))
                 self.component.refuse(activation, kind, condition)
                 accept_si(peer, peer.expect(OFFER), NS_IBB)
                 self.assertEqual(receive_inband(peer)[1], b"in-band")
                 self.assertEnded(gateway, sent, "delivered", None, ("si-s5b", code), ("si-ibb", None))
-                gateway.stop()
 
 
 class Streamhosts(Script):
