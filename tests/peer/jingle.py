@@ -75,10 +75,10 @@ class Talk:
     def owned_by_peer(self):
         return socks.name(self.stream, self.peer.jid, self.gateway)
 
-    def connect(self, which=0, of=None):
+    def connect(self, which=0, of=None, split=False):
         """To one of the gateway's candidates."""
         told = self.ours[which]
-        return socks.connect((told["host"], int(told["port"])), of or self.owned_by_us())
+        return socks.connect((told["host"], int(told["port"])), of or self.owned_by_us(), split)
 
     def take_directly(self):
         """The whole file from the gateway's listener, after an accept without candidates."""

@@ -53,9 +53,11 @@ class Announcements(Script):
         gateway = self.gateway(DELIVERY_METHODS="si-s5b")
         liar = self.peer("alice", ("urn:xmpp:ping",), forged)
         honest = self.peer("bob", SI_STREAMS, forged)
+        self.seen(gateway, liar)  # so that the presence with the hash is there, and was asked about
         sent = self.send(gateway, liar)
         self.assertEnded(gateway, sent, "failed", "no_common_method")
         self.assertEqual(liar.asked.count(ME), 1)
+        self.seen(gateway, honest)
         sent = self.send(gateway, honest)
         offer = honest.expect(OFFER)
         self.assertEqual(honest.asked.count(ME), 1)  # the hash that was known already proves nothing

@@ -112,7 +112,16 @@ class Sessions(Jingle):
                 self.assertEqual(socks.receive(stream), b"x")
                 self.assertReceived(gateway, sent, talk, 1, "direct")
 
-    def test_row_98_a_listener_of_bytes_that_trickle_is_spoken_to_as_well(self):
+    def test_row_98_our_listener_takes_bytes_that_trickle(self):
+        gateway, sent, talk = self.talk()
+        talk.accept()
+        stream = talk.connect(split=True)
+        talk.tell(f"<candidate-used cid='{talk.ours[0]['cid']}'/>")
+        talk.hear("transport-info", "candidate-error")
+        self.assertEqual(socks.receive(stream), b"x")
+        self.assertReceived(gateway, sent, talk, 1, "direct")
+
+    def test_row_97_a_listener_of_the_peers_may_let_its_bytes_trickle(self):
         gateway, sent, talk = self.talk()
         listener = self.listener(talk.owned_by_peer(), split=True)
         talk.accept(candidate("d", listener.port))
@@ -169,6 +178,12 @@ class Sessions(Jingle):
                          unknown)
         self.assertEqual(talk.take_directly(), b"x")
         self.assertReceived(gateway, sent, talk, 1, "direct")
+
+    def test_row_42_an_offer_that_is_never_accepted(self):
+        with self.running(DELIVERY_OFFER_TIMEOUT="2s") as gateway:
+            _, sent, talk = self.talk(gateway=gateway)
+            talk.hear("session-terminate", "timeout")
+            self.assertEnded(gateway, sent, "failed", "recipient_timeout", ("jingle-s5b", "recipient_timeout"))
 
     def test_row_44_an_empty_file_by_jingle(self):
         gateway, sent, talk = self.talk(b"")
