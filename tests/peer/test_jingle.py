@@ -51,6 +51,21 @@ class Sessions(Jingle):
                          "result")
         self.assertReceived(gateway, sent, talk, SIZE, "direct")
 
+    def test_row_88_a_digest_that_nobody_asked_for_is_promised_and_told_behind_the_bytes(self):
+        body = os.urandom(SIZE)
+        gateway, sent, talk = self.talk(body)
+        told = {child.tag.rpartition("}")[2]: child for child in talk.file}
+        self.assertNotIn("hash", told)
+        self.assertEqual(told["hash-used"].get("algo"), "sha-256")
+        talk.accept()
+        self.assertEqual(talk.take_directly(), body)
+        checksum = talk.hear("session-info", "checksum")
+        self.assertEqual(base64.b64decode(checksum.find(".//{urn:xmpp:hashes:2}hash").text),
+                         hashlib.sha256(body).digest())
+        talk.say("session-info", f"<received {FILE} creator='initiator' name='file'/>")
+        self.assertReceived(gateway, sent, talk, SIZE, "direct")
+        self.assertEqual(gateway.transfer(sent)["file"]["sha256"], hashlib.sha256(body).hexdigest())
+
     def test_row_90_of_two_equal_priorities_the_initiators_choice_is_nominated(self):
         body, listener = os.urandom(SIZE), self.listener()
         gateway, sent, talk = self.talk(body)
