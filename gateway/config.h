@@ -59,6 +59,7 @@ struct config {
         uint64_t max_attempts;
         int64_t backoff; /* first pause; doubles each round */
         int64_t ttl;
+        int64_t hold;      /* how long a recipient who is offline is waited for; 0: not at all */
         int64_t retention; /* of the record, once final */
         uint64_t parallel, per_recipient_parallel;
         uint64_t ibb_max_size; /* of a file that goes in-band */

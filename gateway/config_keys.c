@@ -255,20 +255,32 @@ static bool read_size(const struct key *key, struct config *c, const char *text,
 
 static const struct kind a_size = {read_size, NULL};
 
-static bool read_time(const struct key *key, struct config *c, const char *text, struct error *err)
+static bool keep_time(const struct key *key, struct config *c, const char *text, int64_t least, struct error *err)
 {
     static const int64_t day = 24 * 60 * 60 * 1000;
     int64_t most = key->most ? key->most : day;
     int64_t value;
 
-    if (!value_time(text, &value) || value < 1 || value > most)
+    if (!value_time(text, &value) || value < least || value > most)
         return error_set(err, ERR_CONFIG, "expected a time up to %lldd, as 500ms, 30s, 5m, 1h or 7d",
                          (long long)(most / day));
     *(int64_t *)field_of(key, c) = value;
     return true;
 }
 
+static bool read_time(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    return keep_time(key, c, text, 1, err);
+}
+
 static const struct kind a_time = {read_time, NULL};
+
+static bool read_time_or_none(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    return keep_time(key, c, strcmp(text, "0") == 0 ? "0s" : text, 0, err); /* nothing needs no unit */
+}
+
+static const struct kind a_time_or_none = {read_time_or_none, NULL};
 
 static bool read_word(const struct key *key, struct config *c, const char *text, struct error *err)
 {
@@ -367,6 +379,8 @@ static const struct key rows[] = {
     KEY(delivery, max_attempts, a_number, "3", "rounds through the methods", .least = 1, .most = 100),
     KEY(delivery, backoff, a_time, "2s", "first pause between rounds; it doubles"),
     KEY(delivery, ttl, a_time, "7d", "a transfer not delivered by then expires", .most = YEARS_10),
+    KEY(delivery, hold, a_time_or_none, "0",
+        "how long a contact who is offline is waited for; 0: not at all", .most = YEARS_10),
     KEY(delivery, retention, a_time, "7d", "how long the record of a finished one is kept", .most = YEARS_10),
     KEY(delivery, parallel, a_number, "256", "transfers under way at once", .least = 1, .most = 65536),
     KEY(delivery, per_recipient_parallel, a_number, "4", "of these, to one recipient", .least = 1, .most = 65536),

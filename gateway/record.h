@@ -16,6 +16,7 @@
 #define TRANSFER_STATES(X)                              \
     X(TRANSFER_RECEIVING,    "receiving",    false)     \
     X(TRANSFER_QUEUED,       "queued",       false)     \
+    X(TRANSFER_HELD,         "held",         false)     \
     X(TRANSFER_OFFERING,     "offering",     false)     \
     X(TRANSFER_CONNECTING,   "connecting",   false)     \
     X(TRANSFER_TRANSFERRING, "transferring", false)     \
@@ -108,6 +109,9 @@ struct record {
     unsigned round; /* of the ladder, counts from 1 once started */
     unsigned max_rounds;
     int64_t next_attempt_at;
+
+    int64_t hold_until; /* how long it may wait for the recipient to come online; 0: not at all, or no more */
+    bool subscribe;     /* a recipient who is no contact may be asked to let us see when that is */
 
     enum stage error_stage;
     struct error error; /* of the whole transfer */

@@ -25,8 +25,8 @@ enum { BUSY_MS = 5000 };
 enum { CHECK_MAX = 64 * 1024 * 1024 };
 
 /* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
-extern const char embedded_schema_001[];
-static const char *const schema[] = {embedded_schema_001};
+extern const char embedded_schema_001[], embedded_schema_002[];
+static const char *const schema[] = {embedded_schema_001, embedded_schema_002};
 
 enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 
@@ -37,6 +37,7 @@ enum kind {
     KIND_FIXED, /* char[] */
     KIND_INT64, /* int64_t, or uint64_t below 2^63 */
     KIND_COUNT, /* unsigned */
+    KIND_FLAG,  /* bool; 0 or 1 */
     KIND_BARE,  /* written from char *, up to its '/'; never read back */
     KIND_STATE, /* the enums by their names */
     KIND_STAGE,
@@ -89,6 +90,8 @@ static const struct column transfer_columns[] = {
     COLUMN("finished",        KIND_INT64, record, finished),
     COLUMN("expires",         KIND_INT64, record, expires),
     COLUMN("steps_dropped",   KIND_COUNT, record, steps_dropped),
+    COLUMN("hold_until",      KIND_INT64, record, hold_until),
+    COLUMN("subscribe",       KIND_FLAG,  record, subscribe),
 };
 
 static const struct column step_columns[] = {
@@ -171,6 +174,8 @@ static int bind(sqlite3_stmt *stmt, int at, const struct column *c, const void *
         return sqlite3_bind_int64(stmt, at, *(const int64_t *)member);
     case KIND_COUNT:
         return sqlite3_bind_int64(stmt, at, *(const unsigned *)member);
+    case KIND_FLAG:
+        return sqlite3_bind_int64(stmt, at, *(const bool *)member);
     case KIND_BARE:
         return bind_bare(stmt, at, *(char *const *)member);
     case KIND_STATE:
@@ -222,6 +227,10 @@ static bool read_column(sqlite3_stmt *stmt, int at, const struct column *c, void
         *(unsigned *)member = (unsigned)sqlite3_column_int64(stmt, at);
         return true;
     }
+    if (c->kind == KIND_FLAG) {
+        *(bool *)member = sqlite3_column_int64(stmt, at) != 0;
+        return true;
+    }
     text = (const char *)sqlite3_column_text(stmt, at);
     if (!text)
         return c->kind == KIND_OWNED ? record_text(member, NULL) : c->kind == KIND_PROOF;
@@ -243,6 +252,7 @@ static bool read_column(sqlite3_stmt *stmt, int at, const struct column *c, void
     case KIND_BARE:
     case KIND_INT64:
     case KIND_COUNT:
+    case KIND_FLAG:
         break;
     }
     return true;

@@ -95,6 +95,8 @@ static struct record *full(unsigned n)
     r->round = 2;
     r->max_rounds = 3;
     r->next_attempt_at = 13;
+    r->hold_until = 14;
+    r->subscribe = true;
     r->error_stage = STAGE_CONNECT;
     error_set(&r->error, ERR_PROXY_FAILED, "the proxy fell over");
     r->updated = 15;
@@ -146,6 +148,8 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_int_equal(a->round, b->round);
     assert_int_equal(a->max_rounds, b->max_rounds);
     assert_int_equal(a->next_attempt_at, b->next_attempt_at);
+    assert_int_equal(a->hold_until, b->hold_until);
+    assert_int_equal(a->subscribe, b->subscribe);
     assert_int_equal(a->error_stage, b->error_stage);
     assert_int_equal(a->error.code, b->error.code);
     assert_string_equal(a->error.text, b->error.text);
@@ -552,14 +556,50 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 
     (void)state;
     engine->close(&h);
-    assert_int_equal(sql("PRAGMA user_version"), 1);
+    assert_int_equal(sql("PRAGMA user_version"), 2);
     sql("PRAGMA user_version = 99");
     assert_null(engine->open(url, true, &err));
     assert_int_equal(err.code, ERR_CONFIG);
     assert_non_null(strstr(err.text, "version 99"));
-    assert_non_null(strstr(err.text, "up to version 1"));
+    assert_non_null(strstr(err.text, "up to version 2"));
     assert_non_null(strstr(err.text, "newer jidpost"));
     assert_int_equal(sql("PRAGMA user_version"), 99);
+}
+
+extern const char embedded_schema_001[];
+
+static void a_store_of_the_first_version_is_brought_up_to_date(void **state)
+{
+    static const struct record_filter all = {.limit = 10};
+    struct record_list found;
+    struct store_handle *h;
+
+    (void)state;
+    sql(embedded_schema_001);
+    sql("PRAGMA user_version = 1;"
+        "INSERT INTO transfer VALUES (1, 'tr_00000000000000000000000001', 'queued', 'ana@example.org', "
+        "'ana@example.org', NULL, NULL, 'a', NULL, 1, 1, '', NULL, NULL, NULL, 0, '', '', NULL, NULL, 0, 3, 0, "
+        "'request', 'none', '', 1, 1, 0, 2, 0)");
+    h = open_handle(true);
+    found = list(h, &all);
+    assert_int_equal(found.count, 1);
+    assert_string_equal(found.items[0]->name, "a");
+    assert_int_equal(found.items[0]->hold_until, 0);
+    assert_false(found.items[0]->subscribe);
+    found.items[0]->hold_until = 5;
+    found.items[0]->subscribe = true;
+    found.items[0]->state = TRANSFER_HELD;
+    write_record(h, found.items[0]);
+    record_list_free(&found);
+    engine->close(&h);
+    h = open_handle(false);
+    found = list(h, &(struct record_filter){.unfinished = true}); /* so that a restart takes it up */
+    assert_int_equal(found.count, 1);
+    assert_int_equal(found.items[0]->state, TRANSFER_HELD);
+    assert_int_equal(found.items[0]->hold_until, 5);
+    assert_true(found.items[0]->subscribe);
+    record_list_free(&found);
+    engine->close(&h);
 }
 
 static void write_file(const char *name, long offset, const char *bytes, size_t len)
@@ -1127,6 +1167,7 @@ int main(void)
         TEST(nothing_below_a_forgotten_record_stays),
         TEST(rows_that_did_not_change_are_not_written_again),
         TEST(a_newer_store_is_refused_and_left_alone),
+        TEST(a_store_of_the_first_version_is_brought_up_to_date),
         TEST(what_is_no_store_or_damaged_is_refused),
         TEST(a_place_that_cannot_be_opened_is_named),
         TEST(the_file_is_its_owners_alone),
