@@ -164,6 +164,7 @@ static bool add_parts(json_t *out, const struct record *r)
            json_object_set_new(out, "attempt", of_count(r->round)) == 0 &&
            json_object_set_new(out, "max_attempts", of_count(r->max_rounds)) == 0 &&
            json_object_set_new(out, "next_attempt_at", json_of_time(r->next_attempt_at)) == 0 &&
+           json_object_set_new(out, "hold_until", json_of_time(r->hold_until)) == 0 &&
            json_object_set_new(out, "error", of_error(r)) == 0 &&
            json_object_set_new(out, "timeline", of_timeline(r)) == 0 &&
            json_object_set_new(out, "created", json_of_time(r->created)) == 0 &&

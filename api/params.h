@@ -21,6 +21,8 @@
     X(PARAM_CAPTION,  "caption",  true)          \
     X(PARAM_METHODS,  "methods",  false)         \
     X(PARAM_TTL,      "ttl",      false)         \
+    X(PARAM_HOLD,     "hold",     false)         \
+    X(PARAM_SUBSCRIBE,"subscribe",false)         \
     X(PARAM_DIGEST,   "digest",   false)         \
     X(PARAM_WAIT,     "wait",     false)         \
     X(PARAM_STATE,    "state",    false)         \

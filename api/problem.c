@@ -63,8 +63,8 @@ struct problem problem_of(enum error_code code)
                        "Wait for transfers to end, or raise [spool] max_bytes or free space on its disk.");
     case ERR_RECIPIENT_OFFLINE:
         return problem(409, AGAIN, "The recipient is offline",
-                       "Send again once the recipient is online; for a bare address, let them add the gateway's "
-                       "address (GET /v1/xmpp) as a contact.");
+                       "Add ?hold=1h to wait for it: the recipient has to be a contact of the gateway (its address: "
+                       "GET /v1/xmpp), and ?subscribe=ask asks who is none. Or send again later.");
     case ERR_RECIPIENT_DECLINED:
         return problem(409, FINAL, "The recipient declined", "Ask the recipient; it is not offered again.");
     case ERR_RECIPIENT_CANCELLED:

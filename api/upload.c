@@ -52,11 +52,17 @@ static bool submission_of(const struct request *rq, struct submission *s, struct
         .methods = value[PARAM_METHODS],
         .request_id = rq->id,
         .digest = value[PARAM_DIGEST] != NULL,
+        .hold_ms = -1,
+        .subscribe = value[PARAM_SUBSCRIBE] != NULL,
     };
     if (s->digest && strcmp(value[PARAM_DIGEST], "sha-256") != 0)
         return error_set(err, ERR_PARAMETER_INVALID, "digest: the one that can be computed is 'sha-256'");
     if (value[PARAM_TTL] && (!duration_parse(value[PARAM_TTL], &s->ttl_ms) || s->ttl_ms == 0))
         return error_set(err, ERR_PARAMETER_INVALID, "ttl: a time like 30s, 15m, 12h or 7d");
+    if (value[PARAM_HOLD] && !duration_parse(value[PARAM_HOLD], &s->hold_ms))
+        return error_set(err, ERR_PARAMETER_INVALID, "hold: a time like 30s, 15m, 12h or 7d, or 0");
+    if (s->subscribe && strcmp(value[PARAM_SUBSCRIBE], "ask") != 0)
+        return error_set(err, ERR_PARAMETER_INVALID, "subscribe: the one thing to do is 'ask'");
     return true;
 }
 

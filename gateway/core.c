@@ -395,19 +395,36 @@ static void on_network(void *user, const struct network_view *view)
     schedule(gw);
 }
 
-/* Somebody came online: what pauses for him need not. */
+/* What pauses or is held for who came online need not be; an offer to who went is in vain. */
 static void on_presence(void *user, const struct jid *who, bool available)
 {
     struct gateway *gw = user;
     struct live *live, *next;
     char bare[JID_MAX + 1];
 
-    if (!available)
-        return;
     jid_bare(who, bare);
     HASH_ITER(hh, gw->lives, live, next)
     if (strcmp(live->key, bare) == 0)
-        transfer_hurry(live->transfer);
+        transfer_presence(live->transfer, who, available);
+}
+
+static void on_roster(void *user)
+{
+    struct gateway *gw = user;
+    struct live *live, *next;
+
+    HASH_ITER(hh, gw->lives, live, next)
+    transfer_roster(live->transfer);
+}
+
+static void on_subscription(void *user, const struct jid *who, bool granted)
+{
+    struct gateway *gw = user;
+    struct live *live, *next;
+
+    HASH_ITER(hh, gw->lives, live, next)
+    if (strcmp(live->key, who->text) == 0)
+        transfer_subscription(live->transfer, granted);
 }
 
 static void on_heartbeat(uv_timer_t *timer)
@@ -482,7 +499,7 @@ static bool take_up(struct gateway *gw, struct record *r)
     char id[ID_SIZE];
 
     spool_release(&file);
-    if (r->state != TRANSFER_QUEUED)
+    if (r->state != TRANSFER_QUEUED && r->state != TRANSFER_HELD)
         note_interruption(r);
     memcpy(id, r->id, ID_SIZE);
     if (!core_adopt(gw, r))
@@ -523,7 +540,11 @@ static bool claims_payload(void *user, const char *id)
 static void core_thread(void *user)
 {
     struct gateway *gw = user;
-    struct network_events events = {.changed = on_network, .presence = on_presence, .user = gw};
+    struct network_events events = {.changed = on_network,
+                                    .presence = on_presence,
+                                    .roster = on_roster,
+                                    .subscription = on_subscription,
+                                    .user = gw};
     struct error error;
 
     if (!gw->network->ops->start(gw->network, &gw->loop, &events, &error))

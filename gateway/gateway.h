@@ -41,6 +41,8 @@ struct submission {
     const char *request_id; /* NULL: none */
     bool digest;            /* compute file.sha256 */
     int64_t ttl_ms;         /* 0: as configured */
+    int64_t hold_ms;        /* how long to wait for who is offline, from now; 0: not at all; below 0: as configured */
+    bool subscribe;         /* ask who is no contact; then a hold is needed: below 0 may also mean the whole ttl */
 };
 
 typedef void gateway_record_fn(void *user, struct record *r, const struct error *err); /* r NULL: err says why */

@@ -60,6 +60,15 @@ struct network_view {
     size_t proxy_count;
 };
 
+/* Whether somebody is there, as far as presence tells. */
+enum sight {
+    SIGHT_UNKNOWN, /* no session, or a young one: our contacts are not known yet */
+    SIGHT_HIDDEN,  /* we are not shown the presence of that address */
+    SIGHT_ASKED,   /* nor this, but we asked, and an answer may come */
+    SIGHT_AWAY,
+    SIGHT_THERE /* a device that a file for that address may be offered to */
+};
+
 struct network {
     const struct network_ops *ops;
 };
@@ -67,6 +76,9 @@ struct network {
 struct network_events {
     void (*changed)(void *user, const struct network_view *view); /* after every change, a copy to keep */
     void (*presence)(void *user, const struct jid *who, bool available);
+    void (*roster)(void *user); /* once a session: from here on sight() knows who is a contact */
+    /* Whether we are shown the presence of that bare JID changed; or we asked, and were refused. */
+    void (*subscription)(void *user, const struct jid *who, bool granted);
     void *user;
 };
 
@@ -78,6 +90,10 @@ struct network_ops {
      * The returned ticket, not 0, cancels it: after forget() no answer comes. */
     uint64_t (*find)(struct network *n, const struct jid *to, network_recipient_fn *done, void *user);
     void (*forget)(struct network *n, uint64_t ticket);
+    enum sight (*sight)(struct network *n, const struct jid *to);
+    /* Asks that bare JID to let us see when it is online. *sent false: that was done not long ago, and is still open.
+     * ERR_RECIPIENT_FORBIDS: it was refused not long ago; ERR_XMPP_DISCONNECTED. */
+    bool (*subscribe)(struct network *n, const struct jid *who, bool *sent, struct error *err);
     /* The methods in order of preference, NULL at the end. */
     const struct method_ops *const *(*methods)(struct network *n);
     /* Closes the stream in good order and every uv handle; stopped() is called when the loop holds none of ours. */

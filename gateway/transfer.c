@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "gateway/digest.h"
 #include "gateway/ladder.h"
 
@@ -20,15 +21,19 @@ enum event {
     EV_STREAM_OPEN,
     EV_COMPLETE,
     EV_LINK_SENT,
-    EV_PAUSE, /* this round is over, another may follow */
-    EV_FATAL, /* no round will help */
+    EV_PAUSE,     /* this round is over, another may follow */
+    EV_HOLD,      /* likewise, once the recipient is online */
+    EV_CAME,      /* he is */
+    EV_HOLD_OVER, /* he was waited for long enough */
+    EV_UNSEEN,    /* we would not see him come */
+    EV_FATAL,     /* no round will help */
     EV_CANCEL,
     EV_EXPIRE
 };
 
-static const char *const event_names[] = {"start",    "resolved",    "method-failed", "accepted",
-                                          "switched", "stream-open", "complete",      "link-sent",
-                                          "pause",    "fatal",       "cancel",        "expire"};
+static const char *const event_names[] = {
+    "start", "resolved", "method-failed", "accepted",  "switched", "stream-open", "complete", "link-sent",
+    "pause", "hold",     "came",          "hold-over", "unseen",   "fatal",       "cancel",   "expire"};
 
 enum { EVENTS = 16, RETURN_MS = 60 * 1000 };
 
@@ -66,6 +71,10 @@ struct transfer {
     bool hopped;      /* the first resource vanished and another was tried */
     bool linked;      /* an offline method was tried */
     int64_t retry_at; /* the next round is not worth beginning before; 0: whenever */
+    bool came;        /* the recipient was seen to come online since this round began */
+
+    bool asked;           /* his subscription, for this transfer */
+    struct error refusal; /* what became of that; ERR_NONE: not refused */
 
     bool timer_expires;
     uv_timer_t timer; /* the pause while queued, else the state's deadline, and never later than the expiry */
@@ -87,7 +96,7 @@ static void transfer_post(struct transfer *t, enum event event, const struct err
 
 static enum stage stage_of(const struct transfer *t)
 {
-    if (t->record->state == TRANSFER_QUEUED)
+    if (t->record->state == TRANSFER_QUEUED || t->record->state == TRANSFER_HELD)
         return STAGE_QUEUE;
     if (t->record->state == TRANSFER_CONNECTING)
         return STAGE_CONNECT;
@@ -311,7 +320,7 @@ static void begin_round(struct transfer *t, const struct pending *p)
     t->record->method[0] = t->record->path[0] = '\0';
     record_text(&t->record->streamhost, NULL);
     t->why = (struct error){0};
-    t->later = t->hopped = t->linked = false;
+    t->later = t->hopped = t->linked = t->came = false;
     t->retry_at = 0;
     if (!ladder_is_offline(t->record->methods, t->env->config->delivery.methods, network->ops->methods(network)) ||
         !offer_offline(t))
@@ -441,11 +450,166 @@ static bool may_return(const struct transfer *t, const struct error *error)
            clock_wall_ms() < online + RETURN_MS;
 }
 
+/* The pause between two rounds ends now. */
+static void hurry(struct transfer *t)
+{
+    if (t->record->state != TRANSFER_QUEUED || t->record->next_attempt_at == 0)
+        return;
+    t->record->next_attempt_at = 0;
+    arm_timer(t);
+    t->env->waiting(t->env->user, t);
+}
+
+/* ---- holding: who is offline, and will be seen to come online, is waited for before the ladder goes on without him */
+
+static enum sight sight(const struct transfer *t)
+{
+    struct network *network = t->env->network;
+
+    return network->ops->sight(network, &t->to);
+}
+
+static bool may_hold(const struct transfer *t, const struct error *error)
+{
+    const struct record *r = t->record;
+
+    if (error->code != ERR_RECIPIENT_OFFLINE || on_offline_rung(t) || r->hold_until <= clock_wall_ms())
+        return false;
+    return (r->sent == 0 || r->round < r->max_rounds) && (r->subscribe || sight(t) != SIGHT_HIDDEN);
+}
+
+/* false: he said no already. What cannot be sent now is sent when the session is back. */
+static bool ask_to_see(struct transfer *t)
+{
+    struct network *network = t->env->network;
+    struct error error;
+    bool sent;
+
+    t->asked = network->ops->subscribe(network, &t->bare, &sent, &error);
+    if (t->asked) {
+        step(t, sent ? STEP_SENT : STEP_LOCAL, "subscription", sent ? "asked" : "asked before", t->bare.text);
+        return true;
+    }
+    step(t, STEP_LOCAL, "subscription", error_name(error.code), error.text);
+    if (error.code != ERR_RECIPIENT_FORBIDS)
+        return true;
+    t->refusal = error;
+    return false;
+}
+
+static void forgo_hold(struct transfer *t, const char *outcome, const char *detail)
+{
+    t->record->hold_until = 0;
+    step(t, STEP_LOCAL, "not held", outcome, detail);
+}
+
+/* What a round that found nobody comes to, if he may be waited for. The round costs nothing: nobody was there to fail.
+ */
+static bool hold(struct transfer *t, const struct error *error)
+{
+    bool hidden = sight(t) == SIGHT_HIDDEN;
+
+    if (error->code == ERR_RECIPIENT_OFFLINE && t->refusal.code != ERR_NONE)
+        remember_why(t, &t->refusal, true);
+    if (!may_hold(t, error)) {
+        if (error->code == ERR_RECIPIENT_OFFLINE && hidden && t->record->hold_until > 0)
+            forgo_hold(t, "", "hold needs the recipient as a contact; ?subscribe=ask asks for it");
+        return false;
+    }
+    if ((hidden || (t->record->subscribe && sight(t) == SIGHT_ASKED)) && !ask_to_see(t)) {
+        remember_why(t, &t->refusal, true);
+        forgo_hold(t, error_name(t->refusal.code), "the recipient would not be seen to come online");
+        return false;
+    }
+    if (t->record->sent == 0)
+        t->record->round--;
+    transfer_post(t, EV_HOLD, error, PROOF_NONE);
+    return true;
+}
+
+static void begin_hold(struct transfer *t, const struct pending *p)
+{
+    char until[CLOCK_TEXT], detail[120];
+
+    end_round(t);
+    snprintf(detail, sizeof detail, "until the recipient is online, or %s", clock_text(t->record->hold_until, until));
+    step(t, STEP_LOCAL, "held", error_name(p->error.code), detail);
+    if (t->came) /* while the round that found nobody was still on its way */
+        transfer_post(t, EV_CAME, NULL, PROOF_NONE);
+}
+
+static void end_hold(struct transfer *t, const struct pending *p)
+{
+    if (p->event == EV_CAME) {
+        step(t, STEP_RECEIVED, "presence", "available", p->error.text);
+        return;
+    }
+    if (p->event == EV_UNSEEN && t->asked)
+        error_set(&t->refusal, ERR_RECIPIENT_FORBIDS, "%s does not let us see when somebody is there", t->bare.text);
+    t->record->hold_until = 0;
+    step(t, STEP_LOCAL, "hold over", "", p->error.text);
+}
+
+static void post_end_of_hold(struct transfer *t, enum event event, const char *why)
+{
+    struct error text = {0}; /* for the timeline; nothing failed */
+
+    text_clean(why, text.text, sizeof text.text);
+    transfer_post(t, event, &text, PROOF_NONE);
+}
+
+/* Servers drop a question whose addressee goes: without this it would be waited for to the last. */
+static void device_went(struct transfer *t, const struct jid *who)
+{
+    struct error error;
+
+    if (t->record->state != TRANSFER_OFFERING || !t->method || t->ops->offline ||
+        !jid_equal(&t->recipient.resources[t->resource].jid, who))
+        return;
+    error_set(&error, ERR_RECIPIENT_OFFLINE, "%s went offline before it answered", who->text);
+    step(t, STEP_RECEIVED, "presence", "unavailable", who->text);
+    transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
+}
+
+void transfer_presence(struct transfer *t, const struct jid *who, bool available)
+{
+    if (!available) {
+        device_went(t, who);
+        return;
+    }
+    hurry(t);
+    if ((t->to.full && !jid_equal(&t->to, who)) || sight(t) != SIGHT_THERE)
+        return;
+    t->came = true;
+    if (t->record->state == TRANSFER_HELD)
+        post_end_of_hold(t, EV_CAME, who->text);
+}
+
+void transfer_subscription(struct transfer *t, bool granted)
+{
+    if (t->record->state != TRANSFER_HELD)
+        return;
+    step(t, STEP_RECEIVED, "subscription", granted ? "granted" : "refused", t->bare.text);
+    if (granted)
+        t->asked = false; /* and answered: what comes later is no refusal */
+    else
+        post_end_of_hold(t, EV_UNSEEN, "the recipient would not be seen to come online");
+}
+
+void transfer_roster(struct transfer *t)
+{
+    if (t->record->state != TRANSFER_HELD || sight(t) != SIGHT_HIDDEN)
+        return;
+    if (!t->record->subscribe || t->asked || !ask_to_see(t))
+        post_end_of_hold(t, EV_UNSEEN, "the recipient would not be seen to come online");
+}
+
 /* A method failed, or nobody was found: the next rung, another round, or the end. */
 static void step_down(struct transfer *t, const struct pending *p)
 {
     enum error_retry retry = error_retry(p->error.code);
-    bool again, free_round = p->error.code == ERR_XMPP_DISCONNECTED || may_return(t, &p->error);
+    bool again,
+        free_round = p->error.code == ERR_XMPP_DISCONNECTED || (may_return(t, &p->error) && !may_hold(t, &p->error));
 
     /* A question that nobody answered may have been lost; a person who does not answer has been asked. */
     if (p->error.code == ERR_RECIPIENT_TIMEOUT && stage_of(t) == STAGE_RESOLVE)
@@ -465,7 +629,7 @@ static void step_down(struct transfer *t, const struct pending *p)
         offer(t);
         return;
     }
-    if (hop(t, &p->error) || fall_back(t, &p->error))
+    if (hop(t, &p->error) || hold(t, &p->error) || fall_back(t, &p->error))
         return;
     again = retry != RETRY_NEVER && t->later && t->record->round < t->record->max_rounds;
     transfer_post(t, again ? EV_PAUSE : EV_FATAL, &t->why, PROOF_NONE);
@@ -554,7 +718,7 @@ static void finish(struct transfer *t, const struct pending *p)
     drop_work(t, well ? NULL : &p->error);
     end_round(t);
     r->finished = clock_wall_ms();
-    r->next_attempt_at = 0;
+    r->next_attempt_at = r->hold_until = 0;
     if (p->event == EV_COMPLETE) {
         r->proof = p->proof;
         record_step(r, STEP_LOCAL, "delivered", "ok", proof_name(p->proof));
@@ -582,8 +746,13 @@ static const struct rule {
 } rules[] = {
     {TRANSFER_QUEUED, EV_START, TRANSFER_OFFERING, begin_round},
     {TRANSFER_QUEUED, EV_EXPIRE, TRANSFER_EXPIRED, finish},
+    {TRANSFER_HELD, EV_CAME, TRANSFER_QUEUED, end_hold},
+    {TRANSFER_HELD, EV_HOLD_OVER, TRANSFER_QUEUED, end_hold},
+    {TRANSFER_HELD, EV_UNSEEN, TRANSFER_QUEUED, end_hold},
+    {TRANSFER_HELD, EV_EXPIRE, TRANSFER_EXPIRED, finish},
     {TRANSFER_OFFERING, EV_RESOLVED, TRANSFER_OFFERING, begin_ladder},
     {TRANSFER_OFFERING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
+    {TRANSFER_OFFERING, EV_HOLD, TRANSFER_HELD, begin_hold},
     {TRANSFER_OFFERING, EV_ACCEPTED, TRANSFER_CONNECTING, NULL},
     {TRANSFER_OFFERING, EV_EXPIRE, TRANSFER_EXPIRED, finish},
     {TRANSFER_CONNECTING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
@@ -607,7 +776,7 @@ static const struct rule *rule_for(enum transfer_state state, enum event event)
         return &cancel;
     if (event == EV_FATAL)
         return &fatal;
-    if (event == EV_PAUSE && state != TRANSFER_QUEUED)
+    if (event == EV_PAUSE && state != TRANSFER_QUEUED && state != TRANSFER_HELD)
         return &pause;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].from == state && rules[i].on == event)
@@ -617,10 +786,12 @@ static const struct rule *rule_for(enum transfer_state state, enum event event)
 
 /* How long a state may last before its method is taken for stuck. Methods keep finer deadlines of their own; this is
  * the net below them. 0: no limit (a queued one waits for its turn, a stream has the carrier's stall deadline). */
-static int64_t state_deadline(const struct transfer *t)
+static int64_t state_deadline(const struct transfer *t, int64_t now)
 {
     const struct config *c = t->env->config;
 
+    if (t->record->state == TRANSFER_HELD)
+        return t->record->hold_until > now ? t->record->hold_until - now : 1;
     if (t->record->state == TRANSFER_OFFERING)
         return c->delivery.offer_timeout + c->delivery.connect_timeout + 60 * 1000;
     if (t->record->state == TRANSFER_CONNECTING)
@@ -637,7 +808,9 @@ static void on_timer(uv_timer_t *timer)
         error_set(&error, ERR_TTL_EXPIRED, "not delivered within its time to live");
         transfer_post(t, EV_EXPIRE, &error, PROOF_NONE);
     } else if (t->record->state == TRANSFER_QUEUED) {
-        transfer_hurry(t);
+        hurry(t);
+    } else if (t->record->state == TRANSFER_HELD) {
+        post_end_of_hold(t, EV_HOLD_OVER, "the recipient was not online in time");
     } else {
         error_set(&error, ERR_RECIPIENT_TIMEOUT, "no end of state %s in sight", transfer_state_name(t->record->state));
         transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
@@ -646,14 +819,14 @@ static void on_timer(uv_timer_t *timer)
 
 static void arm_timer(struct transfer *t)
 {
-    int64_t now = clock_wall_ms(), left = t->record->expires - now, due = state_deadline(t);
+    int64_t now = clock_wall_ms(), left = t->record->expires - now, due = state_deadline(t, now);
 
     uv_timer_stop(&t->timer);
     if (transfer_state_final(t->record->state) || t->record->state == TRANSFER_TRANSFERRING)
         return;
     if (t->record->next_attempt_at > now)
         due = t->record->next_attempt_at - now;
-    t->timer_expires = due == 0 || left < due;
+    t->timer_expires = due == 0 || left <= due;
     if (t->timer_expires)
         due = left;
     uv_update_time(t->env->loop);
@@ -674,7 +847,7 @@ static void transfer_enter(struct transfer *t, enum transfer_state to)
              log_int("sent", (int64_t)r->sent));
     arm_timer(t);
     t->env->changed(t->env->user, t, true);
-    if (to == TRANSFER_QUEUED || transfer_state_final(to))
+    if (to == TRANSFER_QUEUED || to == TRANSFER_HELD || transfer_state_final(to))
         be_idle(t);
     if (to == TRANSFER_QUEUED && r->next_attempt_at == 0)
         t->env->waiting(t->env->user, t);
@@ -717,7 +890,7 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
     struct transfer *t = calloc(1, sizeof *t);
     struct error error;
 
-    assert(r->state == TRANSFER_QUEUED);
+    assert(r->state == TRANSFER_QUEUED || r->state == TRANSFER_HELD);
     if (!t) {
         record_free(&r);
         return NULL;
@@ -726,6 +899,7 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
     t->env = env;
     t->owner = owner;
     t->record = r;
+    t->asked = r->state == TRANSFER_HELD && r->subscribe;
     uv_timer_init(env->loop, &t->timer);
     t->timer.data = t;
     if (!jid_parse(&t->to, r->to, strlen(r->to), &error) ||
@@ -737,7 +911,7 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
 void transfer_queue(struct transfer *t)
 {
     arm_timer(t);
-    if (t->record->next_attempt_at == 0)
+    if (t->record->state == TRANSFER_QUEUED && t->record->next_attempt_at == 0)
         t->env->waiting(t->env->user, t);
 }
 
@@ -783,15 +957,6 @@ void transfer_cancel(struct transfer *t)
     transfer_post(t, EV_CANCEL, &error, PROOF_NONE);
 }
 
-void transfer_hurry(struct transfer *t)
-{
-    if (t->record->state != TRANSFER_QUEUED || t->record->next_attempt_at == 0)
-        return;
-    t->record->next_attempt_at = 0;
-    arm_timer(t);
-    t->env->waiting(t->env->user, t);
-}
-
 void transfer_fail(struct transfer *t, const struct error *why)
 {
     t->why_stage = stage_of(t);
@@ -802,7 +967,8 @@ void transfer_park(struct transfer *t)
 {
     struct error error;
 
-    if (transfer_state_final(t->record->state) || t->record->state == TRANSFER_QUEUED)
+    if (transfer_state_final(t->record->state) || t->record->state == TRANSFER_QUEUED ||
+        t->record->state == TRANSFER_HELD)
         return;
     error_set(&error, ERR_DRAINING, "the gateway was stopped; the transfer goes on when it is back");
     attempt_end(t, &error);

@@ -31,11 +31,11 @@ struct transfer_env {
     void (*changed)(void *user, struct transfer *t, bool store); /* publish; store: the state changed, write it too */
     int64_t (*online_since)(void *user);                         /* wall clock; the network's last change to online */
     void (*waiting)(void *user, struct transfer *t);             /* queued, and ready to be started */
-    void (*idle)(void *user, struct transfer *t); /* no longer at work: was started, now queued or final */
+    void (*idle)(void *user, struct transfer *t); /* no longer at work: was started, now queued, held or final */
     void *user;
 };
 
-/* Takes r, whose state is QUEUED: a new one, or one that a restart interrupted. NULL, with r freed: out of memory.
+/* Takes r, whose state is QUEUED or HELD: a new one, or one of an earlier run. NULL, with r freed: out of memory.
  * owner is the owner's own pointer. */
 struct transfer *transfer_create(const struct transfer_env *env, struct record *r, void *owner);
 
@@ -49,11 +49,16 @@ void *transfer_owner(const struct transfer *t);
 const struct record *transfer_record(const struct transfer *t);
 
 void transfer_start(struct transfer *t);  /* after waiting() */
-void transfer_hurry(struct transfer *t);  /* a pause between rounds ends now: the recipient has come */
 void transfer_cancel(struct transfer *t); /* final ones ignore it */
 void transfer_fail(struct transfer *t, const struct error *why);
 
-/* The gateway stops: the peer is told, the attempt noted, and the record left QUEUED for the next start. */
+/* News of the recipient: a device of his came online (an end to any pause or waiting for him) or went (no answer to an
+ * offer will come from it); he lets us see that, or does not; and in a new session it is known again who does. */
+void transfer_presence(struct transfer *t, const struct jid *who, bool available);
+void transfer_subscription(struct transfer *t, bool granted);
+void transfer_roster(struct transfer *t);
+
+/* The gateway stops: the peer is told, the attempt noted, and the record left QUEUED (or HELD) for the next start. */
 void transfer_park(struct transfer *t);
 
 /* Works through the queued events. */

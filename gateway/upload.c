@@ -105,7 +105,19 @@ bool gateway_submission_check(struct gateway *gw, const struct submission *s, st
         return error_set(err, ERR_PARAMETER_INVALID, "caption: longer than 4096 bytes");
     if (s->type && (strlen(s->type) > 200 || !text_is_xml(s->type, strlen(s->type))))
         return error_set(err, ERR_PARAMETER_INVALID, "the media type is no media type");
+    if (s->subscribe && s->hold_ms == 0)
+        return error_set(err, ERR_PARAMETER_INVALID, "subscribe=ask without waiting for the answer: leave hold=0 out");
     return !s->methods || methods_check(gw, s->methods, err);
+}
+
+/* Who is asked for a subscription is waited for, if nobody says how long, as long as the transfer lives. */
+static int64_t hold_until(const struct record *r, const struct submission *s, const struct config *config)
+{
+    int64_t hold = s->hold_ms < 0 ? config->delivery.hold : s->hold_ms;
+
+    if (hold == 0)
+        return s->subscribe ? r->expires : 0;
+    return r->created + hold;
 }
 
 static struct record *record_of(const struct upload *u, const struct submission *s)
@@ -120,6 +132,8 @@ static struct record *record_of(const struct upload *u, const struct submission 
     r->max_rounds = (unsigned)config->delivery.max_attempts;
     r->created = r->updated = clock_wall_ms();
     r->expires = r->created + (s->ttl_ms > 0 ? s->ttl_ms : config->delivery.ttl);
+    r->hold_until = hold_until(r, s, config);
+    r->subscribe = s->subscribe;
     if (!record_text(&r->to, s->to->text) || !record_text(&r->name, s->name) || !record_text(&r->type, s->type) ||
         !record_text(&r->caption, s->caption) || !record_text(&r->methods, s->methods) ||
         !record_text(&r->request_id, s->request_id))

@@ -11,7 +11,9 @@
 #include "xmpp/stanza.h"
 
 /* Directed presence lets anybody put himself here, so all of it is bounded. */
-enum { ROSTER_MAX = 20000, STRANGERS_MAX = 1000, RESOURCES_MAX = 32 };
+enum { ROSTER_MAX = 20000, STRANGERS_MAX = 1000, RESOURCES_MAX = 32, REQUESTS_MAX = 1000 };
+
+enum { ASK_AGAIN_MS = 24 * 60 * 60 * 1000 };
 
 enum subscription { SUBSCRIPTION_NONE = 0, SUBSCRIPTION_TO = 1, SUBSCRIPTION_FROM = 2, SUBSCRIPTION_BOTH = 3 };
 
@@ -19,8 +21,16 @@ struct contact {
     char *bare; /* first: the key of the tree */
     bool in_roster;
     enum subscription subscription;
+    bool asked; /* by us, and no answer came yet */
     struct resource *resources;
     size_t count;
+};
+
+/* A subscription that we asked for, so that not every transfer asks again. */
+struct request {
+    char *bare;
+    int64_t at_ms; /* monotonic: when it was sent, or first seen, or refused */
+    bool refused;
 };
 
 struct contacts {
@@ -30,6 +40,8 @@ struct contacts {
     size_t roster, strangers;
     uint64_t asking; /* ticket of the roster question */
     bool ready;
+    struct request requests[REQUESTS_MAX]; /* the first request_count are in use */
+    size_t request_count;
 };
 
 struct contacts *contacts_create(struct client *c, const struct contacts_events *events)
@@ -92,6 +104,8 @@ void contacts_destroy(struct contacts **k)
     if (!*k)
         return;
     forget_all(*k);
+    while ((*k)->request_count > 0)
+        free((*k)->requests[--(*k)->request_count].bare);
     free(*k);
     *k = NULL;
 }
@@ -127,6 +141,81 @@ static void drop_if_nobody(struct contacts *k, struct contact *c)
     k->strangers--;
 }
 
+/* ---- whom we asked */
+
+static struct request *find_request(struct contacts *k, const char *bare)
+{
+    for (size_t i = 0; i < k->request_count; i++)
+        if (strcmp(k->requests[i].bare, bare) == 0)
+            return &k->requests[i];
+    return NULL;
+}
+
+static void drop_request(struct contacts *k, struct request *q)
+{
+    free(q->bare);
+    *q = k->requests[--k->request_count];
+}
+
+static struct request *oldest_request(struct contacts *k)
+{
+    struct request *oldest = k->requests;
+
+    for (size_t i = 1; i < k->request_count; i++)
+        if (k->requests[i].at_ms < oldest->at_ms)
+            oldest = &k->requests[i];
+    return oldest;
+}
+
+/* Without memory it is forgotten, and asked again. */
+static void note_request(struct contacts *k, const char *bare, bool refused)
+{
+    struct request *q = find_request(k, bare);
+    char *name;
+
+    if (!q) {
+        name = strdup(bare);
+        if (!name)
+            return;
+        if (k->request_count == REQUESTS_MAX)
+            drop_request(k, oldest_request(k));
+        q = &k->requests[k->request_count++];
+        q->bare = name;
+    }
+    q->at_ms = clock_ms();
+    q->refused = refused;
+}
+
+static void tell_subscription(struct contacts *k, const struct jid *who, bool granted)
+{
+    struct jid bare;
+    struct request *q;
+
+    if (!jid_parse(&bare, who->text, who->bare, NULL))
+        return;
+    log_info("xmpp.subscription", log_str("to", bare.text), log_str("granted", granted ? "yes" : "no"));
+    q = find_request(k, bare.text);
+    if (q && granted)
+        drop_request(k, q);
+    else if (q)
+        note_request(k, bare.text, true);
+    k->events.subscription(k->events.user, &bare, granted);
+}
+
+/* What was answered while we were away: the roster knows. */
+static void settle_requests(struct contacts *k)
+{
+    for (size_t i = k->request_count; i-- > 0;) {
+        struct request *q = &k->requests[i];
+        struct contact **c = tfind(&(struct contact){.bare = q->bare}, &k->tree, compare);
+
+        if (c && (*c)->subscription & SUBSCRIPTION_TO)
+            drop_request(k, q);
+        else if (!q->refused && !(c && (*c)->asked))
+            note_request(k, q->bare, true);
+    }
+}
+
 /* ---- the roster */
 
 static enum subscription read_subscription(const char *text)
@@ -143,7 +232,7 @@ static void leave_roster(struct contacts *k, struct contact *c)
 {
     if (!c->in_roster)
         return;
-    c->in_roster = false;
+    c->in_roster = c->asked = false;
     c->subscription = SUBSCRIPTION_NONE;
     k->roster--;
     k->strangers++;
@@ -153,6 +242,7 @@ static void leave_roster(struct contacts *k, struct contact *c)
 static void take_item(struct contacts *k, xmpp_stanza_t *item)
 {
     const char *text = stanza_attr(item, "jid"), *subscription = stanza_attr(item, "subscription");
+    const char *ask = stanza_attr(item, "ask");
     struct contact *c;
     struct jid who;
 
@@ -173,12 +263,36 @@ static void take_item(struct contacts *k, xmpp_stanza_t *item)
         k->roster++;
     }
     c->subscription = read_subscription(subscription);
+    c->asked = ask && strcmp(ask, "subscribe") == 0;
 }
 
 static void take_items(struct contacts *k, xmpp_stanza_t *query)
 {
     for (xmpp_stanza_t *i = stanza_child(query, "item", NULL); i; i = stanza_next(i, "item", NULL))
         take_item(k, i);
+}
+
+/* RFC 6121 section 3: what a push changes in what we see, its item tells better than the presence beside it, which may
+ * come before or after it. */
+static void take_push(struct contacts *k, xmpp_stanza_t *item)
+{
+    const char *text = stanza_attr(item, "jid");
+    struct contact *c;
+    struct jid who;
+    bool saw, asked, sees;
+
+    if (!text || !jid_parse(&who, text, strlen(text), NULL))
+        return;
+    c = find(k, &who);
+    saw = c && c->subscription & SUBSCRIPTION_TO;
+    asked = c && c->asked;
+    take_item(k, item);
+    c = find(k, &who);
+    sees = c && c->subscription & SUBSCRIPTION_TO;
+    if (sees != saw)
+        tell_subscription(k, &who, sees);
+    else if (asked && !sees && !c->asked)
+        tell_subscription(k, &who, false);
 }
 
 /* RFC 6121 section 2.1.6: a push counts only from our own account. */
@@ -188,7 +302,8 @@ static bool roster_push(void *user, xmpp_stanza_t *iq, const struct jid *from, x
 
     if (from->full || !jid_same_bare(from, &k->client->self))
         return false;
-    take_items(k, payload);
+    for (xmpp_stanza_t *i = stanza_child(payload, "item", NULL); i; i = stanza_next(i, "item", NULL))
+        take_push(k, i);
     iq_reply_result(k->client->iq, iq, NULL);
     return true;
 }
@@ -204,6 +319,8 @@ static void roster_came(void *user, const struct iq_reply *reply)
         return;
     else
         log_warn("xmpp.roster_missing", log_str("condition", reply->condition));
+    if (reply->outcome == IQ_RESULT)
+        settle_requests(k);
     k->ready = true;
     k->events.ready(k->events.user);
 }
@@ -353,15 +470,21 @@ static void all_went(struct contacts *k, const struct jid *bare)
 
 /* ---- subscriptions */
 
-static void answer(struct contacts *k, const char *bare, const char *type)
+/* status: what the person sees beside the request; NULL: nothing. */
+static bool send_type(struct contacts *k, const char *bare, const char *type, const char *status)
 {
-    xmpp_stanza_t *presence = stanza_new(k->client->ctx, "presence", NULL);
+    xmpp_ctx_t *ctx = k->client->ctx;
+    xmpp_stanza_t *presence = stanza_new(ctx, "presence", NULL);
+    bool sent;
 
     presence = stanza_set(stanza_set(presence, "to", bare), "type", type);
+    if (status)
+        presence = stanza_add(presence, stanza_add_text(ctx, stanza_new(ctx, "status", NULL), status));
     if (!presence)
-        return;
-    k->events.send(k->events.user, presence);
+        return false;
+    sent = k->events.send(k->events.user, presence);
     xmpp_stanza_release(presence);
+    return sent;
 }
 
 static bool accepted(const struct contacts *k, const char *bare)
@@ -382,9 +505,9 @@ static void asked_to_subscribe(struct contacts *k, const struct jid *who)
         return;
     }
     log_info("xmpp.subscription_accepted", log_str("from", bare));
-    answer(k, bare, "subscribed");
+    send_type(k, bare, "subscribed", NULL);
     if (!contacts_subscribed(k, who))
-        answer(k, bare, "subscribe"); /* so that we see when they are there */
+        send_type(k, bare, "subscribe", NULL); /* so that we see when they are there */
 }
 
 static void asked_to_unsubscribe(struct contacts *k, const struct jid *who)
@@ -393,7 +516,52 @@ static void asked_to_unsubscribe(struct contacts *k, const struct jid *who)
 
     jid_bare(who, bare);
     log_info("xmpp.unsubscribed", log_str("by", bare));
-    answer(k, bare, "unsubscribed");
+    send_type(k, bare, "unsubscribed", NULL);
+}
+
+/* The push that says the same comes before or after; what we do not wait for is no news. */
+static void refused(struct contacts *k, const struct jid *who)
+{
+    struct contact *c = find(k, who);
+    char bare[JID_MAX + 1];
+    struct request *q;
+    bool news = c && (c->asked || c->subscription & SUBSCRIPTION_TO);
+
+    jid_bare(who, bare);
+    q = find_request(k, bare);
+    if (c) {
+        c->asked = false;
+        c->subscription &= (enum subscription) ~SUBSCRIPTION_TO;
+    }
+    if (news || (q && !q->refused))
+        tell_subscription(k, who, false);
+}
+
+bool contacts_ask(struct contacts *k, const struct jid *who, bool *sent, struct error *err)
+{
+    const struct contact *c = find(k, who);
+    char bare[JID_MAX + 1];
+    struct request *q;
+    bool lately;
+
+    jid_bare(who, bare);
+    q = find_request(k, bare);
+    lately = q && clock_ms() - q->at_ms < ASK_AGAIN_MS;
+    *sent = false;
+    if (lately && q->refused)
+        return error_set(err, ERR_RECIPIENT_FORBIDS, "%s does not let us see when somebody is there", bare);
+    if (lately)
+        return true;
+    if (!q && c && c->asked) { /* by an earlier run, nobody knows when: from now on it counts */
+        note_request(k, bare, false);
+        return true;
+    }
+    if (!send_type(k, bare, "subscribe", "There is a file for you. It comes when this gateway can see you online."))
+        return error_set(err, ERR_XMPP_DISCONNECTED, "the subscription request to %s cannot be sent now", bare);
+    log_info("xmpp.subscription_asked", log_str("of", bare));
+    note_request(k, bare, false);
+    *sent = true;
+    return true;
 }
 
 void contacts_presence(struct contacts *k, xmpp_stanza_t *presence)
@@ -413,6 +581,8 @@ void contacts_presence(struct contacts *k, xmpp_stanza_t *presence)
         asked_to_subscribe(k, &from);
     else if (strcmp(type, "unsubscribe") == 0)
         asked_to_unsubscribe(k, &from);
+    else if (strcmp(type, "unsubscribed") == 0)
+        refused(k, &from);
 }
 
 /* ---- looking */
@@ -449,6 +619,41 @@ size_t contacts_resources(const struct contacts *k, const struct jid *who, const
 const struct resource *contacts_resource(const struct contacts *k, const struct jid *full)
 {
     return find_resource(find(k, full), full->text);
+}
+
+/* A bare JID stands for the devices that the finder would name. */
+static bool is_there(const struct contacts *k, const struct jid *who)
+{
+    const struct contact *c = find(k, who);
+    bool there = false;
+
+    if (who->full)
+        return contacts_resource(k, who) != NULL;
+    for (size_t i = 0; c && i < c->count; i++)
+        there = there || c->resources[i].priority >= 0;
+    return there;
+}
+
+static bool is_asked(const struct contacts *k, const struct jid *who)
+{
+    const struct contact *c = find(k, who);
+    char bare[JID_MAX + 1];
+    const struct request *q;
+
+    jid_bare(who, bare);
+    q = find_request((struct contacts *)k, bare);
+    return q ? !q->refused : c && c->asked;
+}
+
+enum sight contacts_sight(const struct contacts *k, const struct jid *who)
+{
+    if (!k->ready)
+        return SIGHT_UNKNOWN;
+    if (is_there(k, who))
+        return SIGHT_THERE;
+    if (contacts_subscribed(k, who))
+        return SIGHT_AWAY;
+    return is_asked(k, who) ? SIGHT_ASKED : SIGHT_HIDDEN;
 }
 
 bool client_may_tell_address(const struct client *c, const struct jid *peer)

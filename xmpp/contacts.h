@@ -1,6 +1,6 @@
-/* xmpp/contacts.h - who let us see them (RFC 6121): the roster, presence, and answers to subscription requests.
+/* xmpp/contacts.h - who let us see them (RFC 6121): the roster, presence, and subscription requests of both sides.
  *
- * Everything is forgotten when the session ends: the server tells it all again. Thread: core's. */
+ * When the session ends everything is forgotten but whom we asked: the server tells it all again. Thread: core's. */
 #ifndef XMPP_CONTACTS_H
 #define XMPP_CONTACTS_H
 
@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <strophe.h>
 
+#include "gateway/network.h"
 #include "xmpp/client.h"
 
 /* One device of a contact that is online. */
@@ -25,6 +26,7 @@ struct contacts_events {
     void (*presence)(void *user, const struct jid *who, bool available);
     void (*caps)(void *user, const struct jid *who); /* what it announced before holds no more */
     bool (*send)(void *user, xmpp_stanza_t *stanza);
+    void (*subscription)(void *user, const struct jid *who, bool granted); /* as network_events' */
     void *user;
 };
 
@@ -45,6 +47,10 @@ bool contacts_ready(const struct contacts *k);
 
 /* Whether we are shown the presence of that bare JID; our own account counts. */
 bool contacts_subscribed(const struct contacts *k, const struct jid *who);
+
+/* As network_ops.sight and subscribe. A request is repeated after a day at the earliest. */
+enum sight contacts_sight(const struct contacts *k, const struct jid *who);
+bool contacts_ask(struct contacts *k, const struct jid *who, bool *sent, struct error *err);
 
 /* Whether the roster has a subscription in any direction. */
 bool contacts_known(const struct contacts *k, const struct jid *who);

@@ -229,6 +229,7 @@ static void on_roster(void *user)
 
     send_presence(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c)));
     finder_roster(n->finder);
+    n->events.roster(n->events.user);
 }
 
 static void on_presence(void *user, const struct jid *who, bool available)
@@ -238,6 +239,13 @@ static void on_presence(void *user, const struct jid *who, bool available)
     if (available)
         finder_presence(n->finder, who);
     n->events.presence(n->events.user, who, available);
+}
+
+static void on_subscription(void *user, const struct jid *who, bool granted)
+{
+    struct xmpp_network *n = user;
+
+    n->events.subscription(n->events.user, who, granted);
 }
 
 static void on_caps(void *user, const struct jid *who)
@@ -252,7 +260,7 @@ static void on_caps(void *user, const struct jid *who)
 static bool make_parts(struct xmpp_network *n)
 {
     struct client *c = &n->base.client;
-    struct contacts_events events = {on_roster, on_presence, on_caps, send_stanza, n};
+    struct contacts_events events = {on_roster, on_presence, on_caps, send_stanza, on_subscription, n};
 
     if (!(c->iq = iq_create(c->ctx, c->loop, session_send, n->session)) ||
         !(c->contacts = contacts_create(c, &events)) || !(c->disco = disco_create(c)) ||
@@ -318,6 +326,16 @@ static void forget(struct network *network, uint64_t ticket)
     finder_forget(((struct xmpp_network *)network)->finder, ticket);
 }
 
+static enum sight sight(struct network *network, const struct jid *to)
+{
+    return contacts_sight(((struct xmpp_network *)network)->base.client.contacts, to);
+}
+
+static bool subscribe(struct network *network, const struct jid *who, bool *sent, struct error *err)
+{
+    return contacts_ask(((struct xmpp_network *)network)->base.client.contacts, who, sent, err);
+}
+
 static const struct method_ops *const *list_methods(struct network *network)
 {
     (void)network;
@@ -360,7 +378,13 @@ static void stop(struct network *network, void (*stopped)(void *user), void *use
     session_stop(n->session, session_stopped, n);
 }
 
-static const struct network_ops ops = {start, find, forget, list_methods, stop};
+static const struct network_ops ops = {.start = start,
+                                       .find = find,
+                                       .forget = forget,
+                                       .sight = sight,
+                                       .subscribe = subscribe,
+                                       .methods = list_methods,
+                                       .stop = stop};
 
 /* ---- xmpp.h */
 

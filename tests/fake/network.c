@@ -108,6 +108,21 @@ static void forget(struct network *n, uint64_t ticket)
     f->finding = NULL;
 }
 
+static enum sight sight(struct network *n, const struct jid *to)
+{
+    (void)to;
+    return ((struct fake_network *)n)->sight;
+}
+
+static bool subscribe(struct network *n, const struct jid *who, bool *sent, struct error *err)
+{
+    struct fake_network *f = (struct fake_network *)n;
+
+    note(f, "subscribe %s", who->text);
+    *sent = !f->asked_before;
+    return f->subscribe_fails == ERR_NONE || error_set(err, f->subscribe_fails, "as the test wants it");
+}
+
 static const struct method_ops *const *methods(struct network *n)
 {
     static const struct method_ops *const list[] = {&one, &two, &post, NULL};
@@ -122,12 +137,17 @@ static void stop(struct network *n, void (*stopped)(void *user), void *user)
     stopped(user);
 }
 
-static const struct network_ops ops = {
-    .start = start, .find = find, .forget = forget, .methods = methods, .stop = stop};
+static const struct network_ops ops = {.start = start,
+                                       .find = find,
+                                       .forget = forget,
+                                       .sight = sight,
+                                       .subscribe = subscribe,
+                                       .methods = methods,
+                                       .stop = stop};
 
 void fake_network_init(struct fake_network *f)
 {
-    *f = (struct fake_network){.network = {.ops = &ops}};
+    *f = (struct fake_network){.network = {.ops = &ops}, .sight = SIGHT_AWAY};
     the_network = f;
 }
 

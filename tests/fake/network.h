@@ -30,7 +30,10 @@ struct fake_network {
     struct method *method; /* the one at work; NULL: none */
     bool refuse_offers;    /* offer() itself fails, with method_unsupported */
     int64_t retry_at;      /* of the failures reported */
-    struct offer offered;  /* the last offer's values; to is not kept */
+    enum sight sight;
+    bool asked_before;               /* subscribe() has nothing to send */
+    enum error_code subscribe_fails; /* with this; ERR_NONE: it does not */
+    struct offer offered;            /* the last offer's values; to is not kept */
     struct network_events events;
 };
 

@@ -54,7 +54,7 @@ static void set_up(void)
     static const char self[] = "gateway@example.org/gw";
     static char everybody[] = "*", *const accept[] = {everybody, NULL};
     static const struct xmpp_settings settings = {.accept_subscriptions = accept, .iq_timeout_ms = 1000};
-    struct contacts_events events = {no_news, no_presence, drop, check, NULL};
+    struct contacts_events events = {no_news, no_presence, drop, check, no_presence, NULL};
 
     log_setup(LOG_ERROR, LOG_TEXT);
     xmpp_initialize();

@@ -273,6 +273,8 @@ static void bad_input_gets_its_status(void **state)
         {"a word for seconds", PUT(ANA "/a?wait=soon") THREE, 422, "parameter_invalid"},
         {"an unknown digest", PUT(ANA "/a?digest=md5") THREE, 422, "parameter_invalid"},
         {"no lifetime", PUT(ANA "/a?ttl=0") THREE, 422, "parameter_invalid"},
+        {"no time to wait", PUT(ANA "/a?hold=long") THREE, 422, "parameter_invalid"},
+        {"nothing to do about a subscription", PUT(ANA "/a?subscribe=beg") THREE, 422, "parameter_invalid"},
         {"no media type", PUT(ANA "/a") "Content-Type: whatever\r\n" THREE, 415, "media_refused"},
         {"an unknown state", GET("/v1/transfers?state=lost"), 422, "parameter_invalid"},
         {"a limit of none", GET("/v1/transfers?limit=0"), 422, "parameter_invalid"},
@@ -469,7 +471,18 @@ static void an_upload_is_accepted_with_its_place(void **state)
     assert_string_equal(seen(w).type, "");
     assert_string_equal(seen(w).body, "abc");
     assert_int_equal(seen(w).ttl_ms, 604800000);
+    assert_int_equal(seen(w).hold_ms, -1); /* as configured */
     assert_true(seen(w).digest);
+}
+
+static void who_is_offline_may_be_waited_for_and_asked(void **state)
+{
+    struct world *w = *state;
+
+    ask(w, PUT(ANA "/a?hold=1h&subscribe=ask") THREE);
+    expect(w, "PUT", 202, NULL);
+    assert_int_equal(seen(w).hold_ms, 3600000);
+    assert_true(seen(w).subscribe);
 }
 
 static void a_file_finds_its_name_and_type(void **state)
@@ -724,10 +737,12 @@ static void post_form(struct world *w, const char *target, const char *form)
 static void a_form_is_put_together_in_any_order(void **state)
 {
     static const char *const forms[] = {
-        TO PART("caption", "Q3 \xe2\x82\xac") PART("ttl", "1h") FILE_TYPED("r.pdf", "application/pdf", "abc") END,
-        FILE_TYPED("r.pdf", "application/pdf", "abc") PART("ttl", "1h") PART("caption", "Q3 \xe2\x82\xac") TO END,
+        TO PART("caption", "Q3 \xe2\x82\xac") PART("ttl", "1h") PART("hold", "0")
+            FILE_TYPED("r.pdf", "application/pdf", "abc") END,
+        FILE_TYPED("r.pdf", "application/pdf", "abc") PART("ttl", "1h") PART("hold", "0")
+            PART("caption", "Q3 \xe2\x82\xac") TO END,
         TO FILE_TYPED("x", "application/pdf", "abc") PART("name", "r.pdf") PART("caption", "Q3 \xe2\x82\xac")
-            PART("ttl", "1h") END,
+            PART("ttl", "1h") PART("hold", "0") END,
     };
     struct world *w = *state;
 
@@ -740,6 +755,8 @@ static void a_form_is_put_together_in_any_order(void **state)
         assert_string_equal(seen(w).caption, "Q3 \xe2\x82\xac");
         assert_string_equal(seen(w).body, "abc");
         assert_int_equal(seen(w).ttl_ms, 3600000);
+        assert_int_equal(seen(w).hold_ms, 0);
+        assert_false(seen(w).subscribe);
     }
 }
 
@@ -1167,6 +1184,7 @@ int main(void)
         TEST(who_may_send_is_told_to_go_on),
         TEST(who_sends_all_the_same_still_gets_the_answer),
         TEST(an_upload_is_accepted_with_its_place),
+        TEST(who_is_offline_may_be_waited_for_and_asked),
         TEST(a_file_finds_its_name_and_type),
         TEST(chunks_and_nothing_are_files_too),
         TEST(words_for_scripts),

@@ -38,6 +38,10 @@ struct auto_network {
     } finds[64];
     size_t find_count;
     struct method *methods; /* that have something to report */
+    _Atomic enum sight sight;
+    _Atomic enum news { NO_NEWS, NEWS_PRESENCE, NEWS_GRANTED, NEWS_REFUSED, NEWS_ROSTER, NEWS_DOWN, NEWS_UP } news;
+    struct jid who; /* of the news */
+    atomic_size_t requests;
     atomic_size_t offers;
 };
 
@@ -66,11 +70,36 @@ static void method_turn(struct method *m)
     m->host->ops->report(m->host, &report);
 }
 
+static void tell(struct auto_network *n, enum news news)
+{
+    switch (news) {
+    case NO_NEWS:
+        break;
+    case NEWS_PRESENCE:
+        n->events.presence(n->events.user, &n->who, true);
+        break;
+    case NEWS_GRANTED:
+    case NEWS_REFUSED:
+        n->events.subscription(n->events.user, &n->who, news == NEWS_GRANTED);
+        break;
+    case NEWS_ROSTER:
+        n->events.roster(n->events.user);
+        break;
+    case NEWS_DOWN:
+    case NEWS_UP:
+        n->view.state = news == NEWS_UP ? NETWORK_ONLINE : NETWORK_CONNECTING;
+        n->events.changed(n->events.user, &n->view);
+        break;
+    }
+}
+
 static void on_turn(uv_timer_t *timer)
 {
     struct auto_network *n = timer->data;
     size_t count = n->find_count;
 
+    tell(n, n->news);
+    n->news = NO_NEWS;
     n->find_count = 0;
     for (size_t i = 0; i < count; i++) {
         struct recipient r = {.asked = n->finds[i].to, .subscribed = true};
@@ -163,6 +192,20 @@ static void auto_forget(struct network *network, uint64_t ticket)
     n->find_count--;
 }
 
+static enum sight auto_sight(struct network *network, const struct jid *to)
+{
+    (void)to;
+    return ((struct auto_network *)network)->sight;
+}
+
+static bool auto_subscribe(struct network *network, const struct jid *who, bool *sent, struct error *err)
+{
+    (void)who;
+    (void)err;
+    *sent = atomic_fetch_add(&((struct auto_network *)network)->requests, 1) == 0;
+    return true;
+}
+
 static const struct method_ops *const *auto_methods(struct network *network)
 {
     static const struct method_ops *const list[] = {&auto_method, NULL};
@@ -177,8 +220,13 @@ static void auto_stop(struct network *network, void (*stopped)(void *user), void
     stopped(user);
 }
 
-static const struct network_ops auto_ops = {
-    .start = auto_start, .find = auto_find, .forget = auto_forget, .methods = auto_methods, .stop = auto_stop};
+static const struct network_ops auto_ops = {.start = auto_start,
+                                            .find = auto_find,
+                                            .forget = auto_forget,
+                                            .sight = auto_sight,
+                                            .subscribe = auto_subscribe,
+                                            .methods = auto_methods,
+                                            .stop = auto_stop};
 
 static bool nothing_advertised(struct carrier *c, struct carrier_address *out)
 {
@@ -326,12 +374,12 @@ static void await(struct answer *a)
     pthread_cond_destroy(&a->given);
 }
 
-static struct record *upload(struct fixture *f, const char *to, const char *text)
+static struct record *upload_held(struct fixture *f, const char *to, const char *text, int64_t hold_ms, bool subscribe)
 {
     struct answer a;
     struct error error = {0};
     struct jid jid;
-    struct submission s = {.to = &jid, .name = "a.txt", .digest = true};
+    struct submission s = {.to = &jid, .name = "a.txt", .digest = true, .hold_ms = hold_ms, .subscribe = subscribe};
     struct upload *u = gateway_upload_begin(f->gw, (int64_t)strlen(text), &error);
 
     assert_non_null(u);
@@ -344,6 +392,11 @@ static struct record *upload(struct fixture *f, const char *to, const char *text
     if (!a.record)
         fail_msg("%s", a.error.text);
     return a.record;
+}
+
+static struct record *upload(struct fixture *f, const char *to, const char *text)
+{
+    return upload_held(f, to, text, 0, false);
 }
 
 typedef void by_id(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
@@ -588,7 +641,183 @@ static void bad_submissions_leave_nothing_behind(void **state)
         assert_null(a.record);
         assert_int_equal(a.error.code, rows[i].want);
     }
+    assert_false(gateway_submission_check(f->gw, &(struct submission){.to = &to, .subscribe = true}, &error));
+    assert_int_equal(error.code, ERR_PARAMETER_INVALID); /* asked, but not waited for */
     assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+/* ---- waiting for who is offline */
+
+static void await_state(struct fixture *f, const char *id, enum transfer_state state)
+{
+    for (int i = 0; i < 5000; i++) {
+        struct record *r = one(f, gateway_get, id, ERR_NONE);
+        enum transfer_state now = r->state;
+
+        record_free(&r);
+        if (now == state)
+            return;
+        usleep(1000);
+    }
+    fail_msg("never %s", transfer_state_name(state));
+}
+
+/* And waits until core was told. */
+static void news(struct fixture *f, enum news news, const char *who)
+{
+    if (who)
+        assert_true(jid_parse(&f->network.who, who, strlen(who), NULL));
+    f->network.news = news;
+    while (f->network.news != NO_NEWS)
+        usleep(100);
+}
+
+static struct record *upload_until_held(struct fixture *f, const char *to, bool subscribe)
+{
+    struct record *r = upload_held(f, to, "hello", 3600 * 1000, subscribe);
+
+    await_state(f, r->id, TRANSFER_HELD);
+    return r;
+}
+
+static void presence_wakes_those_held_for_whom_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r[3], *end;
+
+    start(f, OFFLINE);
+    f->network.sight = SIGHT_AWAY;
+    r[0] = upload_until_held(f, "ana@example.org", false);
+    r[1] = upload_until_held(f, "ana@example.org/phone", false);
+    r[2] = upload_until_held(f, "bob@example.org", false);
+    f->network.behaviour = DELIVERS;
+    f->network.sight = SIGHT_THERE;
+    news(f, NEWS_PRESENCE, "ana@example.org/desk");
+    expect_end(f, r[0]->id, TRANSFER_DELIVERED, ERR_NONE);
+    await_state(f, r[1]->id, TRANSFER_HELD);
+    await_state(f, r[2]->id, TRANSFER_HELD);
+    news(f, NEWS_PRESENCE, "ana@example.org/phone");
+    expect_end(f, r[1]->id, TRANSFER_DELIVERED, ERR_NONE);
+    await_state(f, r[2]->id, TRANSFER_HELD);
+    end = one(f, gateway_cancel, r[2]->id, ERR_NONE);
+    record_free(&end);
+    expect_end(f, r[2]->id, TRANSFER_CANCELLED, ERR_CANCELLED);
+    for (size_t i = 0; i < 3; i++)
+        record_free(&r[i]);
+    stop(f);
+}
+
+static void a_held_one_keeps_nobody_from_his_turn(void **state)
+{
+    struct fixture *f = *state;
+    struct record *held[4], *next;
+
+    f->config.delivery.per_recipient_parallel = f->config.delivery.parallel = 2;
+    start(f, OFFLINE);
+    f->network.sight = SIGHT_AWAY;
+    for (size_t i = 0; i < 4; i++)
+        held[i] = upload_until_held(f, "ana@example.org", false);
+    f->network.behaviour = DELIVERS;
+    next = upload(f, "ana@example.org", "hello");
+    expect_end(f, next->id, TRANSFER_DELIVERED, ERR_NONE);
+    record_free(&next);
+    f->network.sight = SIGHT_THERE;
+    news(f, NEWS_PRESENCE, "ana@example.org/desk"); /* in turns */
+    for (size_t i = 0; i < 4; i++) {
+        expect_end(f, held[i]->id, TRANSFER_DELIVERED, ERR_NONE);
+        record_free(&held[i]);
+    }
+    stop(f);
+}
+
+static void a_held_one_survives_a_stop_and_our_own_absence(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r, *now;
+
+    start(f, OFFLINE);
+    f->network.sight = SIGHT_AWAY;
+    r = upload_until_held(f, "ana@example.org", false);
+    stop(f);
+    start(f, OFFLINE);
+    f->network.sight = SIGHT_UNKNOWN;
+    news(f, NEWS_DOWN, NULL);
+    news(f, NEWS_UP, NULL);
+    f->network.sight = SIGHT_AWAY;
+    news(f, NEWS_ROSTER, NULL);
+    now = one(f, wait_not, r->id, ERR_NONE);
+    assert_int_equal(now->state, TRANSFER_HELD);
+    assert_int_equal(now->hold_until, r->hold_until);
+    assert_true(now->hold_until - now->created == 3600 * 1000);
+    record_free(&now);
+    f->network.behaviour = DELIVERS;
+    f->network.sight = SIGHT_THERE;
+    news(f, NEWS_PRESENCE, "ana@example.org/desk");
+    expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
+    record_free(&r);
+    stop(f);
+}
+
+static void a_refusal_ends_the_waiting_of_all_for_him(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r[2];
+
+    start(f, OFFLINE);
+    f->network.sight = SIGHT_HIDDEN;
+    for (size_t i = 0; i < 2; i++)
+        r[i] = upload_until_held(f, "ana@example.org", true);
+    assert_int_equal(f->network.requests, 2);
+    news(f, NEWS_REFUSED, "bob@example.org");
+    await_state(f, r[0]->id, TRANSFER_HELD);
+    news(f, NEWS_REFUSED, "ana@example.org");
+    for (size_t i = 0; i < 2; i++) {
+        expect_end(f, r[i]->id, TRANSFER_FAILED, ERR_RECIPIENT_FORBIDS);
+        record_free(&r[i]);
+    }
+    stop(f);
+}
+
+static void a_roster_without_him_ends_the_waiting(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+
+    start(f, OFFLINE);
+    f->network.sight = SIGHT_AWAY;
+    r = upload_until_held(f, "ana@example.org", false);
+    f->network.sight = SIGHT_HIDDEN;
+    news(f, NEWS_ROSTER, NULL);
+    expect_end(f, r->id, TRANSFER_FAILED, ERR_RECIPIENT_OFFLINE);
+    record_free(&r);
+    stop(f);
+}
+
+/* What is not said in the request is as configured. */
+static void how_long_to_wait_is_asked_configured_or_not_at_all(void **state)
+{
+    enum { TTL = 60 * 60 * 1000 }; /* of the fixture */
+    static const struct {
+        int64_t configured, asked;
+        bool subscribe;
+        int64_t want;
+    } rows[] = {
+        {0, -1, false, 0},   {0, 5000, false, 5000}, {7000, -1, false, 7000}, {7000, 5000, false, 5000},
+        {7000, 0, false, 0}, {7000, -1, true, 7000}, {0, -1, true, TTL},      {0, 5000, true, 5000},
+    };
+    struct fixture *f = *state;
+
+    start(f, NEVER_ANSWERS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r;
+
+        f->config.delivery.hold = rows[i].configured;
+        r = upload_held(f, "ana@example.org", "hello", rows[i].asked, rows[i].subscribe);
+        if ((r->hold_until ? r->hold_until - r->created : 0) != rows[i].want || r->subscribe != rows[i].subscribe)
+            fail_msg("row %zu: %lld", i, (long long)r->hold_until);
+        record_free(&r);
+    }
     stop(f);
 }
 
@@ -596,6 +825,12 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(presence_wakes_those_held_for_whom_it_is),
+        T(a_held_one_keeps_nobody_from_his_turn),
+        T(a_held_one_survives_a_stop_and_our_own_absence),
+        T(a_refusal_ends_the_waiting_of_all_for_him),
+        T(a_roster_without_him_ends_the_waiting),
+        T(how_long_to_wait_is_asked_configured_or_not_at_all),
         T(an_upload_is_delivered_and_its_payload_goes),
         T(a_refusal_reaches_who_waits),
         T(waiting_ends_when_its_time_is_up),

@@ -181,6 +181,25 @@ static void found(struct fixture *f, const char *first, const char *second)
     turn(f);
 }
 
+static void presence(struct fixture *f, const char *who, bool available)
+{
+    struct jid jid;
+
+    assert_true(jid_parse(&jid, who, strlen(who), NULL));
+    transfer_presence(f->t, &jid, available);
+    turn(f);
+}
+
+static void came(struct fixture *f, const char *who)
+{
+    presence(f, who, true);
+}
+
+static void went(struct fixture *f, const char *who)
+{
+    presence(f, who, false);
+}
+
 /* Lets the loop's timers run, then what they caused. */
 static void run_timers(struct fixture *f)
 {
@@ -467,8 +486,7 @@ static void after_a_reconnect_recipients_have_time_to_return(void **state)
             fail_msg("%s: %s", rows[i].says, transfer_state_name(record(f)->state));
         if (rows[i].want == TRANSFER_QUEUED) {
             assert_int_equal(record(f)->round, 0);
-            transfer_hurry(f->t); /* he came */
-            turn(f);
+            came(f, "ana@example.org/desk");
             assert_int_equal(record(f)->state, TRANSFER_OFFERING);
         }
         if (i + 1 < sizeof rows / sizeof *rows)
@@ -832,6 +850,564 @@ static void who_says_when_to_come_back_is_taken_at_his_word(void **state)
     assert_int_equal(record(f)->next_attempt_at, f->network.retry_at);
 }
 
+static void an_offer_ends_when_its_device_goes(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    begin(f, new_record("ana@example.org", NULL));
+    went(f, "ana@example.org/desk"); /* none was chosen yet */
+    found(f, "one", "two");
+    went(f, "ana@example.org/phone");
+    assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/desk");
+    went(f, "ana@example.org/desk");
+    assert_int_equal(record(f)->attempts[0].error.code, ERR_RECIPIENT_OFFLINE);
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+    went(f, "ana@example.org/desk"); /* a link is for who is not there */
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+}
+
+/* The stream needs no server. */
+static void an_accepted_offer_goes_on_without_presence(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", NULL));
+    found(f, "one", NULL);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    went(f, "ana@example.org/desk");
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    went(f, "ana@example.org/desk");
+    report(f, METHOD_COMPLETE, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+}
+
+/* ---- waiting for a recipient who is offline */
+
+enum { HOLD_MS = 20 }; /* timers are real */
+
+static struct record *new_held(const char *to)
+{
+    struct record *r = new_record(to, NULL);
+
+    r->hold_until = clock_wall_ms() + HOLD_MS;
+    return r;
+}
+
+static void not_found(struct fixture *f)
+{
+    fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
+    turn(f);
+}
+
+/* Until it is held, with the recipient out of sight as given. */
+static void begin_held(struct fixture *f, enum sight sight, bool subscribe)
+{
+    struct record *r = new_held("ana@example.org");
+
+    f->network.sight = sight;
+    r->subscribe = subscribe;
+    begin(f, r);
+    not_found(f);
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+}
+
+static const struct step *last_step(struct fixture *f, const char *name)
+{
+    for (size_t i = record(f)->step_count; i-- > 0;)
+        if (strcmp(record(f)->steps[i].name, name) == 0)
+            return &record(f)->steps[i];
+    fail_msg("no step '%s'", name);
+    return NULL;
+}
+
+static void time_passes(struct fixture *f, int64_t ms)
+{
+    clock_advance(ms);
+    run_timers(f);
+}
+
+static void assert_failed(struct fixture *f, enum error_code code)
+{
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, code);
+    assert_int_equal(record(f)->hold_until, 0);
+}
+
+/* Who is waited for, and what a round that found him offline leads to. */
+static void who_is_offline_is_held_where_his_coming_will_be_seen(void **state)
+{
+    static const struct {
+        const char *says;
+        int64_t hold_ms;
+        enum sight sight;
+        bool subscribe;
+        enum transfer_state want;
+        const char *call;
+    } rows[] = {
+        {"a contact", HOLD_MS, SIGHT_AWAY, false, TRANSFER_HELD, "find ana@example.org"},
+        {"a contact, and asking would be allowed", HOLD_MS, SIGHT_AWAY, true, TRANSFER_HELD, "find ana@example.org"},
+        {"contacts not known yet", HOLD_MS, SIGHT_UNKNOWN, false, TRANSFER_HELD, "find ana@example.org"},
+        {"asked by somebody", HOLD_MS, SIGHT_ASKED, false, TRANSFER_HELD, "find ana@example.org"},
+        {"asked, and may be again", HOLD_MS, SIGHT_ASKED, true, TRANSFER_HELD, "subscribe ana@example.org"},
+        {"a stranger who may be asked", HOLD_MS, SIGHT_HIDDEN, true, TRANSFER_HELD, "subscribe ana@example.org"},
+        {"a stranger", HOLD_MS, SIGHT_HIDDEN, false, TRANSFER_FAILED, "find ana@example.org"},
+        {"no waiting", 0, SIGHT_AWAY, false, TRANSFER_FAILED, "find ana@example.org"},
+        {"time is over", -1, SIGHT_AWAY, true, TRANSFER_FAILED, "find ana@example.org"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f;
+        struct record *r;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        f->network.sight = rows[i].sight;
+        r = new_record("ana@example.org", NULL);
+        r->hold_until = rows[i].hold_ms ? clock_wall_ms() + rows[i].hold_ms : 0;
+        r->subscribe = rows[i].subscribe;
+        begin(f, r);
+        not_found(f);
+        if (record(f)->state != rows[i].want || strcmp(fake_last_call(&f->network), rows[i].call) != 0)
+            fail_msg("%s: %s, %s", rows[i].says, transfer_state_name(record(f)->state), fake_last_call(&f->network));
+        if (rows[i].want == TRANSFER_HELD) {
+            assert_int_equal(f->idles, 1); /* others have its turn */
+            assert_int_equal(f->waits, 1);
+            assert_int_equal(record(f)->round, 0);
+            assert_string_equal(last_step(f, "held")->outcome, "recipient_offline");
+        } else {
+            assert_failed(f, ERR_RECIPIENT_OFFLINE);
+        }
+        if (i + 1 < sizeof rows / sizeof *rows)
+            teardown(state);
+    }
+}
+
+/* What is no absence is not waited out. */
+static void only_absence_is_waited_out(void **state)
+{
+    static const enum error_code codes[] = {ERR_NO_COMMON_METHOD, ERR_RECIPIENT_DECLINED, ERR_RECIPIENT_FORBIDS};
+
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        struct fixture *f;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        begin(f, new_held("ana@example.org"));
+        if (codes[i] == ERR_NO_COMMON_METHOD) {
+            found(f, NULL, NULL);
+        } else {
+            found(f, "one", NULL);
+            report(f, METHOD_FAILED, codes[i]);
+        }
+        assert_failed(f, codes[i]);
+        if (i + 1 < sizeof codes / sizeof *codes)
+            teardown(state);
+    }
+}
+
+static void a_stranger_is_told_how_he_could_be_held(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    f->network.sight = SIGHT_HIDDEN;
+    begin(f, new_held("ana@example.org"));
+    not_found(f);
+    assert_non_null(strstr(last_step(f, "not held")->detail, "?subscribe=ask"));
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org"); /* as without hold */
+    assert_int_equal(record(f)->hold_until, 0);
+}
+
+static void who_comes_online_is_offered_to_at_once(void **state)
+{
+    struct fixture *f = *state;
+
+    allow_post(f);
+    begin_held(f, SIGHT_AWAY, false);
+    f->network.sight = SIGHT_THERE;
+    came(f, "ana@example.org/desk");
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+    assert_string_equal(last_step(f, "presence")->detail, "ana@example.org/desk");
+    found(f, "one", NULL);
+    assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/desk");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    report(f, METHOD_COMPLETE, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+    assert_int_equal(record(f)->round, 1);
+    assert_int_equal(record(f)->hold_until, 0);
+}
+
+static void a_device_that_files_are_not_for_ends_no_waiting(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_held(f, SIGHT_AWAY, false);
+    came(f, "ana@example.org/desk"); /* with a negative priority, say */
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+}
+
+static void a_full_address_waits_for_that_very_device(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_held("ana@example.org/desk"));
+    not_found(f);
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+    f->network.sight = SIGHT_THERE;
+    came(f, "ana@example.org/phone");
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+    came(f, "ana@example.org/desk");
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+}
+
+static void who_came_while_he_was_looked_for_is_not_missed(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_held("ana@example.org"));
+    f->network.sight = SIGHT_THERE;
+    came(f, "ana@example.org/desk");
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+    not_found(f);
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+    assert_string_equal(fake_last_call(&f->network), "find ana@example.org");
+    not_found(f); /* there, but not to be found: the next news decide */
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+}
+
+static void who_goes_in_the_middle_of_an_offer_is_held_within_the_same_time(void **state)
+{
+    struct fixture *f = *state;
+    int64_t until;
+
+    begin(f, new_held("ana@example.org"));
+    until = record(f)->hold_until;
+    for (int i = 0; i < 5; i++) { /* more often than there are rounds */
+        fake_network_found_two(&f->network, "ana@example.org/desk", "ana@example.org/phone");
+        turn(f);
+        report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+        assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/phone");
+        if (i % 2)
+            report(f, METHOD_ACCEPTED, ERR_NONE);
+        report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+        assert_int_equal(record(f)->state, TRANSFER_HELD);
+        assert_int_equal(record(f)->hold_until, until);
+        assert_int_equal(record(f)->round, 0);
+        f->network.sight = SIGHT_THERE;
+        came(f, "ana@example.org/desk");
+    }
+    found(f, "one", NULL);
+    clock_advance(HOLD_MS);
+    report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+    assert_failed(f, ERR_RECIPIENT_OFFLINE);
+}
+
+/* Bytes that are lost cost a round, so that they are not sent without end. */
+static void who_goes_in_the_middle_of_a_stream_is_held_a_bounded_number_of_times(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_held("ana@example.org"));
+    f->network.sight = SIGHT_THERE;
+    for (unsigned round = 1; round <= 3; round++) {
+        assert_int_equal(record(f)->round, round);
+        found(f, "one", NULL);
+        report(f, METHOD_ACCEPTED, ERR_NONE);
+        report(f, METHOD_STREAM_OPEN, ERR_NONE);
+        report(f, METHOD_PROGRESS, ERR_NONE);
+        report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+        if (round < 3) {
+            assert_int_equal(record(f)->state, TRANSFER_HELD);
+            came(f, "ana@example.org/desk");
+        }
+    }
+    assert_failed(f, ERR_RECIPIENT_OFFLINE);
+}
+
+static void when_the_time_is_over_the_ladder_goes_on(void **state)
+{
+    for (int link = 0; link < 2; link++) {
+        struct fixture *f;
+
+        if (link)
+            setup(state);
+        f = *state;
+        if (link)
+            allow_post(f);
+        begin_held(f, SIGHT_AWAY, false);
+        time_passes(f, HOLD_MS);
+        assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+        last_step(f, "hold over");
+        assert_string_equal(fake_last_call(&f->network), "find ana@example.org"); /* a last look */
+        not_found(f);
+        if (link)
+            assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+        else
+            assert_failed(f, ERR_RECIPIENT_OFFLINE);
+        if (!link)
+            teardown(state);
+    }
+}
+
+static void a_held_one_expires(void **state)
+{
+    static const int64_t expires[] = {HOLD_MS / 2, HOLD_MS}; /* at the same time: it need not go on first */
+
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture *f;
+        struct record *r;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        r = new_held("ana@example.org");
+        r->expires = clock_wall_ms() + expires[i];
+        begin(f, r);
+        not_found(f);
+        assert_int_equal(record(f)->state, TRANSFER_HELD);
+        time_passes(f, expires[i]);
+        assert_int_equal(record(f)->state, TRANSFER_EXPIRED);
+        assert_int_equal(record(f)->error.code, ERR_TTL_EXPIRED);
+        assert_int_equal(record(f)->error_stage, STAGE_QUEUE);
+        if (i == 0)
+            teardown(state);
+    }
+}
+
+static void a_held_one_can_be_cancelled(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_held(f, SIGHT_AWAY, false);
+    transfer_cancel(f->t);
+    turn(f);
+    assert_int_equal(record(f)->state, TRANSFER_CANCELLED);
+    assert_int_equal(record(f)->hold_until, 0);
+    f->network.sight = SIGHT_THERE;
+    came(f, "ana@example.org/desk");
+    assert_int_equal(record(f)->state, TRANSFER_CANCELLED);
+}
+
+static void a_held_one_stays_held_over_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = new_held("ana@example.org");
+
+    begin_held(f, SIGHT_AWAY, false);
+    transfer_park(f->t);
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+    transfer_destroy(&f->t);
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* its handle closes */
+    r->state = TRANSFER_HELD;
+    f->waits = 0;
+    begin(f, r);
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+    assert_int_equal(f->waits, 0);
+    time_passes(f, HOLD_MS);
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+}
+
+static void hold_goes_before_the_time_to_return(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = new_held("ana@example.org");
+
+    f->online_since = clock_wall_ms();
+    r->created = f->online_since - 1;
+    begin(f, r);
+    not_found(f);
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+}
+
+static void a_subscription_is_asked_for_and_granted(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_held(f, SIGHT_HIDDEN, true);
+    assert_string_equal(last_step(f, "subscription")->outcome, "asked");
+    transfer_subscription(f->t, true);
+    turn(f);
+    assert_string_equal(last_step(f, "subscription")->outcome, "granted");
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+    f->network.sight = SIGHT_THERE;
+    came(f, "ana@example.org/desk");
+    assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+}
+
+static void an_open_request_is_not_repeated(void **state)
+{
+    struct fixture *f = *state;
+
+    f->network.asked_before = true;
+    begin_held(f, SIGHT_ASKED, true);
+    assert_string_equal(last_step(f, "subscription")->outcome, "asked before");
+}
+
+/* Refused now, or not long ago: the ladder goes on, and its end says why. */
+static void a_refused_subscription_ends_the_waiting(void **state)
+{
+    for (int i = 0; i < 4; i++) {
+        bool link = i & 1, before = i & 2;
+        struct fixture *f;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        if (link)
+            allow_post(f);
+        if (before) {
+            struct record *r = new_held("ana@example.org");
+
+            r->subscribe = true;
+            f->network.sight = SIGHT_HIDDEN;
+            f->network.subscribe_fails = ERR_RECIPIENT_FORBIDS;
+            begin(f, r);
+        } else {
+            begin_held(f, SIGHT_HIDDEN, true);
+            transfer_subscription(f->t, false);
+            turn(f);
+            assert_string_equal(last_step(f, "subscription")->outcome, "refused");
+            assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+        }
+        not_found(f);
+        if (link) {
+            assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+            report(f, METHOD_FAILED, ERR_METHOD_UNSUPPORTED);
+        }
+        assert_failed(f, ERR_RECIPIENT_FORBIDS);
+        assert_int_equal(record(f)->error_stage, STAGE_RESOLVE);
+        if (i < 3)
+            teardown(state);
+    }
+}
+
+static void a_contact_who_leaves_us_is_just_offline(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_held(f, SIGHT_AWAY, false);
+    f->network.sight = SIGHT_HIDDEN;
+    transfer_subscription(f->t, false);
+    turn(f);
+    not_found(f);
+    assert_failed(f, ERR_RECIPIENT_OFFLINE);
+}
+
+/* What a new session's roster says of somebody held. */
+static void a_new_session_shows_whether_waiting_still_helps(void **state)
+{
+    static const struct {
+        const char *says;
+        enum sight held, then;
+        bool subscribe, restarted;
+        enum transfer_state want;
+        const char *call;
+    } rows[] = {
+        {"still a contact", SIGHT_AWAY, SIGHT_AWAY, false, false, TRANSFER_HELD, "find ana@example.org"},
+        {"still asked", SIGHT_HIDDEN, SIGHT_ASKED, true, false, TRANSFER_HELD, "subscribe ana@example.org"},
+        {"a contact no more", SIGHT_AWAY, SIGHT_HIDDEN, false, false, TRANSFER_OFFERING, "find ana@example.org"},
+        {"refused meanwhile", SIGHT_HIDDEN, SIGHT_HIDDEN, true, false, TRANSFER_OFFERING, "find ana@example.org"},
+        {"a contact no more who may be asked", SIGHT_AWAY, SIGHT_HIDDEN, true, false, TRANSFER_HELD,
+         "subscribe ana@example.org"},
+        {"held before it could be asked", SIGHT_UNKNOWN, SIGHT_HIDDEN, true, false, TRANSFER_HELD,
+         "subscribe ana@example.org"},
+        {"refused while we were gone", SIGHT_UNKNOWN, SIGHT_HIDDEN, true, true, TRANSFER_OFFERING,
+         "find ana@example.org"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        if (rows[i].restarted) {
+            struct record *r = new_held("ana@example.org");
+
+            r->state = TRANSFER_HELD;
+            r->subscribe = rows[i].subscribe;
+            begin(f, r);
+        } else {
+            begin_held(f, rows[i].held, rows[i].subscribe);
+        }
+        f->network.sight = rows[i].then;
+        transfer_roster(f->t);
+        turn(f);
+        if (record(f)->state != rows[i].want || strcmp(fake_last_call(&f->network), rows[i].call) != 0)
+            fail_msg("%s: %s, %s", rows[i].says, transfer_state_name(record(f)->state), fake_last_call(&f->network));
+        if (i + 1 < sizeof rows / sizeof *rows)
+            teardown(state);
+    }
+}
+
+/* A session that is going down loses the request, not the transfer. */
+static void a_request_that_cannot_be_sent_is_sent_in_the_next_session(void **state)
+{
+    struct fixture *f = *state;
+
+    f->network.subscribe_fails = ERR_XMPP_DISCONNECTED;
+    begin_held(f, SIGHT_HIDDEN, true);
+    f->network.subscribe_fails = ERR_NONE;
+    transfer_roster(f->t);
+    turn(f);
+    assert_int_equal(record(f)->state, TRANSFER_HELD);
+    assert_string_equal(last_step(f, "subscription")->outcome, "asked");
+}
+
+/* The pairs that the rule table leaves out. */
+static void news_for_who_is_not_held_change_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    f->hold = true;
+    f->network.sight = SIGHT_THERE;
+    begin(f, new_held("ana@example.org")); /* queued */
+    for (int depth = 0; depth < 4; depth++) {
+        static const enum transfer_state states[] = {TRANSFER_QUEUED, TRANSFER_OFFERING, TRANSFER_CONNECTING,
+                                                     TRANSFER_TRANSFERRING};
+
+        if (depth == 1) {
+            transfer_start(f->t);
+            turn(f);
+            found(f, "one", NULL);
+        }
+        if (depth == 2)
+            report(f, METHOD_ACCEPTED, ERR_NONE);
+        if (depth == 3)
+            report(f, METHOD_STREAM_OPEN, ERR_NONE);
+        came(f, "ana@example.org/desk");
+        transfer_subscription(f->t, true);
+        transfer_subscription(f->t, false);
+        transfer_roster(f->t);
+        turn(f);
+        assert_int_equal(record(f)->state, states[depth]);
+        assert_int_equal(f->waits, 1);
+    }
+}
+
+/* Of two ends that come in one turn the first counts. */
+static void a_hold_ends_once(void **state)
+{
+    struct fixture *f = *state;
+    struct jid who;
+
+    begin_held(f, SIGHT_AWAY, false);
+    f->network.sight = SIGHT_THERE;
+    f->hold = true;
+    assert_true(jid_parse(&who, "ana@example.org/desk", 20, NULL));
+    transfer_presence(f->t, &who, true);
+    transfer_presence(f->t, &who, true);
+    transfer_subscription(f->t, false);
+    turn(f);
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+    assert_int_equal(f->waits, 2);
+    assert_true(record(f)->hold_until > 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -870,6 +1446,30 @@ int main(void)
         T(parking_tells_the_peer_and_keeps_the_transfer),
         T(waiting_for_a_turn_starts_the_deadline_anew),
         T(a_stream_method_the_recipient_lacks_is_no_end_of_the_ladder),
+        T(an_offer_ends_when_its_device_goes),
+        T(an_accepted_offer_goes_on_without_presence),
+        T(who_is_offline_is_held_where_his_coming_will_be_seen),
+        T(only_absence_is_waited_out),
+        T(a_stranger_is_told_how_he_could_be_held),
+        T(who_comes_online_is_offered_to_at_once),
+        T(a_device_that_files_are_not_for_ends_no_waiting),
+        T(a_full_address_waits_for_that_very_device),
+        T(who_came_while_he_was_looked_for_is_not_missed),
+        T(who_goes_in_the_middle_of_an_offer_is_held_within_the_same_time),
+        T(who_goes_in_the_middle_of_a_stream_is_held_a_bounded_number_of_times),
+        T(when_the_time_is_over_the_ladder_goes_on),
+        T(a_held_one_expires),
+        T(a_held_one_can_be_cancelled),
+        T(a_held_one_stays_held_over_a_restart),
+        T(hold_goes_before_the_time_to_return),
+        T(a_subscription_is_asked_for_and_granted),
+        T(an_open_request_is_not_repeated),
+        T(a_refused_subscription_ends_the_waiting),
+        T(a_contact_who_leaves_us_is_just_offline),
+        T(a_new_session_shows_whether_waiting_still_helps),
+        T(a_request_that_cannot_be_sent_is_sent_in_the_next_session),
+        T(news_for_who_is_not_held_change_nothing),
+        T(a_hold_ends_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "tests/fake/xmpp/peer.h"
 #include "xmpp/contacts.h"
 #include "xmpp/ns.h"
@@ -20,7 +21,8 @@ struct fixture {
     struct peer peer;
     struct contacts *contacts;
     unsigned ready;
-    char news[256]; /* "+full " for a device that came, "-full " for one that went, "!full " for new caps */
+    char news[256]; /* "+full " for a device that came, "-full " for one that went, "!full " for new caps; "yes:bare ",
+                       "no:bare " */
     char sent[512]; /* "type>to " */
 };
 
@@ -58,6 +60,13 @@ static void on_caps(void *user, const struct jid *who)
     note(f->news, sizeof(f->news), "!", who->text);
 }
 
+static void on_subscription(void *user, const struct jid *who, bool granted)
+{
+    struct fixture *f = user;
+
+    note(f->news, sizeof(f->news), granted ? "yes:" : "no:", who->text);
+}
+
 static bool on_send(void *user, xmpp_stanza_t *stanza)
 {
     struct fixture *f = user;
@@ -74,7 +83,7 @@ static char *const accepted[] = {(char[]){"*@example.com"}, (char[]){"friend@exa
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct contacts_events events = {on_ready, on_presence, on_caps, on_send, f};
+    struct contacts_events events = {on_ready, on_presence, on_caps, on_send, on_subscription, f};
 
     peer_start(&f->peer, NULL);
     f->peer.settings.accept_subscriptions = accepted;
@@ -90,6 +99,7 @@ static int tear_down(void **state)
 
     contacts_destroy(&f->contacts);
     peer_stop(&f->peer);
+    clock_real();
     free(f);
     return 0;
 }
@@ -347,6 +357,181 @@ static void everything_is_forgotten_when_the_session_ends(void **state)
     assert_true(subscribed(f, "bob@example.org"));
 }
 
+/* ---- whom we asked */
+
+static enum sight sight(struct fixture *f, const char *who)
+{
+    struct jid j = jid(who);
+
+    return contacts_sight(f->contacts, &j);
+}
+
+static void push(struct fixture *f, const char *item)
+{
+    char xml[512];
+
+    snprintf(xml, sizeof(xml), "<iq type='set' id='p'><query xmlns='" NS_ROSTER "'>%s</query></iq>", item);
+    peer_says(&f->peer, xml);
+    peer_next(&f->peer); /* our answer */
+}
+
+/* What comes of asking: "sent", "open" or the code of the error. */
+static const char *ask(struct fixture *f, const char *who)
+{
+    struct jid j = jid(who);
+    struct error err;
+    bool sent;
+
+    if (!contacts_ask(f->contacts, &j, &sent, &err))
+        return error_name(err.code);
+    return sent ? "sent" : "open";
+}
+
+static void what_we_see_of_somebody(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(sight(f, "ana@example.org"), SIGHT_UNKNOWN);
+    roster(f, "<item jid='ana@example.org' subscription='to'/><item jid='bob@example.org' subscription='from'/>"
+              "<item jid='eve@example.org' subscription='none' ask='subscribe'/>");
+    assert_int_equal(sight(f, "ana@example.org"), SIGHT_AWAY);
+    assert_int_equal(sight(f, "ana@example.org/desk"), SIGHT_AWAY);
+    assert_int_equal(sight(f, "bob@example.org"), SIGHT_HIDDEN);
+    assert_int_equal(sight(f, "eve@example.org"), SIGHT_ASKED);
+    assert_int_equal(sight(f, "other@example.org"), SIGHT_HIDDEN);
+    presence(f, "ana@example.org/bot", NULL, "<priority>-1</priority>");
+    assert_int_equal(sight(f, "ana@example.org"), SIGHT_AWAY); /* nothing for it that is not addressed to it */
+    assert_int_equal(sight(f, "ana@example.org/bot"), SIGHT_THERE);
+    assert_int_equal(sight(f, "ana@example.org/desk"), SIGHT_AWAY);
+    presence(f, "ana@example.org/desk", NULL, "");
+    assert_int_equal(sight(f, "ana@example.org"), SIGHT_THERE);
+    presence(f, "ana@example.org/desk", "unavailable", "");
+    assert_int_equal(sight(f, "ana@example.org"), SIGHT_AWAY);
+    contacts_offline(f->contacts);
+    assert_int_equal(sight(f, "ana@example.org"), SIGHT_UNKNOWN);
+}
+
+static void a_request_is_sent_once_a_day(void **state)
+{
+    static const int64_t day = 24 * 60 * 60 * 1000;
+    struct fixture *f = *state;
+
+    clock_fake(1000, 1000);
+    roster(f, "<item jid='old@example.org' subscription='none' ask='subscribe'/>");
+    assert_string_equal(ask(f, "eve@example.org/desk"), "sent");
+    assert_string_equal(f->sent, "subscribe>eve@example.org ");
+    assert_int_equal(sight(f, "eve@example.org"), SIGHT_ASKED);
+    assert_string_equal(ask(f, "eve@example.org"), "open");
+    assert_string_equal(ask(f, "old@example.org"), "open"); /* asked by an earlier run */
+    clock_advance(day - 1);
+    assert_string_equal(ask(f, "eve@example.org"), "open");
+    assert_string_equal(ask(f, "old@example.org"), "open");
+    assert_string_equal(f->sent, "subscribe>eve@example.org ");
+    clock_advance(1);
+    assert_string_equal(ask(f, "eve@example.org"), "sent");
+    assert_string_equal(ask(f, "old@example.org"), "sent");
+}
+
+static void a_grant_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    roster(f, "");
+    ask(f, "eve@example.org");
+    push(f, "<item jid='eve@example.org' subscription='none' ask='subscribe'/>");
+    assert_string_equal(f->news, "");
+    presence(f, "eve@example.org", "subscribed", "");
+    push(f, "<item jid='eve@example.org' subscription='to'/>");
+    assert_string_equal(f->news, "yes:eve@example.org ");
+    assert_int_equal(sight(f, "eve@example.org"), SIGHT_AWAY);
+    push(f, "<item jid='eve@example.org' subscription='both'/>");
+    assert_string_equal(f->news, "yes:eve@example.org ");
+}
+
+/* The server tells it twice, in this order or the other. */
+static void a_refusal_is_told_once_and_lasts_a_day(void **state)
+{
+    struct fixture *f = *state;
+
+    clock_fake(1000, 1000);
+    roster(f, "");
+    for (int order = 0; order < 2; order++) {
+        const char *who = order ? "eve@example.org" : "mallory@example.org";
+        char item[128], want[64];
+
+        f->news[0] = '\0';
+        ask(f, who);
+        snprintf(item, sizeof(item), "<item jid='%s' subscription='none' ask='subscribe'/>", who);
+        push(f, item);
+        snprintf(item, sizeof(item), "<item jid='%s' subscription='none'/>", who);
+        if (order)
+            presence(f, who, "unsubscribed", "");
+        push(f, item);
+        if (!order)
+            presence(f, who, "unsubscribed", "");
+        snprintf(want, sizeof(want), "no:%s ", who);
+        assert_string_equal(f->news, want);
+        assert_int_equal(sight(f, who), SIGHT_HIDDEN);
+        assert_string_equal(ask(f, who), "recipient_forbids");
+    }
+    clock_advance(24 * 60 * 60 * 1000);
+    assert_string_equal(ask(f, "eve@example.org"), "sent");
+}
+
+static void who_takes_a_subscription_back_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    roster(f, "<item jid='ana@example.org' subscription='to'/><item jid='bob@example.org' subscription='both'/>"
+              "<item jid='eve@example.org' subscription='to'/>");
+    push(f, "<item jid='ana@example.org' subscription='none'/>");
+    push(f, "<item jid='bob@example.org' subscription='remove'/>");
+    presence(f, "eve@example.org", "unsubscribed", "");
+    assert_string_equal(f->news, "no:ana@example.org no:bob@example.org no:eve@example.org ");
+    assert_int_equal(sight(f, "eve@example.org"), SIGHT_HIDDEN);
+    presence(f, "stranger@example.org", "unsubscribed", "");
+    assert_string_equal(f->news, "no:ana@example.org no:bob@example.org no:eve@example.org ");
+}
+
+static void what_was_answered_while_we_were_away_is_in_the_roster(void **state)
+{
+    struct fixture *f = *state;
+
+    roster(f, "");
+    ask(f, "yes@example.org");
+    ask(f, "no@example.org");
+    ask(f, "open@example.org");
+    contacts_offline(f->contacts);
+    roster(f, "<item jid='yes@example.org' subscription='to'/>"
+              "<item jid='open@example.org' subscription='none' ask='subscribe'/>");
+    assert_int_equal(sight(f, "yes@example.org"), SIGHT_AWAY);
+    assert_int_equal(sight(f, "open@example.org"), SIGHT_ASKED);
+    assert_int_equal(sight(f, "no@example.org"), SIGHT_HIDDEN);
+    assert_string_equal(ask(f, "no@example.org"), "recipient_forbids");
+    assert_string_equal(ask(f, "open@example.org"), "open");
+    push(f, "<item jid='yes@example.org' subscription='none'/>");
+    assert_string_equal(ask(f, "yes@example.org"), "sent");
+}
+
+static void requests_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    char who[64];
+
+    clock_fake(1000, 1000);
+    roster(f, "");
+    for (int i = 0; i <= 1000; i++) {
+        snprintf(who, sizeof(who), "eve%d@example.org", i);
+        f->sent[0] = '\0';
+        assert_string_equal(ask(f, who), "sent");
+        clock_advance(1);
+    }
+    assert_string_equal(ask(f, "eve1000@example.org"), "open");
+    assert_string_equal(ask(f, "eve1@example.org"), "open");
+    f->sent[0] = '\0';
+    assert_string_equal(ask(f, "eve0@example.org"), "sent"); /* the oldest was forgotten */
+}
+
 static void our_address_is_told_to_contacts_and_our_own_domain(void **state)
 {
     static const struct {
@@ -386,6 +571,13 @@ int main(void)
         TEST(requests_are_answered_by_policy),
         TEST(strangers_are_bounded),
         TEST(everything_is_forgotten_when_the_session_ends),
+        TEST(what_we_see_of_somebody),
+        TEST(a_request_is_sent_once_a_day),
+        TEST(a_grant_is_told),
+        TEST(a_refusal_is_told_once_and_lasts_a_day),
+        TEST(who_takes_a_subscription_back_is_told),
+        TEST(what_was_answered_while_we_were_away_is_in_the_roster),
+        TEST(requests_are_bounded),
         TEST(our_address_is_told_to_contacts_and_our_own_domain),
     };
 

@@ -57,7 +57,7 @@ static void drop(void *user, const struct jid *who)
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct contacts_events events = {no_news, no_presence, drop, NULL, f};
+    struct contacts_events events = {no_news, no_presence, drop, NULL, NULL, f};
 
     clock_fake(1000, 1000);
     peer_start(&f->peer, NULL);

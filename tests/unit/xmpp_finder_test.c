@@ -64,7 +64,7 @@ static void on_caps(void *user, const struct jid *who)
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct contacts_events events = {on_ready, on_presence, on_caps, NULL, f};
+    struct contacts_events events = {on_ready, on_presence, on_caps, NULL, NULL, f};
 
     clock_fake(1000, 1000);
     peer_start(&f->peer, NULL);

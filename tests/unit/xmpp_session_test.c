@@ -119,6 +119,18 @@ static void on_presence(void *user, const struct jid *who, bool available)
     (void)available;
 }
 
+static void on_roster(void *user)
+{
+    (void)user;
+}
+
+static void on_subscription(void *user, const struct jid *who, bool granted)
+{
+    (void)user;
+    (void)who;
+    (void)granted;
+}
+
 static void serve(struct fixture *f, talk_script_fn *script)
 {
     f->server = xmpp_server_create(script, f);
@@ -127,7 +139,7 @@ static void serve(struct fixture *f, talk_script_fn *script)
 
 static void start(struct fixture *f)
 {
-    struct network_events events = {on_changed, on_presence, f};
+    struct network_events events = {on_changed, on_presence, on_roster, on_subscription, f};
     struct error err;
 
     f->network = xmpp_create(&f->settings, &err);

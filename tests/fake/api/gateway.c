@@ -214,6 +214,8 @@ static void see_submission(struct fake_gateway_seen *seen, const struct submissi
     copy_text(seen->methods, sizeof seen->methods, s->methods);
     copy_text(seen->request_id, sizeof seen->request_id, s->request_id);
     seen->ttl_ms = s->ttl_ms;
+    seen->hold_ms = s->hold_ms;
+    seen->subscribe = s->subscribe;
     seen->digest = s->digest;
 }
 

@@ -24,8 +24,8 @@ struct fake_gateway_seen {
     size_t bytes;     /* of the last upload */
     char body[256];   /* its beginning */
     char to[256], name[300], type[128], caption[256], methods[64], request_id[80];
-    int64_t ttl_ms, wait_ms;
-    bool digest;
+    int64_t ttl_ms, hold_ms, wait_ms;
+    bool digest, subscribe;
     struct record_filter filter; /* its strings are gone */
     char filter_to[256], filter_before[64];
 };
