@@ -3,7 +3,7 @@
 
 Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, file, broken, message,
 disconnected.
-Ends when its standard input does; a line there is a command: "subscribe JID", "go".
+Ends when its standard input does; a line there is a command: "subscribe JID", "grant JID", "refuse JID", "go".
 
 Needs Debian's python3-slixmpp. Version 1.8.3 registers the coroutine that handles an SI request as a plain callback
 and so never answers one; the line that later releases have is put in here.
@@ -118,6 +118,8 @@ class Recipient(slixmpp.ClientXMPP):
             self.understand_streams(options)
         self.add_event_handler("message", self.on_message)
         self.priority = options.priority
+        if options.subscriptions == "wait":
+            self.auto_authorize = None
         self.add_event_handler("session_start", self.on_session)
         self.add_event_handler("failed_auth", lambda _: sys.exit("failed_auth"))
         self.add_event_handler("disconnected", self.on_disconnected)
@@ -234,6 +236,8 @@ class Recipient(slixmpp.ClientXMPP):
         verb, _, argument = line.partition(" ")
         if verb == "subscribe":
             self.send_presence_subscription(pto=argument, ptype="subscribe")
+        elif verb in ("grant", "refuse"):
+            self.send_presence(pto=argument, ptype="subscribed" if verb == "grant" else "unsubscribed")
         elif verb == "go":
             self.behaviour = "accept"
             for transport in self.held:
@@ -269,6 +273,8 @@ def main():
     arguments.add_argument("--ibb", action="store_true", help="take in-band streams after an SI offer")
     arguments.add_argument("--only-proxy", action="store_true", help="never reach the sender's own streamhost")
     arguments.add_argument("--priority", type=int, default=0)
+    arguments.add_argument("--subscriptions", choices=("accept", "wait"), default="accept",
+                           help="who asks for a subscription gets it, or waits for the command grant or refuse")
     arguments.add_argument("--ca", help="insist on STARTTLS, with a certificate of this authority")
     arguments.add_argument("--dir", help="save files here")
     options = arguments.parse_args()
