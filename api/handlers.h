@@ -27,6 +27,7 @@ enum MHD_Result api_transfer_cancel(struct request *rq);
 enum MHD_Result api_transfers_list(struct request *rq);
 
 /* recipients.c */
+bool api_recipient_look(struct request *rq, struct error *err);     /* with the parameters of a look at somebody */
 bool api_recipient_begin(struct request *rq, struct error *err);    /* reads the address of the path into rq->to */
 bool api_recipient_resource(struct request *rq, struct error *err); /* puts ?resource= behind rq->to */
 enum MHD_Result api_recipient_get(struct request *rq);

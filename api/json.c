@@ -224,7 +224,45 @@ static json_t *of_reason(enum error_code code, const char *text)
                      problem_of(code).hint);
 }
 
-json_t *json_of_recipient(const struct recipient *r)
+static json_t *of_rung(const struct gateway_rung *rung)
+{
+    return json_pack("{s:s, s:o, s:b, s:o}", "method", rung->method, "to", json_of_text(rung->to.text), "possible",
+                     (int)rung->possible, "why", json_of_text(rung->why));
+}
+
+static json_t *of_ladder(const struct gateway_ladder *ladder)
+{
+    json_t *out = json_array();
+
+    for (size_t i = 0; out && ladder && i < ladder->count; i++) {
+        if (json_array_append_new(out, of_rung(&ladder->rungs[i])) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+/* The proxies that may help: those that failed last are asked again, but promise nothing. */
+static json_t *of_paths(bool direct, const struct network_view *network)
+{
+    json_t *proxies = json_array();
+
+    for (size_t i = 0; proxies && i < network->proxy_count; i++) {
+        const struct proxy_view *p = &network->proxies[i];
+
+        if (*p->result && strcmp(p->result, "ok") != 0)
+            continue;
+        if (json_array_append_new(proxies, json_of_text(p->jid)) != 0) {
+            json_decref(proxies);
+            return NULL;
+        }
+    }
+    return json_pack("{s:b, s:o}", "direct", (int)direct, "proxies", proxies);
+}
+
+json_t *json_of_recipient(const struct recipient *r, const struct gateway_ladder *ladder,
+                          const struct gateway_view *view)
 {
     bool reachable = r->count > 0 && r->resources[0].methods[0];
     json_t *resources = json_array();
@@ -236,15 +274,17 @@ json_t *json_of_recipient(const struct recipient *r)
         }
     }
     return json_pack(
-        "{s:o, s:b, s:b, s:o, s:o, s:o}", "jid", json_of_text(r->asked.text), "subscribed", (int)r->subscribed,
-        "reachable", (int)reachable, "resources", resources, "methods", of_best_methods(r), "error",
+        "{s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "jid", json_of_text(r->asked.text), "subscribed",
+        (int)r->subscribed, "reachable", (int)reachable, "resources", resources, "methods", of_best_methods(r),
+        "ladder", of_ladder(ladder), "paths", of_paths(r->direct && view->direct.host[0], &view->network), "error",
         reachable ? json_null() : of_reason(ERR_NO_COMMON_METHOD, "online, but announces no way of receiving files"));
 }
 
-json_t *json_of_unreachable(const struct jid *asked, const struct error *why)
+json_t *json_of_unreachable(const struct jid *asked, const struct gateway_ladder *ladder, const struct error *why)
 {
-    return json_pack("{s:o, s:n, s:b, s:[], s:[], s:o}", "jid", json_of_text(asked->text), "subscribed", "reachable", 0,
-                     "resources", "methods", "error", of_reason(why->code, why->text));
+    return json_pack("{s:o, s:n, s:b, s:[], s:[], s:o, s:n, s:o}", "jid", json_of_text(asked->text), "subscribed",
+                     "reachable", 0, "resources", "methods", "ladder", of_ladder(ladder), "paths", "error",
+                     of_reason(why->code, why->text));
 }
 
 static json_t *of_proxy(const struct proxy_view *p)

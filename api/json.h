@@ -12,9 +12,11 @@
 json_t *json_of_text(const char *text); /* null for NULL and "" */
 json_t *json_of_time(int64_t wall_ms);  /* null for 0 */
 json_t *json_of_transfer(const struct record *r);
-json_t *json_of_recipient(const struct recipient *r);
+/* view: for the ways that a bytestream could take. ladder may be NULL: not known. */
+json_t *json_of_recipient(const struct recipient *r, const struct gateway_ladder *ladder,
+                          const struct gateway_view *view);
 /* A recipient nobody of whom is reachable, and why. */
-json_t *json_of_unreachable(const struct jid *asked, const struct error *why);
+json_t *json_of_unreachable(const struct jid *asked, const struct gateway_ladder *ladder, const struct error *why);
 json_t *json_of_network(const struct network_view *view);
 
 /* One line with its line feed, to be freed; takes the reference. NULL in, NULL out. */

@@ -29,6 +29,7 @@
     X(PARAM_SINCE,    "since",    false)         \
     X(PARAM_LIMIT,    "limit",    false)         \
     X(PARAM_CURSOR,   "cursor",   false)         \
+    X(PARAM_SIZE,     "size",     false)         \
     X(PARAM_VERBOSE,  "verbose",  false)
 
 enum param {

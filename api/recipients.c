@@ -24,19 +24,43 @@ bool api_recipient_begin(struct request *rq, struct error *err)
     return jid_parse(&rq->to, segment, strlen(segment), err) && api_recipient_resource(rq, err);
 }
 
+static bool read_size(const struct request *rq, uint64_t *size, struct error *err)
+{
+    const char *text = rq->params.value[PARAM_SIZE];
+
+    *size = 0;
+    return !text || number_parse(text, 0, INT64_MAX, size) ||
+           error_set(err, ERR_PARAMETER_INVALID, "size: the file's, in bytes");
+}
+
+bool api_recipient_look(struct request *rq, struct error *err)
+{
+    const char *methods = rq->params.value[PARAM_METHODS];
+    uint64_t size;
+
+    return api_recipient_begin(rq, err) && read_size(rq, &size, err) &&
+           (!methods || gateway_methods_check(rq->gw, methods, err));
+}
+
 /* That nobody is there is an answer to the question, not a failure of it. */
 static enum MHD_Result found(struct request *rq)
 {
+    struct gateway_view view;
+
     if (rq->got.error.code == ERR_RECIPIENT_OFFLINE)
-        return reply_json(rq, 200, json_of_unreachable(&rq->to, &rq->got.error));
+        return reply_json(rq, 200, json_of_unreachable(&rq->to, rq->got.ladder, &rq->got.error));
     if (rq->got.error.code != ERR_NONE)
         return reply_problem(rq, &rq->got.error, STAGE_RESOLVE, NULL);
-    return reply_json(rq, 200, json_of_recipient(&rq->got.recipient));
+    gateway_view(rq->gw, &view);
+    return reply_json(rq, 200, json_of_recipient(&rq->got.recipient, rq->got.ladder, &view));
 }
 
 enum MHD_Result api_recipient_get(struct request *rq)
 {
+    uint64_t size;
+
+    read_size(rq, &size, NULL); /* it was read before */
     request_wait(rq, WAIT_ANSWER, found);
-    gateway_find(rq->gw, &rq->to, request_got_recipient, rq);
+    gateway_find(rq->gw, &rq->to, rq->params.value[PARAM_METHODS], size, request_got_recipient, rq);
     return MHD_YES;
 }

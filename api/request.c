@@ -39,6 +39,7 @@ void request_release(struct request *rq)
     record_free(&rq->got.record);
     record_list_free(&rq->got.list);
     recipient_free(&rq->got.recipient);
+    free(rq->got.ladder);
     record_free(&rq->kept);
     for (size_t i = 0; i < rq->headers; i++)
         free(rq->header[i].value);
@@ -390,17 +391,20 @@ void request_got_list(void *user, struct record_list *list, const struct error *
     request_release(rq);
 }
 
-void request_got_recipient(void *user, struct recipient *r, const struct error *err)
+void request_got_recipient(void *user, struct recipient *r, struct gateway_ladder *ladder, const struct error *err)
 {
     struct request *rq = user;
 
     if (request_claim(rq, true)) {
         keep_error(rq, err);
+        rq->got.ladder = ladder;
+        ladder = NULL;
         if (!err) {
             rq->got.recipient = *r;
             memset(r, 0, sizeof *r);
         }
         request_resume(rq);
     }
+    free(ladder);
     request_release(rq);
 }

@@ -90,6 +90,7 @@ struct request {
         struct record *record;
         struct record_list list;
         struct recipient recipient;
+        struct gateway_ladder *ladder;
         struct error error; /* ERR_NONE: the answer is there */
     } got;
     struct record *kept; /* an upload that is committed and now waited for */
@@ -118,7 +119,7 @@ void request_wait(struct request *rq, enum waiting why, step_fn *then);
 /* The callbacks for the gateway; user is the request. */
 void request_got_record(void *user, struct record *r, const struct error *err);
 void request_got_list(void *user, struct record_list *list, const struct error *err);
-void request_got_recipient(void *user, struct recipient *r, const struct error *err);
+void request_got_recipient(void *user, struct recipient *r, struct gateway_ladder *ladder, const struct error *err);
 
 /* The server stops or the caller hung up: takes the waiting request from whoever would have answered it, so that
  * exactly one wakes it; a commit only when forced. true: the caller fills rq->got and calls request_resume() once. */

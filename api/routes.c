@@ -13,6 +13,7 @@ enum {
     SEND = B(RESOURCE) | B(CAPTION) | B(METHODS) | B(TTL) | B(HOLD) | B(SUBSCRIBE) | B(DIGEST) | B(WAIT),
     SEND_NAMED = SEND | B(NAME),
     FORM = SEND_NAMED | B(TO),
+    LOOK = B(RESOURCE) | B(METHODS) | B(SIZE),
     LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR),
 };
 
@@ -29,7 +30,7 @@ static const struct route routes[] = {
     { "GET",    "/v1/transfers",     PLAIN, LIST,        NULL,                NULL,            api_transfers_list },
     { "GET",    "/v1/transfers/{}",  PLAIN, B(WAIT),     api_transfer_begin,  NULL,            api_transfer_get },
     { "DELETE", "/v1/transfers/{}",  PLAIN, NONE,        api_transfer_begin,  NULL,            api_transfer_cancel },
-    { "GET",    "/v1/recipients/{}", PLAIN, B(RESOURCE), api_recipient_begin, NULL,            api_recipient_get },
+    { "GET",    "/v1/recipients/{}", PLAIN, LOOK,        api_recipient_look,  NULL,            api_recipient_get },
     { "GET",    "/v1/xmpp",          PLAIN, NONE,        NULL,                NULL,            api_network_get },
     { "GET",    "/v1",               SLASH, NONE,        NULL,                NULL,            api_root_get },
     { "GET",    "/v1/openapi.yaml",  PLAIN, NONE,        NULL,                NULL,            api_description_get },

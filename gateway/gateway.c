@@ -1,10 +1,12 @@
 #include "gateway/gateway.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "gateway/core.h"
+#include "gateway/ladder.h"
 
 const struct config *gateway_config(const struct gateway *gw)
 {
@@ -225,17 +227,81 @@ void gateway_list(struct gateway *gw, const struct record_filter *filter, gatewa
 
 struct search {
     struct message message;
+    struct gateway *gw;
     struct jid to;
+    char *methods; /* NULL: as configured */
+    uint64_t size;
     gateway_recipient_fn *done;
     void *user;
 };
 
+static void answer_search(struct search *s, struct recipient *r, struct gateway_ladder *ladder, const struct error *err)
+{
+    s->done(s->user, r, ladder, err);
+    free(s->methods);
+    free(s);
+}
+
+static void say_why(struct gateway_rung *rung, enum ladder_verdict verdict)
+{
+    static const char *const texts[] = {
+        [LADDER_RUNG] = "",
+        [LADDER_NOBODY] = "nobody is online to be offered it",
+        [LADDER_UNANNOUNCED] = "the client does not announce what it needs",
+        [LADDER_BARE] = "left out beside other streams; asked for by name, it is tried",
+    };
+
+    rung->possible = verdict == LADDER_RUNG;
+    snprintf(rung->why, sizeof rung->why, "%s", texts[verdict]);
+}
+
+/* As transfer.c walks it: the first resource that can be offered to, else what needs none. */
+static void describe_ladder(struct search *s, const struct recipient *r, struct gateway_ladder *out)
+{
+    struct network *network = s->gw->network;
+    const struct method_ops *const *all = network->ops->methods(network);
+    char *const *configured = s->gw->config->delivery.methods;
+    struct ladder_choice choices[LADDER_RUNGS];
+    const struct candidate_resource *to = NULL;
+    struct ladder ladder;
+    struct error why;
+    size_t at;
+
+    if (r && r->count > 0) {
+        at = ladder_choose(&ladder, r, 0, s->methods, configured, all);
+        to = &r->resources[at < r->count ? at : 0];
+    }
+    out->count = ladder_explain(choices, s->methods, configured, to ? to->methods : NULL, all);
+    for (size_t i = 0; i < out->count; i++) {
+        const struct method_ops *method = choices[i].method;
+        struct gateway_rung *rung = &out->rungs[i];
+
+        rung->method = method->name;
+        if (method->offline)
+            jid_parse(&rung->to, s->to.text, s->to.bare, NULL);
+        else if (to)
+            rung->to = to->jid;
+        say_why(rung, choices[i].verdict);
+        if (rung->possible && method->can && !method->can(network, s->size, &why)) {
+            rung->possible = false;
+            snprintf(rung->why, sizeof rung->why, "%s", why.text);
+        }
+    }
+}
+
 static void on_found(void *user, struct recipient *r, const struct error *err)
 {
     struct search *s = user;
+    struct gateway_ladder *ladder = calloc(1, sizeof *ladder);
+    struct error error;
 
-    s->done(s->user, r, err);
-    free(s);
+    if (ladder) {
+        describe_ladder(s, r, ladder);
+        answer_search(s, r, ladder, err);
+    } else {
+        error_set(&error, ERR_INTERNAL, "out of memory");
+        answer_search(s, NULL, NULL, &error);
+    }
 }
 
 static void handle_search(void *owner, struct message *m)
@@ -246,7 +312,7 @@ static void handle_search(void *owner, struct message *m)
 
     if (gw->network->ops->find(gw->network, &s->to, on_found, s) == 0) {
         error_set(&error, ERR_INTERNAL, "out of memory");
-        on_found(s, NULL, &error);
+        answer_search(s, NULL, NULL, &error);
     }
 }
 
@@ -255,21 +321,30 @@ static void refuse_search(struct message *m)
     struct error error;
 
     error_set(&error, ERR_DRAINING, "the gateway is stopping");
-    on_found(m, NULL, &error);
+    answer_search((struct search *)m, NULL, NULL, &error);
 }
 
-void gateway_find(struct gateway *gw, const struct jid *to, gateway_recipient_fn *done, void *user)
+void gateway_find(struct gateway *gw, const struct jid *to, const char *methods, uint64_t size,
+                  gateway_recipient_fn *done, void *user)
 {
     struct search *s = calloc(1, sizeof *s);
+    char *copy = methods ? strdup(methods) : NULL;
     struct error error;
 
-    if (!s) {
+    if (!s || (methods && !copy)) {
+        free(s);
+        free(copy);
         error_set(&error, ERR_INTERNAL, "out of memory");
-        done(user, NULL, &error);
+        done(user, NULL, NULL, &error);
         return;
     }
-    *s = (struct search){
-        .message = {.handle = handle_search, .discard = refuse_search}, .to = *to, .done = done, .user = user};
+    *s = (struct search){.message = {.handle = handle_search, .discard = refuse_search},
+                         .gw = gw,
+                         .to = *to,
+                         .methods = copy,
+                         .size = size,
+                         .done = done,
+                         .user = user};
     if (!inbox_post(gw->inbox, &s->message))
         refuse_search(&s->message);
 }

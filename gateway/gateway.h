@@ -69,9 +69,28 @@ typedef void gateway_list_fn(void *user, struct record_list *list,
 void gateway_list(struct gateway *gw, const struct record_filter *filter, gateway_list_fn *done, void *user);
 
 /* ---- recipients and the network */
-typedef void gateway_recipient_fn(void *user, struct recipient *r,
-                                  const struct error *err); /* as network_recipient_fn */
-void gateway_find(struct gateway *gw, const struct jid *to, gateway_recipient_fn *done, void *user);
+
+/* The ladder as a transfer would walk it now. */
+struct gateway_ladder {
+    struct gateway_rung {
+        const char *method;
+        struct jid to; /* empty: nobody is there to offer to */
+        bool possible;
+        char why[200]; /* not; empty: it is */
+    } rungs[8];
+    size_t count;
+};
+
+/* As network_recipient_fn; the ladder is the callee's to free(), and NULL when nobody was even looked for. */
+typedef void gateway_recipient_fn(void *user, struct recipient *r, struct gateway_ladder *ladder,
+                                  const struct error *err);
+
+/* methods: as in a submission, checked; size: the file's, 0: not known. Both matter to the ladder alone. */
+void gateway_find(struct gateway *gw, const struct jid *to, const char *methods, uint64_t size,
+                  gateway_recipient_fn *done, void *user);
+
+/* ERR_PARAMETER_INVALID names the first that is no method of ours. */
+bool gateway_methods_check(struct gateway *gw, const char *methods, struct error *err);
 
 struct gateway_view {
     struct network_view network;

@@ -28,6 +28,7 @@ struct recipient {
     struct jid asked;
     struct jid from;                      /* our own full JID, as the recipient sees it */
     bool subscribed;                      /* we see the contact's presence */
+    bool direct;                          /* may be told our own address */
     struct candidate_resource *resources; /* best first; those without a usable method last */
     size_t count;
 };

@@ -385,17 +385,14 @@ static bool offer_from(struct transfer *t, size_t resource)
 {
     struct network *network = t->env->network;
 
-    for (; resource < t->recipient.count; resource++) {
-        ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods,
-                     t->recipient.resources[resource].methods, network->ops->methods(network));
-        if (ladder_streams(&t->ladder)) {
-            t->resource = resource;
-            t->rung = 0;
-            offer(t);
-            return true;
-        }
-    }
-    return false;
+    resource = ladder_choose(&t->ladder, &t->recipient, resource, t->record->methods, t->env->config->delivery.methods,
+                             network->ops->methods(network));
+    if (resource >= t->recipient.count)
+        return false;
+    t->resource = resource;
+    t->rung = 0;
+    offer(t);
+    return true;
 }
 
 static void begin_ladder(struct transfer *t, const struct pending *p)
@@ -408,10 +405,9 @@ static void begin_ladder(struct transfer *t, const struct pending *p)
 /* The offline methods alone, whoever is there. */
 static bool offer_offline(struct transfer *t)
 {
-    static const char *const usable[] = {NULL};
     struct network *network = t->env->network;
 
-    ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods, usable,
+    ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods, NULL,
                  network->ops->methods(network));
     t->rung = 0;
     if (t->ladder.count == 0)

@@ -77,7 +77,7 @@ static bool method_known(struct gateway *gw, const char *name, size_t len)
     return false;
 }
 
-static bool methods_check(struct gateway *gw, const char *list, struct error *err)
+bool gateway_methods_check(struct gateway *gw, const char *list, struct error *err)
 {
     const char *at = list;
 
@@ -107,7 +107,7 @@ bool gateway_submission_check(struct gateway *gw, const struct submission *s, st
         return error_set(err, ERR_PARAMETER_INVALID, "the media type is no media type");
     if (s->subscribe && s->hold_ms == 0)
         return error_set(err, ERR_PARAMETER_INVALID, "subscribe=ask without waiting for the answer: leave hold=0 out");
-    return !s->methods || methods_check(gw, s->methods, err);
+    return !s->methods || gateway_methods_check(gw, s->methods, err);
 }
 
 /* Who is asked for a subscription is waited for, if nobody says how long, as long as the transfer lives. */

@@ -462,6 +462,7 @@ uint64_t finder_find(struct finder *f, const struct jid *to, network_recipient_f
     s->user = user;
     s->found.asked = *to;
     s->found.from = f->client->self;
+    s->found.direct = client_may_tell_address(f->client, to);
     LIST_INSERT_HEAD(&f->searches, s, next);
     uv_timer_init(f->client->loop, &s->timer);
     s->timer.data = s;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "xmpp/ibb.h"
+#include "xmpp/methods.h"
 
 struct inband {
     struct method_host *host;
@@ -73,6 +74,11 @@ static void on_stream(void *user, const struct ibb_event *event)
         fail(s, &event->error);
         break;
     }
+}
+
+bool inband_can(void *network, uint64_t size, struct error *why)
+{
+    return ibb_allows(&((struct methods_network *)network)->client, size, why);
 }
 
 struct inband *inband_create(struct method_host *host, struct client *client, const struct offer *o, struct error *err)

@@ -11,6 +11,7 @@
 
 #include "xmpp/file_range.h"
 #include "xmpp/ibb.h"
+#include "xmpp/inband.h"
 #include "xmpp/jingle.h"
 #include "xmpp/jingle_description.h"
 #include "xmpp/jingle_ibb.h"
@@ -595,6 +596,7 @@ static const char *const ibb_needs[] = {NS_JINGLE, JINGLE_FILES, NS_JINGLE_IBB, 
 
 const struct method_ops method_jingle_ibb = {.name = "jingle-ibb",
                                              .needs = ibb_needs,
+                                             .can = inband_can,
                                              .offer = jingle_ibb_method,
                                              .stream = jingle_stream,
                                              .digest = jingle_digest,

@@ -268,6 +268,16 @@ static struct method *link_offer(struct method_host *host, void *network, const 
     return m;
 }
 
+static bool link_can(void *network, uint64_t size, struct error *why)
+{
+    return upload_service_takes(((struct methods_network *)network)->client.uploads, size, why);
+}
+
 static const char *const needs[] = {NULL};
-const struct method_ops method_link = {
-    .name = "link", .needs = needs, .offer = link_offer, .stream = link_stream, .end = link_end, .offline = true};
+const struct method_ops method_link = {.name = "link",
+                                       .needs = needs,
+                                       .offer = link_offer,
+                                       .stream = link_stream,
+                                       .end = link_end,
+                                       .can = link_can,
+                                       .offline = true};

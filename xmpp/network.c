@@ -229,6 +229,7 @@ static void on_roster(void *user)
 
     send_presence(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c)));
     finder_roster(n->finder);
+    upload_service_online(c->uploads);
     n->events.roster(n->events.user);
 }
 

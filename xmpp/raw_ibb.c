@@ -42,4 +42,4 @@ static void raw_stream(struct method *m, int fd)
 
 static const char *const needs[] = {NS_IBB, NULL};
 const struct method_ops method_ibb = {
-    .name = "ibb", .needs = needs, .offer = raw_offer, .stream = raw_stream, .end = raw_end};
+    .name = "ibb", .needs = needs, .offer = raw_offer, .stream = raw_stream, .end = raw_end, .can = inband_can};

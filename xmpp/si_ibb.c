@@ -68,5 +68,9 @@ static void si_ibb_stream(struct method *m, int fd)
 }
 
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_IBB, NULL};
-const struct method_ops method_si_ibb = {
-    .name = "si-ibb", .needs = needs, .offer = si_ibb_offer, .stream = si_ibb_stream, .end = si_ibb_end};
+const struct method_ops method_si_ibb = {.name = "si-ibb",
+                                         .needs = needs,
+                                         .offer = si_ibb_offer,
+                                         .stream = si_ibb_stream,
+                                         .end = si_ibb_end,
+                                         .can = inband_can};

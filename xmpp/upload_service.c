@@ -509,6 +509,21 @@ static bool look(struct upload_service *u, struct error *err)
     return u->looking || error_set(err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
 }
 
+void upload_service_online(struct upload_service *u)
+{
+    if (!u->looking && u->due <= clock_ms())
+        look(u, NULL);
+}
+
+bool upload_service_takes(struct upload_service *u, uint64_t size, struct error *why)
+{
+    if (!u->looking && u->due <= clock_ms() && !look(u, why))
+        return false;
+    if (u->looking)
+        return error_set(why, ERR_METHOD_UNSUPPORTED, "the upload service is being looked for; ask again in a moment");
+    return u->found ? fits(u, size, why) : none_here(why);
+}
+
 /* ---- for who has a file */
 
 static bool proceed(struct asking *a, struct error *err)

@@ -15,6 +15,11 @@ struct upload_service *upload_service_create(struct client *c); /* NULL: out of 
 void upload_service_destroy(struct upload_service **u);         /* who waits is dropped without an answer */
 void upload_service_offline(struct upload_service *u);          /* what is under way ends, and is told so */
 
+void upload_service_online(struct upload_service *u); /* it is looked for, so that it is known */
+
+/* Whether, as far as is known without a question, it takes a file of that size; false with *why set. */
+bool upload_service_takes(struct upload_service *u, uint64_t size, struct error *why);
+
 enum { UPLOAD_URL = 2048, UPLOAD_HEADERS = 8, UPLOAD_VALUE = 4096 };
 
 /* Where to put the file, with which headers, and where it can be fetched then. Both URLs are https, or http to a

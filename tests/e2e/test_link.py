@@ -80,6 +80,12 @@ class Links:
         self.assertFailed(answer, 409, "recipient_declined")
         self.assertEqual(peer.all("message"), [])
 
+    def test_the_ladder_says_whether_the_service_takes_the_file(self):
+        gateway = self.gateway()
+        for size, possible in (LIMIT, True), (LIMIT + 1, False):
+            shown = gateway.get(f"/v1/recipients/erin@{DOMAIN}?methods=link&size={size}").json["ladder"]
+            self.assertEqual([(rung["to"], rung["possible"]) for rung in shown], [(f"erin@{DOMAIN}", possible)], shown)
+
     def test_a_link_may_be_all_that_is_wanted(self):
         gateway = self.gateway()
         peer = self.recipient("dave")

@@ -140,6 +140,38 @@ class Addresses(Case):
         self.assertDelivered(answer)
         self.assertEqual(answer.json["method"]["name"], "s5b")
 
+    def test_the_ladder_shows_what_a_transfer_would_do(self):
+        gateway = self.gateway(**DIRECT, DELIVERY_METHODS="jingle-s5b,si-s5b,s5b,si-ibb,ibb,link",
+                               DELIVERY_IBB_MAX_SIZE="1K")
+        desk = self.recipient("alice", "--ibb", resource="desk")
+        phone = self.recipient("alice", "--no-streams", "--priority", "9", resource="phone")
+        self.wait_seen(gateway, f"alice@{DOMAIN}", [desk.jid, phone.jid])
+        look = f"/v1/recipients/alice@{DOMAIN}"
+        shown = gateway.get(look + "?size=1025").json
+        self.assertEqual([(rung["method"], rung["to"], rung["possible"]) for rung in shown["ladder"]],
+                         [("jingle-s5b", desk.jid, False), ("si-s5b", desk.jid, True), ("s5b", desk.jid, False),
+                          ("si-ibb", desk.jid, False), ("ibb", desk.jid, False), ("link", f"alice@{DOMAIN}", False)])
+        self.assertIn("announce", shown["ladder"][0]["why"])
+        self.assertIsNone(shown["ladder"][1]["why"])
+        self.assertIn("beside", shown["ladder"][2]["why"])
+        self.assertIn("ibb_max_size", shown["ladder"][3]["why"])
+        self.assertIn("no upload service", shown["ladder"][5]["why"])
+        self.assertEqual(shown["paths"], {"direct": True, "proxies": [f"proxy.{DOMAIN}"]})
+        asked = gateway.get(look + "?methods=ibb,si-s5b&size=10").json["ladder"]
+        self.assertEqual([(rung["method"], rung["possible"]) for rung in asked], [("ibb", True), ("si-s5b", True)])
+        possible = [rung["method"] for rung in shown["ladder"] if rung["possible"]]
+        answer = gateway.put(f"alice@{DOMAIN}", bytes(1025), wait=30)
+        self.assertDelivered(answer)
+        self.assertEqual([attempt["method"] for attempt in answer.json["attempts"]], possible)
+
+    def test_the_ladder_of_who_is_away_is_what_needs_nobody(self):
+        gateway = self.gateway(DELIVERY_METHODS="si-s5b,link")
+        shown = gateway.get(f"/v1/recipients/erin@{DOMAIN}").json
+        self.assertEqual([(rung["method"], rung["to"]) for rung in shown["ladder"]],
+                         [("si-s5b", None), ("link", f"erin@{DOMAIN}")])
+        self.assertIn("nobody", shown["ladder"][0]["why"])
+        self.assertIsNone(shown["paths"])
+
     def test_the_resource_may_stand_in_the_query(self):
         gateway = self.gateway(**DIRECT)
         peer = self.recipient("alice", resource="desk & chair")

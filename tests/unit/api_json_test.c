@@ -161,21 +161,66 @@ static void a_recipient_who_can_nothing_is_not_reachable(void **state)
 {
     struct candidate_resource resource = {0};
     struct recipient who = {.resources = &resource, .count = 1, .subscribed = true};
+    struct gateway_view view = {0};
     json_t *r;
 
     (void)state;
     assert_true(jid_parse(&who.asked, "ana@example.org", 15, NULL));
     assert_true(jid_parse(&resource.jid, "ana@example.org/desk", 20, NULL));
-    r = json_of_recipient(&who);
+    r = json_of_recipient(&who, NULL, &view);
     assert_true(json_is_false(at(r, "reachable")));
     assert_string_equal(json_string_value(json_object_get(at(r, "error"), "code")), "no_common_method");
     assert_int_equal(json_array_size(at(r, "methods")), 0);
     json_decref(r);
     resource.methods[0] = "si-s5b";
-    r = json_of_recipient(&who);
+    r = json_of_recipient(&who, NULL, &view);
     assert_true(json_is_true(at(r, "reachable")));
     assert_string_equal(text_at(r, "methods.0"), "si-s5b");
     assert_string_equal(text_at(r, "resources.0.jid"), "ana@example.org/desk");
+    json_decref(r);
+}
+
+static void a_ladder_says_what_is_possible_and_why_not(void **state)
+{
+    static struct gateway_ladder ladder = {.rungs = {{.method = "si-s5b", .possible = true},
+                                                     {.method = "ibb", .why = "left out beside other streams"},
+                                                     {.method = "link", .possible = true}},
+                                           .count = 3};
+    struct recipient who = {.direct = true};
+    struct gateway_view view = {.direct = {.host = "192.0.2.1"}, .network = {.proxy_count = 3}};
+    struct error why = {.code = ERR_RECIPIENT_OFFLINE, .text = "nobody"};
+    json_t *r;
+
+    (void)state;
+    assert_true(jid_parse(&ladder.rungs[0].to, "ana@example.org/desk", 20, NULL));
+    assert_true(jid_parse(&ladder.rungs[2].to, "ana@example.org", 15, NULL));
+    strcpy(view.network.proxies[0].jid, "good.example.org");
+    strcpy(view.network.proxies[0].result, "ok");
+    strcpy(view.network.proxies[1].jid, "bad.example.org");
+    strcpy(view.network.proxies[1].result, "proxy_refused");
+    strcpy(view.network.proxies[2].jid, "new.example.org");
+    r = json_of_recipient(&who, &ladder, &view);
+    assert_int_equal(json_array_size(at(r, "ladder")), 3);
+    assert_string_equal(text_at(r, "ladder.0.method"), "si-s5b");
+    assert_string_equal(text_at(r, "ladder.0.to"), "ana@example.org/desk");
+    assert_true(json_is_true(at(r, "ladder.0.possible")));
+    assert_true(json_is_null(at(r, "ladder.0.why")));
+    assert_true(json_is_false(at(r, "ladder.1.possible")));
+    assert_true(json_is_null(at(r, "ladder.1.to")));
+    assert_string_equal(text_at(r, "ladder.1.why"), "left out beside other streams");
+    assert_string_equal(text_at(r, "ladder.2.to"), "ana@example.org");
+    assert_true(json_is_true(at(r, "paths.direct")));
+    assert_int_equal(json_array_size(at(r, "paths.proxies")), 2);
+    assert_string_equal(text_at(r, "paths.proxies.0"), "good.example.org");
+    assert_string_equal(text_at(r, "paths.proxies.1"), "new.example.org");
+    json_decref(r);
+    view.direct.host[0] = '\0'; /* nothing to tell */
+    r = json_of_recipient(&who, &ladder, &view);
+    assert_true(json_is_false(at(r, "paths.direct")));
+    json_decref(r);
+    r = json_of_unreachable(&ladder.rungs[2].to, &ladder, &why);
+    assert_int_equal(json_array_size(at(r, "ladder")), 3);
+    assert_true(json_is_null(at(r, "paths")));
     json_decref(r);
 }
 
@@ -187,6 +232,7 @@ int main(void)
         cmocka_unit_test(an_upload_has_a_state_of_its_own),
         cmocka_unit_test(a_line_is_one_line),
         cmocka_unit_test(a_recipient_who_can_nothing_is_not_reachable),
+        cmocka_unit_test(a_ladder_says_what_is_possible_and_why_not),
     };
 
     return cmocka_run_group_tests_name("api/json", tests, NULL, NULL);

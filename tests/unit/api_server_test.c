@@ -958,6 +958,15 @@ static void a_recipient_who_is_away_is_an_answer(void **state)
     ask(w, GET("/v1/recipients/ana@example.org%%2Fdesk"));
     expect(w, "there", 200, NULL);
     assert_true(json_is_true(json_object_get(w->json, "reachable")));
+    assert_int_equal(json_array_size(json_object_get(w->json, "ladder")), 1);
+    ask(w, GET("/v1/recipients/ana@example.org?methods=s5b,link&size=5000000000"));
+    expect(w, "as an upload would", 200, NULL);
+    assert_string_equal(seen(w).find_methods, "s5b,link");
+    assert_int_equal(seen(w).find_size, 5000000000);
+    ask(w, GET("/v1/recipients/ana@example.org?methods=smoke"));
+    expect(w, "no method", 422, "parameter_invalid");
+    ask(w, GET("/v1/recipients/ana@example.org?size=big"));
+    expect(w, "no size", 422, "parameter_invalid");
     fake_gateway_script(w->gw, &script);
     ask(w, GET("/v1/recipients/ana@example.org"));
     expect(w, "away", 200, NULL);

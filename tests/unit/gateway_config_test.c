@@ -130,6 +130,7 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.delivery.max_attempts, 3);
     assert_int_equal(c.delivery.backoff, 2000);
     assert_int_equal(c.delivery.ttl, 604800000);
+    assert_int_equal(c.delivery.hold, 0);
     assert_int_equal(c.delivery.retention, 604800000);
     assert_int_equal(c.delivery.parallel, 256);
     assert_int_equal(c.delivery.per_recipient_parallel, 4);
@@ -148,23 +149,24 @@ static void account_and_password_are_enough(void **state)
 
 static void every_key_of_a_file_arrives(void **state)
 {
-    static const char ini[] = "[server]\nstate_dir = /srv/jp\n"
-                              "[http]\nlisten = [::]:80\ntoken = " TOKEN "\nhosts = gw.example.org, gw\n"
-                              "max_connections = 10\nidle_timeout = 5s\nmax_wait = 1m\n"
-                              "[xmpp]\njid = Gw@Example.ORG/one\npassword = a ; b = c # d\nserver = xmpp.example.org\n"
-                              "port = 5223\ntls = direct\nca = some.ini\nproxies = proxy.example.org\n"
-                              "accept_subscriptions = *@a.org *@b.org\nping_interval = 1m\nping_timeout = 2s\n"
-                              "reconnect_min = 2s\nreconnect_max = 3s\niq_timeout = 4s\n"
-                              "[socks5]\nlisten = :1080\nadvertise = gw.example.org:7777\ndirect = always\n"
-                              "threads = 2\nmax_streams = 100\npending_per_peer = 9\n"
-                              "[delivery]\nmethods = s5b\noffer_timeout = 1s\nconnect_timeout = 2s\n"
-                              "activate_timeout = 3s\nstall_timeout = 4s\nlinger_timeout = 5s\nmax_attempts = 6\n"
-                              "backoff = 7s\nttl = 8d\nretention = 9d\nparallel = 10\nper_recipient_parallel = 11\n"
-                              "ibb_max_size = 12K\nibb_window = 2\n"
-                              "[spool]\ndir = /spool\nmax_bytes = 2G\nmax_file = 1G\ndurability = process\n"
-                              "[store]\nurl = sqlite:///db\n"
-                              "[egress]\nallow_nets = 10.0.0.0/8, fd00::/8\n"
-                              "[log]\nlevel = debug\nformat = json\n";
+    static const char ini[] =
+        "[server]\nstate_dir = /srv/jp\n"
+        "[http]\nlisten = [::]:80\ntoken = " TOKEN "\nhosts = gw.example.org, gw\n"
+        "max_connections = 10\nidle_timeout = 5s\nmax_wait = 1m\n"
+        "[xmpp]\njid = Gw@Example.ORG/one\npassword = a ; b = c # d\nserver = xmpp.example.org\n"
+        "port = 5223\ntls = direct\nca = some.ini\nproxies = proxy.example.org\n"
+        "accept_subscriptions = *@a.org *@b.org\nping_interval = 1m\nping_timeout = 2s\n"
+        "reconnect_min = 2s\nreconnect_max = 3s\niq_timeout = 4s\n"
+        "[socks5]\nlisten = :1080\nadvertise = gw.example.org:7777\ndirect = always\n"
+        "threads = 2\nmax_streams = 100\npending_per_peer = 9\n"
+        "[delivery]\nmethods = s5b\noffer_timeout = 1s\nconnect_timeout = 2s\n"
+        "activate_timeout = 3s\nstall_timeout = 4s\nlinger_timeout = 5s\nmax_attempts = 6\n"
+        "backoff = 7s\nttl = 8d\nhold = 90m\nretention = 9d\nparallel = 10\nper_recipient_parallel = 11\n"
+        "ibb_max_size = 12K\nibb_window = 2\n"
+        "[spool]\ndir = /spool\nmax_bytes = 2G\nmax_file = 1G\ndurability = process\n"
+        "[store]\nurl = sqlite:///db\n"
+        "[egress]\nallow_nets = 10.0.0.0/8, fd00::/8\n"
+        "[log]\nlevel = debug\nformat = json\n";
     struct config c;
 
     (void)state;
@@ -205,6 +207,7 @@ static void every_key_of_a_file_arrives(void **state)
     assert_int_equal(c.delivery.max_attempts, 6);
     assert_int_equal(c.delivery.backoff, 7000);
     assert_int_equal(c.delivery.ttl, 691200000);
+    assert_int_equal(c.delivery.hold, 5400000);
     assert_int_equal(c.delivery.retention, 777600000);
     assert_int_equal(c.delivery.parallel, 10);
     assert_int_equal(c.delivery.per_recipient_parallel, 11);
@@ -584,6 +587,7 @@ static void a_bad_environment_is_refused_by_name(void **state)
         {"too few", {ACCOUNT, "JIDPOST_HTTP_MAX_CONNECTIONS=0"}, "a number from 1 to 65536"},
         {"too many", {ACCOUNT, "JIDPOST_SOCKS5_THREADS=257"}, "a number from 0 to 256"},
         {"no unit", {ACCOUNT, "JIDPOST_XMPP_PING_INTERVAL=30"}, "expected a time up to 1d, as 500ms"},
+        {"no unit", {ACCOUNT, "JIDPOST_DELIVERY_HOLD=60"}, "expected a time"},
         {"no time at all", {ACCOUNT, "JIDPOST_XMPP_PING_INTERVAL=0s"}, "expected a time"},
         {"too long", {ACCOUNT, "JIDPOST_DELIVERY_OFFER_TIMEOUT=25h"}, "expected a time up to 1d"},
         {"ages", {ACCOUNT, "JIDPOST_DELIVERY_TTL=3651d"}, "expected a time up to 3650d"},

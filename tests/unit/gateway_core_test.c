@@ -156,8 +156,15 @@ static void auto_end(struct method **m, const struct error *why)
     *m = NULL;
 }
 
+static bool auto_can(void *network, uint64_t size, struct error *why)
+{
+    (void)network;
+    return size <= 100 || error_set(why, ERR_METHOD_UNSUPPORTED, "at most 100 bytes");
+}
+
 static const struct method_ops auto_method = {
-    .name = "auto", .offer = auto_offer, .stream = auto_stream, .end = auto_end};
+    .name = "auto", .offer = auto_offer, .stream = auto_stream, .end = auto_end, .can = auto_can};
+static const struct method_ops post_method = {.name = "post", .offline = true};
 
 static bool auto_start(struct network *network, uv_loop_t *loop, const struct network_events *events, struct error *err)
 {
@@ -208,7 +215,7 @@ static bool auto_subscribe(struct network *network, const struct jid *who, bool 
 
 static const struct method_ops *const *auto_methods(struct network *network)
 {
-    static const struct method_ops *const list[] = {&auto_method, NULL};
+    static const struct method_ops *const list[] = {&auto_method, &post_method, NULL};
 
     (void)network;
     return list;
@@ -324,6 +331,7 @@ struct answer {
     struct record *record;
     size_t listed;
     char *ids[8];
+    struct gateway_ladder *ladder;
     struct error error;
 };
 
@@ -647,6 +655,62 @@ static void bad_submissions_leave_nothing_behind(void **state)
     stop(f);
 }
 
+/* ---- the ladder as it would be walked now */
+
+static void on_recipient(void *user, struct recipient *r, struct gateway_ladder *ladder, const struct error *err)
+{
+    struct answer *a = user;
+
+    (void)r;
+    pthread_mutex_lock(&a->lock);
+    a->ladder = ladder;
+    give(a, err);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void a_look_at_somebody_shows_the_ladder(void **state)
+{
+    static const struct {
+        const char *says;
+        enum behaviour behaviour;
+        const char *methods;
+        uint64_t size;
+        enum error_code error;
+        const char *want; /* method>to, with "!" before what is not possible */
+    } rows[] = {
+        {"there", DELIVERS, NULL, 0, ERR_NONE, "auto>ana@example.org/desk "},
+        {"as asked", DELIVERS, "post,auto", 100, ERR_NONE, "post>ana@example.org auto>ana@example.org/desk "},
+        {"too large", DELIVERS, "auto,post", 101, ERR_NONE, "!auto>ana@example.org/desk post>ana@example.org "},
+        {"away", OFFLINE, "auto,post", 0, ERR_RECIPIENT_OFFLINE, "!auto> post>ana@example.org "},
+    };
+    struct fixture *f = *state;
+    struct jid to;
+
+    start(f, DELIVERS);
+    assert_true(jid_parse(&to, "ana@example.org", 15, NULL));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct answer a;
+        char got[256] = "";
+
+        f->network.behaviour = rows[i].behaviour;
+        answer_init(&a);
+        gateway_find(f->gw, &to, rows[i].methods, rows[i].size, on_recipient, &a);
+        await(&a);
+        assert_int_equal(a.error.code, rows[i].error);
+        for (size_t k = 0; k < a.ladder->count; k++) {
+            const struct gateway_rung *rung = &a.ladder->rungs[k];
+
+            assert_int_equal(rung->possible, rung->why[0] == '\0');
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s>%s ", rung->possible ? "" : "!", rung->method,
+                     rung->to.text);
+        }
+        if (strcmp(got, rows[i].want) != 0)
+            fail_msg("%s: '%s' instead of '%s'", rows[i].says, got, rows[i].want);
+        free(a.ladder);
+    }
+    stop(f);
+}
+
 /* ---- waiting for who is offline */
 
 static void await_state(struct fixture *f, const char *id, enum transfer_state state)
@@ -825,6 +889,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(a_look_at_somebody_shows_the_ladder),
         T(presence_wakes_those_held_for_whom_it_is),
         T(a_held_one_keeps_nobody_from_his_turn),
         T(a_held_one_survives_a_stop_and_our_own_absence),

@@ -78,11 +78,68 @@ static void nobody_need_be_found_where_every_method_is_an_offline_one(void **sta
     assert_false(ladder_is_offline("smoke", link_only, all));
 }
 
+/* "+method" for a rung, "-method:n" with the verdict for what is none. */
+static void every_choice_has_its_reason(void **state)
+{
+    static char *const all_of_them[] = {"jingle-s5b", "si-s5b", "s5b", "si-ibb", "ibb", "link", NULL},
+                       *const bare_only[] = {"ibb", "link", NULL};
+    static const char *const streams[] = {"si-s5b", "s5b", "si-ibb", "ibb", NULL}, *const nothing[] = {NULL},
+                             *const bares[] = {"s5b", "ibb", NULL};
+    static const struct {
+        const char *says, *asked;
+        char *const *configured;
+        const char *const *usable;
+        const char *want;
+    } rows[] = {
+        {"somebody who can much", NULL, all_of_them, streams, "-jingle-s5b:2 +si-s5b -s5b:3 +si-ibb -ibb:3 +link "},
+        {"somebody who can nothing", NULL, all_of_them, nothing,
+         "-jingle-s5b:2 -si-s5b:2 -s5b:2 -si-ibb:2 -ibb:2 +link "},
+        {"nobody", NULL, all_of_them, NULL, "-jingle-s5b:1 -si-s5b:1 -s5b:1 -si-ibb:1 -ibb:1 +link "},
+        {"bare alone", NULL, bare_only, bares, "+ibb +link "},
+        {"asked for", "ibb,si-s5b,ibb", all_of_them, streams, "+ibb +si-s5b "},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct ladder_choice choices[LADDER_RUNGS];
+        size_t count = ladder_explain(choices, rows[i].asked, rows[i].configured, rows[i].usable, all);
+        char got[256] = "";
+
+        for (size_t k = 0; k < count; k++) {
+            bool rung = choices[k].verdict == LADDER_RUNG;
+
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", rung ? "+" : "-", choices[k].method->name);
+            snprintf(got + strlen(got), sizeof got - strlen(got), rung ? " " : ":%d ", (int)choices[k].verdict);
+        }
+        if (strcmp(got, rows[i].want) != 0)
+            fail_msg("%s: '%s' instead of '%s'", rows[i].says, got, rows[i].want);
+    }
+}
+
+static void the_first_that_can_be_offered_to_is_chosen(void **state)
+{
+    static char *const configured[] = {"si-s5b", "link", NULL};
+    struct candidate_resource resources[] = {
+        {.methods = {"jingle-s5b"}}, {.methods = {"si-s5b"}}, {.methods = {NULL}}, {.methods = {"si-s5b", "s5b"}}};
+    struct recipient r = {.resources = resources, .count = 4};
+    struct ladder l;
+
+    (void)state;
+    assert_int_equal(ladder_choose(&l, &r, 0, NULL, configured, all), 1);
+    assert_int_equal(l.count, 2);
+    assert_int_equal(ladder_choose(&l, &r, 2, NULL, configured, all), 3);
+    assert_int_equal(ladder_choose(&l, &r, 4, NULL, configured, all), 4);
+    assert_int_equal(ladder_choose(&l, &r, 0, "link", configured, all), 4); /* that needs none of them */
+    assert_int_equal(ladder_choose(&l, &r, 0, "jingle-s5b", configured, all), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ladder_holds_what_all_three_agree_on_in_the_order_asked),
         cmocka_unit_test(nobody_need_be_found_where_every_method_is_an_offline_one),
+        cmocka_unit_test(every_choice_has_its_reason),
+        cmocka_unit_test(the_first_that_can_be_offered_to_is_chosen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,6 +208,40 @@ static void the_limit_stands_in_the_form_of_the_service(void **state)
     }
 }
 
+static const char *takes(struct bench *b, uint64_t size)
+{
+    struct error why;
+
+    if (upload_service_takes(b->uploads, size, &why))
+        return "yes";
+    return strstr(why.text, "looked for") ? "looking" : strstr(why.text, "at most 10 ") ? "too large" : "no";
+}
+
+/* Nobody waits for it: who looks at a recipient is told what is known by then. */
+static void whether_it_takes_a_file_is_known_once_it_was_looked_for(void **state)
+{
+    struct bench *b = *state;
+
+    upload_service_online(b->uploads);
+    assert_string_equal(takes(b, 1), "looking");
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_says(&b->peer, ITEMS("<item jid='" SERVICE "'/>"));
+    peer_expects(&b->peer, ASKS_INFO(SERVICE));
+    peer_says(&b->peer, RESULT(SERVICE, NS_DISCO_INFO, IS_UPLOAD FORM(NS_HTTP_UPLOAD, "10")));
+    peer_expects(&b->peer, ASKS_INFO("example.com"));
+    assert_string_equal(takes(b, 10), "yes");
+    assert_string_equal(takes(b, 11), "too large");
+    upload_service_online(b->uploads); /* known already */
+    peer_expects_nothing(&b->peer);
+    clock_advance(60 * 60 * 1000);
+    assert_string_equal(takes(b, 1), "looking"); /* anew */
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_says(&b->peer, ITEMS(""));
+    peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_refuses(&b->peer, "example.com", "cancel", "service-unavailable", "");
+    assert_string_equal(takes(b, 1), "no");
+}
+
 static void of_the_headers_only_three_are_taken_each_on_one_line(void **state)
 {
     struct bench *b = *state;
@@ -406,6 +440,7 @@ int main(void)
         TEST(a_server_without_one_is_not_asked_again_for_ten_minutes),
         TEST(who_asks_meanwhile_waits_for_the_same_answer),
         TEST(the_limit_stands_in_the_form_of_the_service),
+        TEST(whether_it_takes_a_file_is_known_once_it_was_looked_for),
         TEST(of_the_headers_only_three_are_taken_each_on_one_line),
         TEST(a_url_is_https_or_leads_to_this_machine),
         TEST(a_slot_that_lacks_something_is_a_failure),

@@ -21,6 +21,7 @@ struct answer {
     struct record *record;
     struct record_list list;
     struct recipient recipient;
+    struct gateway_ladder *ladder; /* who is answered frees it */
     struct error error;
 };
 
@@ -53,7 +54,7 @@ static void deliver(struct answer *a)
     if (a->list_fn)
         a->list_fn(a->user, &a->list, err);
     if (a->recipient_fn)
-        a->recipient_fn(a->user, &a->recipient, err);
+        a->recipient_fn(a->user, &a->recipient, a->ladder, err);
     record_list_free(&a->list);
     recipient_free(&a->recipient);
     free(a);
@@ -426,7 +427,14 @@ static char **names(const char *const *from, size_t n)
     return out;
 }
 
-void gateway_find(struct gateway *gw, const struct jid *to, gateway_recipient_fn *done, void *user)
+bool gateway_methods_check(struct gateway *gw, const char *methods, struct error *err)
+{
+    (void)gw;
+    return strcmp(methods, "smoke") != 0 || error_set(err, ERR_PARAMETER_INVALID, "methods: 'smoke' is none");
+}
+
+void gateway_find(struct gateway *gw, const struct jid *to, const char *methods, uint64_t size,
+                  gateway_recipient_fn *done, void *user)
 {
     static const char *const features[] = {"http://jabber.org/protocol/si", "http://jabber.org/protocol/bytestreams"};
     struct candidate_resource *c;
@@ -435,6 +443,11 @@ void gateway_find(struct gateway *gw, const struct jid *to, gateway_recipient_fn
     pthread_mutex_lock(&gw->lock);
     a = answer_new(user, gw->script.find);
     a->recipient_fn = done;
+    copy_text(gw->seen.find_methods, sizeof gw->seen.find_methods, methods);
+    gw->seen.find_size = size;
+    a->ladder = calloc(1, sizeof *a->ladder);
+    a->ladder->count = 1;
+    a->ladder->rungs[0].method = "si-s5b";
     if (gw->script.find == ERR_NONE) {
         c = calloc(1, sizeof *c);
         c->jid = *to;

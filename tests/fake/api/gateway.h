@@ -28,6 +28,8 @@ struct fake_gateway_seen {
     bool digest, subscribe;
     struct record_filter filter; /* its strings are gone */
     char filter_to[256], filter_before[64];
+    char find_methods[64];
+    uint64_t find_size;
 };
 
 struct gateway *fake_gateway_create(const struct config *config);
