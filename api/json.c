@@ -226,8 +226,10 @@ static json_t *of_reason(enum error_code code, const char *text)
 
 static json_t *of_rung(const struct gateway_rung *rung)
 {
-    return json_pack("{s:s, s:o, s:b, s:o}", "method", rung->method, "to", json_of_text(rung->to.text), "possible",
-                     (int)rung->possible, "why", json_of_text(rung->why));
+    json_t *possible = rung->possible == METHOD_MAYBE ? json_null() : json_boolean(rung->possible == METHOD_CAN);
+
+    return json_pack("{s:s, s:o, s:o, s:o}", "method", rung->method, "to", json_of_text(rung->to.text), "possible",
+                     possible, "why", json_of_text(rung->why));
 }
 
 static json_t *of_ladder(const struct gateway_ladder *ladder)

@@ -251,7 +251,7 @@ static void say_why(struct gateway_rung *rung, enum ladder_verdict verdict)
         [LADDER_BARE] = "left out beside other streams; asked for by name, it is tried",
     };
 
-    rung->possible = verdict == LADDER_RUNG;
+    rung->possible = verdict == LADDER_RUNG ? METHOD_CAN : METHOD_CANNOT;
     snprintf(rung->why, sizeof rung->why, "%s", texts[verdict]);
 }
 
@@ -282,10 +282,11 @@ static void describe_ladder(struct search *s, const struct recipient *r, struct 
         else if (to)
             rung->to = to->jid;
         say_why(rung, choices[i].verdict);
-        if (rung->possible && method->can && !method->can(network, s->size, &why)) {
-            rung->possible = false;
+        if (rung->possible != METHOD_CAN || !method->can)
+            continue;
+        rung->possible = method->can(network, s->size, &why);
+        if (rung->possible != METHOD_CAN)
             snprintf(rung->why, sizeof rung->why, "%s", why.text);
-        }
     }
 }
 

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/jid.h"
 #include "gateway/config.h"
+#include "gateway/method.h"
 #include "gateway/network.h"
 #include "gateway/record.h"
 #include "gateway/spool.h"
@@ -75,8 +76,8 @@ struct gateway_ladder {
     struct gateway_rung {
         const char *method;
         struct jid to; /* empty: nobody is there to offer to */
-        bool possible;
-        char why[200]; /* not; empty: it is */
+        enum method_can possible;
+        char why[200]; /* not, or not known; empty: it is */
     } rungs[8];
     size_t count;
 };

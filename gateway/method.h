@@ -50,6 +50,9 @@ struct offer {
     bool may_switch;       /* the method's successor is a rung below */
 };
 
+/* MAYBE: it is being looked into, and soon known. */
+enum method_can { METHOD_CANNOT, METHOD_MAYBE, METHOD_CAN };
+
 struct method; /* each method's own */
 
 /* The transfer, as a method sees it. */
@@ -80,9 +83,8 @@ struct method_ops {
     void (*digest)(struct method *m, const char *sha256);
     /* Tells the peer if it has to know, and frees. why: NULL after success. *m becomes NULL. */
     void (*end)(struct method **m, const struct error *why);
-    /* Whether it could be begun at all now with a file of that size, whoever it is for; false with *why set. NULL: yes.
-     */
-    bool (*can)(void *network, uint64_t size, struct error *why);
+    /* Whether it could be begun at all now with a file of that size, whoever it is for; *why set if not. NULL: yes. */
+    enum method_can (*can)(void *network, uint64_t size, struct error *why);
     bool offline; /* addressed to the bare JID, with nobody there: the last rung when no device can be offered to */
     const struct method_ops *successor; /* see METHOD_SWITCHED; works with the same struct method. NULL: none */
 };

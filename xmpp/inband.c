@@ -76,9 +76,9 @@ static void on_stream(void *user, const struct ibb_event *event)
     }
 }
 
-bool inband_can(void *network, uint64_t size, struct error *why)
+enum method_can inband_can(void *network, uint64_t size, struct error *why)
 {
-    return ibb_allows(&((struct methods_network *)network)->client, size, why);
+    return ibb_allows(&((struct methods_network *)network)->client, size, why) ? METHOD_CAN : METHOD_CANNOT;
 }
 
 struct inband *inband_create(struct method_host *host, struct client *client, const struct offer *o, struct error *err)

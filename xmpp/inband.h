@@ -16,7 +16,7 @@
 struct inband;
 
 /* method_ops.can: whether a file of that size goes in-band. */
-bool inband_can(void *network, uint64_t size, struct error *why);
+enum method_can inband_can(void *network, uint64_t size, struct error *why);
 
 /* NULL with *err set: the file is over [delivery] ibb_max_size (ERR_METHOD_UNSUPPORTED), out of memory. */
 struct inband *inband_create(struct method_host *host, struct client *client, const struct offer *o, struct error *err);

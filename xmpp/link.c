@@ -268,7 +268,7 @@ static struct method *link_offer(struct method_host *host, void *network, const 
     return m;
 }
 
-static bool link_can(void *network, uint64_t size, struct error *why)
+static enum method_can link_can(void *network, uint64_t size, struct error *why)
 {
     return upload_service_takes(((struct methods_network *)network)->client.uploads, size, why);
 }

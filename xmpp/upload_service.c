@@ -515,13 +515,15 @@ void upload_service_online(struct upload_service *u)
         look(u, NULL);
 }
 
-bool upload_service_takes(struct upload_service *u, uint64_t size, struct error *why)
+enum method_can upload_service_takes(struct upload_service *u, uint64_t size, struct error *why)
 {
     if (!u->looking && u->due <= clock_ms() && !look(u, why))
-        return false;
-    if (u->looking)
-        return error_set(why, ERR_METHOD_UNSUPPORTED, "the upload service is being looked for; ask again in a moment");
-    return u->found ? fits(u, size, why) : none_here(why);
+        return METHOD_CANNOT;
+    if (u->looking) {
+        error_set(why, ERR_METHOD_UNSUPPORTED, "the upload service is being looked for; ask again in a moment");
+        return METHOD_MAYBE;
+    }
+    return (u->found ? fits(u, size, why) : none_here(why)) ? METHOD_CAN : METHOD_CANNOT;
 }
 
 /* ---- for who has a file */

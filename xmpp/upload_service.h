@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "gateway/http_put.h"
+#include "gateway/method.h"
 #include "xmpp/client.h"
 
 struct upload_service *upload_service_create(struct client *c); /* NULL: out of memory */
@@ -17,8 +18,8 @@ void upload_service_offline(struct upload_service *u);          /* what is under
 
 void upload_service_online(struct upload_service *u); /* it is looked for, so that it is known */
 
-/* Whether, as far as is known without a question, it takes a file of that size; false with *why set. */
-bool upload_service_takes(struct upload_service *u, uint64_t size, struct error *why);
+/* Whether, as far as is known without a question, it takes a file of that size; as method_ops.can. */
+enum method_can upload_service_takes(struct upload_service *u, uint64_t size, struct error *why);
 
 enum { UPLOAD_URL = 2048, UPLOAD_HEADERS = 8, UPLOAD_VALUE = 4096 };
 

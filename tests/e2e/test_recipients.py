@@ -144,7 +144,7 @@ class Addresses(Case):
         gateway = self.gateway(**DIRECT, DELIVERY_METHODS="jingle-s5b,si-s5b,s5b,si-ibb,ibb,link",
                                DELIVERY_IBB_MAX_SIZE="1K")
         desk = self.recipient("alice", "--ibb", resource="desk")
-        phone = self.recipient("alice", "--no-streams", "--priority", "9", resource="phone")
+        phone = self.recipient("alice", "--no-si", "--priority", "9", resource="phone")
         self.wait_seen(gateway, f"alice@{DOMAIN}", [desk.jid, phone.jid])
         look = f"/v1/recipients/alice@{DOMAIN}"
         shown = gateway.get(look + "?size=1025").json

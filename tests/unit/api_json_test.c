@@ -182,9 +182,9 @@ static void a_recipient_who_can_nothing_is_not_reachable(void **state)
 
 static void a_ladder_says_what_is_possible_and_why_not(void **state)
 {
-    static struct gateway_ladder ladder = {.rungs = {{.method = "si-s5b", .possible = true},
+    static struct gateway_ladder ladder = {.rungs = {{.method = "si-s5b", .possible = METHOD_CAN},
                                                      {.method = "ibb", .why = "left out beside other streams"},
-                                                     {.method = "link", .possible = true}},
+                                                     {.method = "link", .possible = METHOD_CAN}},
                                            .count = 3};
     struct recipient who = {.direct = true};
     struct gateway_view view = {.direct = {.host = "192.0.2.1"}, .network = {.proxy_count = 3}};
@@ -194,13 +194,15 @@ static void a_ladder_says_what_is_possible_and_why_not(void **state)
     (void)state;
     assert_true(jid_parse(&ladder.rungs[0].to, "ana@example.org/desk", 20, NULL));
     assert_true(jid_parse(&ladder.rungs[2].to, "ana@example.org", 15, NULL));
+    ladder.rungs[3] = (struct gateway_rung){.method = "later", .possible = METHOD_MAYBE};
+    ladder.count = 4;
     strcpy(view.network.proxies[0].jid, "good.example.org");
     strcpy(view.network.proxies[0].result, "ok");
     strcpy(view.network.proxies[1].jid, "bad.example.org");
     strcpy(view.network.proxies[1].result, "proxy_refused");
     strcpy(view.network.proxies[2].jid, "new.example.org");
     r = json_of_recipient(&who, &ladder, &view);
-    assert_int_equal(json_array_size(at(r, "ladder")), 3);
+    assert_int_equal(json_array_size(at(r, "ladder")), 4);
     assert_string_equal(text_at(r, "ladder.0.method"), "si-s5b");
     assert_string_equal(text_at(r, "ladder.0.to"), "ana@example.org/desk");
     assert_true(json_is_true(at(r, "ladder.0.possible")));
@@ -209,6 +211,8 @@ static void a_ladder_says_what_is_possible_and_why_not(void **state)
     assert_true(json_is_null(at(r, "ladder.1.to")));
     assert_string_equal(text_at(r, "ladder.1.why"), "left out beside other streams");
     assert_string_equal(text_at(r, "ladder.2.to"), "ana@example.org");
+    assert_true(json_is_true(at(r, "ladder.2.possible")));
+    assert_true(json_is_null(at(r, "ladder.3.possible")));
     assert_true(json_is_true(at(r, "paths.direct")));
     assert_int_equal(json_array_size(at(r, "paths.proxies")), 2);
     assert_string_equal(text_at(r, "paths.proxies.0"), "good.example.org");
@@ -219,7 +223,7 @@ static void a_ladder_says_what_is_possible_and_why_not(void **state)
     assert_true(json_is_false(at(r, "paths.direct")));
     json_decref(r);
     r = json_of_unreachable(&ladder.rungs[2].to, &ladder, &why);
-    assert_int_equal(json_array_size(at(r, "ladder")), 3);
+    assert_int_equal(json_array_size(at(r, "ladder")), 4);
     assert_true(json_is_null(at(r, "paths")));
     json_decref(r);
 }

@@ -156,10 +156,13 @@ static void auto_end(struct method **m, const struct error *why)
     *m = NULL;
 }
 
-static bool auto_can(void *network, uint64_t size, struct error *why)
+static enum method_can auto_can(void *network, uint64_t size, struct error *why)
 {
     (void)network;
-    return size <= 100 || error_set(why, ERR_METHOD_UNSUPPORTED, "at most 100 bytes");
+    if (size <= 100)
+        return METHOD_CAN;
+    error_set(why, ERR_METHOD_UNSUPPORTED, "at most 100 bytes");
+    return METHOD_CANNOT;
 }
 
 static const struct method_ops auto_method = {
@@ -700,9 +703,9 @@ static void a_look_at_somebody_shows_the_ladder(void **state)
         for (size_t k = 0; k < a.ladder->count; k++) {
             const struct gateway_rung *rung = &a.ladder->rungs[k];
 
-            assert_int_equal(rung->possible, rung->why[0] == '\0');
-            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s>%s ", rung->possible ? "" : "!", rung->method,
-                     rung->to.text);
+            assert_int_equal(rung->possible == METHOD_CAN, rung->why[0] == '\0');
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s>%s ", rung->possible == METHOD_CAN ? "" : "!",
+                     rung->method, rung->to.text);
         }
         if (strcmp(got, rows[i].want) != 0)
             fail_msg("%s: '%s' instead of '%s'", rows[i].says, got, rows[i].want);
