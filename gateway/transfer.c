@@ -499,6 +499,15 @@ static void forgo_hold(struct transfer *t, const char *outcome, const char *deta
     step(t, STEP_LOCAL, "not held", outcome, detail);
 }
 
+static const char *why_not_held(const struct transfer *t)
+{
+    if (t->record->hold_until <= clock_wall_ms())
+        return "the time to wait for the recipient is over";
+    if (sight(t) == SIGHT_HIDDEN)
+        return "hold needs the recipient as a contact; ?subscribe=ask asks for it";
+    return "no attempt is left";
+}
+
 /* What a round that found nobody comes to, if he may be waited for. The round costs nothing: nobody was there to fail.
  */
 static bool hold(struct transfer *t, const struct error *error)
@@ -508,8 +517,8 @@ static bool hold(struct transfer *t, const struct error *error)
     if (error->code == ERR_RECIPIENT_OFFLINE && t->refusal.code != ERR_NONE)
         remember_why(t, &t->refusal, true);
     if (!may_hold(t, error)) {
-        if (error->code == ERR_RECIPIENT_OFFLINE && hidden && t->record->hold_until > 0)
-            forgo_hold(t, "", "hold needs the recipient as a contact; ?subscribe=ask asks for it");
+        if (error->code == ERR_RECIPIENT_OFFLINE && t->record->hold_until > 0)
+            forgo_hold(t, "", why_not_held(t));
         return false;
     }
     if ((hidden || (t->record->subscribe && sight(t) == SIGHT_ASKED)) && !ask_to_see(t)) {

@@ -291,7 +291,7 @@ static void take_push(struct contacts *k, xmpp_stanza_t *item)
     sees = c && c->subscription & SUBSCRIPTION_TO;
     if (sees != saw)
         tell_subscription(k, &who, sees);
-    else if (asked && !sees && !c->asked)
+    else if (asked && !sees && !(c && c->asked))
         tell_subscription(k, &who, false);
 }
 

@@ -121,6 +121,7 @@ class Hold:
         gateway = self.settled()
         identifier = self.held(gateway)
         short = self.held(gateway, "bob", hold="4s")
+        self.await_list(gateway, short, identifier)
         until = gateway.transfer(identifier)["hold_until"]
         gateway.kill()
         gateway.start()

@@ -1103,6 +1103,7 @@ static void who_goes_in_the_middle_of_an_offer_is_held_within_the_same_time(void
     found(f, "one", NULL);
     clock_advance(HOLD_MS);
     report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
+    assert_non_null(strstr(last_step(f, "not held")->detail, "over"));
     assert_failed(f, ERR_RECIPIENT_OFFLINE);
 }
 

@@ -483,7 +483,11 @@ static void who_takes_a_subscription_back_is_told(void **state)
     struct fixture *f = *state;
 
     roster(f, "<item jid='ana@example.org' subscription='to'/><item jid='bob@example.org' subscription='both'/>"
-              "<item jid='eve@example.org' subscription='to'/>");
+              "<item jid='eve@example.org' subscription='to'/>"
+              "<item jid='asked@example.org' subscription='none' ask='subscribe'/>");
+    push(f, "<item jid='asked@example.org' subscription='remove'/>");
+    assert_string_equal(f->news, "no:asked@example.org ");
+    f->news[0] = '\0';
     push(f, "<item jid='ana@example.org' subscription='none'/>");
     push(f, "<item jid='bob@example.org' subscription='remove'/>");
     presence(f, "eve@example.org", "unsubscribed", "");
