@@ -817,6 +817,7 @@ static void a_held_one_survives_a_stop_and_our_own_absence(void **state)
     assert_int_equal(now->state, TRANSFER_HELD);
     assert_int_equal(now->hold_until, r->hold_until);
     assert_true(now->hold_until - now->created == 3600 * 1000);
+    assert_int_equal(now->attempt_count, 1); /* nobody was looked for again */
     record_free(&now);
     f->network.behaviour = DELIVERS;
     f->network.sight = SIGHT_THERE;
