@@ -47,7 +47,7 @@ struct ibb {
     struct jid to;
     char sid[IBB_SID_MAX];
     unsigned size; /* of a block */
-    unsigned answer_ms, yield_ms;
+    unsigned answer_ms, yield_ms, linger_ms;
 
     enum state state;
     bool known;        /* the peer may hold it for open */
@@ -327,7 +327,10 @@ static void send_blocks(struct ibb *b)
             return;
     if (moved(b) == b->length) {
         b->state = CLOSING;
-        send_close(b);
+        if (b->linger_ms > 0)
+            later(b, b->linger_ms);
+        else
+            send_close(b);
     }
 }
 
@@ -578,6 +581,7 @@ struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_
     b->answer_ms = terms->answer_ms;
     b->either = terms->either;
     b->yield_ms = terms->yield_ms;
+    b->linger_ms = terms->linger_ms;
     for (size_t i = 0; i < IBB_WINDOW; i++)
         b->blocks[i].stream = b;
     uv_timer_init(c->loop, &b->timer);

@@ -53,6 +53,7 @@ struct ibb_terms {
     unsigned answer_ms;   /* how long the peer may take to answer the open */
     bool either;          /* the peer may open it instead (XEP-0261) */
     unsigned yield_ms;    /* and has so long until we do */
+    unsigned linger_ms;   /* between the last block and our close: who knows how much was to come closes before */
 };
 
 /* Whether a file of that size may go in-band; ERR_METHOD_UNSUPPORTED tells the limit. */

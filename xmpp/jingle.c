@@ -268,6 +268,15 @@ void jingle_reject_transport(struct jingle_session *s, struct jingle_request *r)
     jingle_send(s, "transport-reject", jingle_content(s->table->client, transport), NULL, NULL, NULL);
 }
 
+static const char *with_hyphens(const char *name, char *out, size_t max)
+{
+    snprintf(out, max, "%s", name);
+    for (char *at = out; *at; at++)
+        if (*at == '_')
+            *at = '-';
+    return out;
+}
+
 /* Section 7.4: why the peer ended it. True: because all went well. */
 static bool read_reason(const struct jingle_session *s, xmpp_stanza_t *reason, struct error *err)
 {
@@ -292,7 +301,7 @@ static bool read_reason(const struct jingle_session *s, xmpp_stanza_t *reason, s
         {"gone", ERR_RECIPIENT_OFFLINE, "is going away"},
     };
     const char *name = NULL;
-    char text[128];
+    char text[128], spelled[40];
 
     for (xmpp_stanza_t *child = stanza_child(reason, NULL, NULL); child && !name;
          child = stanza_next(child, NULL, NULL))
@@ -300,13 +309,15 @@ static bool read_reason(const struct jingle_session *s, xmpp_stanza_t *reason, s
             name = xmpp_stanza_get_name(child);
     if (name && strcmp(name, "success") == 0)
         return true;
+    if (name) /* Dino writes "failed_transport" */
+        name = with_hyphens(name, spelled, sizeof spelled);
     if (name && strcmp(name, "cancel") == 0 && s->state == PENDING)
         name = "decline"; /* Gajim's word for it */
     stanza_text(stanza_child(reason, "text", NULL), text, sizeof text);
     if (stanza_child(reason, "file-too-large", NS_JINGLE_FILE_ERRORS))
         return error_set(err, ERR_RECIPIENT_TOO_SMALL, "the file is larger than %s takes", s->peer.text);
     if (name && strcmp(name, "media-error") == 0 && s->state == PENDING)
-        name = "media-error, before it had anything";
+        name = "media-error, before there was anything";
     for (size_t i = 0; name && i < sizeof meanings / sizeof *meanings; i++)
         if (strcmp(name, meanings[i].name) == 0)
             return error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->peer.text, meanings[i].says, name,

@@ -197,11 +197,7 @@ static void on_open(void *user)
 {
     struct method *m = user;
 
-    m->proof = PROOF_PEER_CLOSED;
-    if (m->ibb)
-        m->proof = PROOF_PEER_CONFIRMED; /* it acknowledged every block, and the close */
-    else if (jingle_s5b_proxied(m->s5b))
-        m->proof = PROOF_PROXY_ACCEPTED;
+    m->proof = m->s5b && jingle_s5b_proxied(m->s5b) ? PROOF_PROXY_ACCEPTED : PROOF_PEER_CLOSED;
     m->state = OPEN;
     report(m, METHOD_STREAM_OPEN);
 }

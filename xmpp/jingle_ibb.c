@@ -10,9 +10,12 @@
 #include "xmpp/stanza.h"
 
 enum {
-    YIELD_MS = 1500,         /* for the peer to ask first, and again when it turned our question down */
-    REPLY_MS = 30 * 1000,    /* for its answer: no person is asked again */
-    THEIR_OPEN_MS = 3 * 1000 /* who asked opens, with Dino; by the XEP it is us */
+    YIELD_MS = 1500,          /* for the peer to ask first, and again when it turned our question down */
+    REPLY_MS = 30 * 1000,     /* for its answer: no person is asked again */
+    THEIR_OPEN_MS = 3 * 1000, /* who asked opens, with Dino; by the XEP it is us */
+    /* The peer was told the size, and says when it has it all; Gajim, only once we have closed. Were we to close at
+     * once, Dino would drop what it has acknowledged and not read yet. */
+    LINGER_MS = 1000
 };
 
 enum state {
@@ -142,7 +145,8 @@ static void start(struct jingle_ibb *t, const struct terms *agreed, unsigned yie
                               .block = agreed->block,
                               .answer_ms = IBB_OPEN_MS,
                               .either = true,
-                              .yield_ms = yield_ms};
+                              .yield_ms = yield_ms,
+                              .linger_ms = LINGER_MS};
     struct error err;
 
     uv_timer_stop(&t->timer);

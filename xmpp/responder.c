@@ -9,8 +9,10 @@
 
 #define CAPS_NODE "https://jidpost.example/"
 
-/* Only what is served here: this side sends files and takes none, so no stream is announced. */
-static const char *const features[] = {NS_CAPS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_VERSION, NS_PING};
+/* Only what is served here: this side sends files and takes none, so no offer of one is invited. Jingle's transports
+ * are for the sessions that we begin: Dino goes on in-band only with somebody who announces that. */
+static const char *const features[] = {NS_CAPS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_VERSION,
+                                       NS_PING, NS_JINGLE,     NS_JINGLE_S5B,  NS_JINGLE_IBB};
 
 static xmpp_stanza_t *info(xmpp_ctx_t *ctx, const char *node)
 {

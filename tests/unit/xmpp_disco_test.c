@@ -322,7 +322,8 @@ static void we_announce_only_what_we_do(void **state)
     static const char info[] = "<identity category='client' type='bot' name='jidpost'/>"
                                "<feature var='" NS_CAPS "'/><feature var='" NS_DISCO_INFO "'/>"
                                "<feature var='" NS_DISCO_ITEMS "'/><feature var='" NS_VERSION "'/>"
-                               "<feature var='" NS_PING "'/>";
+                               "<feature var='" NS_PING "'/><feature var='" NS_JINGLE "'/>"
+                               "<feature var='" NS_JINGLE_S5B "'/><feature var='" NS_JINGLE_IBB "'/>";
     struct fixture *f = *state;
     xmpp_stanza_t *caps = responder_caps(f->peer.client), *query;
     char xml[1024], node[256], ver[CAPS_VER];

@@ -63,6 +63,8 @@ static void delivers(struct jingle_bench *b)
     peer_turn(&b->peer);
     peer_expects(&b->peer, ABC);
     peer_says(&b->peer, HEARD);
+    peer_expects_nothing(&b->peer); /* it may have something to say */
+    assert_in_range(peer_skip(&b->peer), 900, 1000);
     peer_expects(&b->peer, CLOSE);
     peer_says(&b->peer, HEARD);
     assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 0);
@@ -393,6 +395,48 @@ static void peer_that_ends_it_meanwhile_ends_it(void **state)
     peer_expects_nothing(&b->peer);
 }
 
+/* What Dino does; a close before that would cost it the file. */
+static void peer_that_has_it_all_need_not_wait_for_our_close(void **state)
+{
+    struct jingle_bench *b = *state;
+    FILE *file = file_abc();
+
+    failed(b);
+    jingle_says(b, REPLACE(THEIRS));
+    peer_expects(&b->peer, OUR_ACCEPT);
+    jingle_says(b, THEIR_OPEN("4096"));
+    peer_turn(&b->peer);
+    b->ops->stream(b->method, fileno(file));
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, ABC);
+    peer_says(&b->peer, HEARD);
+    jingle_says(b, END("success"));
+    assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->proof, PROOF_PEER_CONFIRMED);
+    fclose(file);
+}
+
+static void peer_that_closes_and_says_nothing_proves_less(void **state)
+{
+    struct jingle_bench *b = *state;
+    FILE *file = file_abc();
+
+    failed(b);
+    jingle_says(b, REPLACE(THEIRS));
+    peer_expects(&b->peer, OUR_ACCEPT);
+    peer_says(&b->peer, HEARD);
+    jingle_says(b, THEIR_OPEN("4096"));
+    peer_turn(&b->peer);
+    b->ops->stream(b->method, fileno(file));
+    b->ops->digest(b->method, NULL);
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, ABC);
+    peer_says(&b->peer, HEARD);
+    jingle_says(b, "<iq type='set' id='in' from='" TARGET "'><close xmlns='" NS_IBB "' sid='None'/></iq>");
+    assert_in_range(peer_skip(&b->peer), 29000, 30000);
+    assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->proof, PROOF_PEER_CLOSED);
+    fclose(file);
+}
+
 static void stream_that_breaks_is_told(void **state)
 {
     struct jingle_bench *b = *state;
@@ -437,6 +481,8 @@ int main(void)
         TEST(other_transports_and_late_questions_are_turned_down),
         TEST(late_news_of_the_first_transport_is_acknowledged),
         TEST(peer_that_ends_it_meanwhile_ends_it),
+        TEST(peer_that_has_it_all_need_not_wait_for_our_close),
+        TEST(peer_that_closes_and_says_nothing_proves_less),
         TEST(stream_that_breaks_is_told),
     };
 

@@ -209,6 +209,7 @@ static void reasons_have_their_codes(void **state)
         {END("busy"), ERR_RECIPIENT_BUSY},
         {END("connectivity-error"), ERR_TRANSPORT_FAILED},
         {END("failed-transport"), ERR_TRANSPORT_FAILED},
+        {END("failed_transport"), ERR_TRANSPORT_FAILED}, /* Dino */
         {END("unsupported-transports"), ERR_TRANSPORT_FAILED},
         {END("failed-application"), ERR_OFFER_REJECTED},
         {END("incompatible-parameters"), ERR_OFFER_REJECTED},
