@@ -455,6 +455,22 @@ static void on_offline(void *user)
     fail(m, &err);
 }
 
+/* Nothing more was said. A bytestream that closed after the last byte was read to its end. In-band the blocks were
+ * acknowledged by who may never have handed them on: Dino 0.4 does, and throws them away. */
+static void settled(struct method *m)
+{
+    if (m->confirmed) {
+        complete(m);
+        return;
+    }
+    if (m->ibb && m->broken.code == ERR_NONE)
+        error_set(&m->broken, ERR_STALLED, "%s took every block and never said that it has the file", m->to.text);
+    if (m->broken.code != ERR_NONE)
+        fail(m, &m->broken);
+    else
+        complete(m);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct method *m = timer->data;
@@ -467,10 +483,7 @@ static void on_timer(uv_timer_t *timer)
         fail(m, &err);
         break;
     case SETTLING:
-        if (m->broken.code != ERR_NONE && !m->confirmed)
-            fail(m, &m->broken);
-        else
-            complete(m);
+        settled(m);
         break;
     case PREPARING:
     case CONNECTING:

@@ -39,7 +39,7 @@ struct jingle_ibb {
     void *user;
     struct jid to;
     uv_timer_t timer;
-    uint64_t question; /* our transport-replace */
+    uint64_t question; /* our transport-replace, or our transport-accept */
 
     enum state state;
     struct terms ours, theirs; /* theirs: asked for while ours was on its way */
@@ -197,25 +197,37 @@ void jingle_ibb_fall_back(struct jingle_ibb *t)
     enter(t, YIELDING, YIELD_MS);
 }
 
-static void accept_theirs(struct jingle_ibb *t)
-{
-    struct error err;
-
-    if (!jingle_send(t->session, "transport-accept", jingle_content(t->client, build_transport(t, &t->theirs)), NULL,
-                     NULL, &err)) {
-        fail(t, &err);
-        return;
-    }
-    step(t, STEP_SENT, "transport-accept", "", "in-band");
-    start(t, &t->theirs, THEIR_OPEN_MS);
-}
-
 static void refused(struct jingle_ibb *t, const char *how)
 {
     struct error err;
 
     error_set(&err, ERR_IBB_REFUSED, "%s does not go on in-band (%.80s)", t->to.text, how);
     fail(t, &err);
+}
+
+/* Dino 0.4 asks for what it then does not take, and says so. */
+static void on_accepted(void *user, const struct iq_reply *reply)
+{
+    struct jingle_ibb *t = user;
+
+    t->question = 0;
+    if (reply->outcome == IQ_ERROR && !t->streaming)
+        refused(t, reply->text[0] ? reply->text : reply->condition);
+}
+
+static void accept_theirs(struct jingle_ibb *t)
+{
+    struct error err;
+
+    iq_forget(t->client->iq, t->question);
+    t->question = jingle_send(t->session, "transport-accept", jingle_content(t->client, build_transport(t, &t->theirs)),
+                              on_accepted, t, &err);
+    if (!t->question) {
+        fail(t, &err);
+        return;
+    }
+    step(t, STEP_SENT, "transport-accept", "", "in-band");
+    start(t, &t->theirs, THEIR_OPEN_MS);
 }
 
 /* Ours came to nothing. Its own may be here already, or be on its way. */

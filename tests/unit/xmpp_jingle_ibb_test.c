@@ -206,6 +206,18 @@ static void peer_that_asked_and_does_not_open_is_opened_to(void **state)
     delivers(b);
 }
 
+/* Dino 0.4. */
+static void peer_that_does_not_take_what_it_asked_for_ends_the_method(void **state)
+{
+    struct jingle_bench *b = *state;
+
+    failed(b);
+    jingle_says(b, REPLACE(THEIRS));
+    peer_expects(&b->peer, OUR_ACCEPT);
+    peer_refuses(&b->peer, TARGET, "modify", "bad-request", "");
+    assert_int_equal(fake_host_error(&b->host), ERR_IBB_REFUSED);
+}
+
 static void open_by_both_is_one_open(void **state)
 {
     struct jingle_bench *b = *state;
@@ -415,7 +427,7 @@ static void peer_that_has_it_all_need_not_wait_for_our_close(void **state)
     fclose(file);
 }
 
-static void peer_that_closes_and_says_nothing_proves_less(void **state)
+static void peer_that_closes_and_never_says_a_word_proves_nothing(void **state)
 {
     struct jingle_bench *b = *state;
     FILE *file = file_abc();
@@ -433,7 +445,7 @@ static void peer_that_closes_and_says_nothing_proves_less(void **state)
     peer_says(&b->peer, HEARD);
     jingle_says(b, "<iq type='set' id='in' from='" TARGET "'><close xmlns='" NS_IBB "' sid='None'/></iq>");
     assert_in_range(peer_skip(&b->peer), 29000, 30000);
-    assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->proof, PROOF_PEER_CLOSED);
+    assert_int_equal(fake_host_error(&b->host), ERR_STALLED);
     fclose(file);
 }
 
@@ -469,6 +481,7 @@ int main(void)
         TEST(acceptance_may_lack_what_we_told_or_want_too_much),
         TEST(peer_that_asks_first_is_accepted_and_may_open),
         TEST(peer_that_asked_and_does_not_open_is_opened_to),
+        TEST(peer_that_does_not_take_what_it_asked_for_ends_the_method),
         TEST(open_by_both_is_one_open),
         TEST(peer_that_gives_up_before_us_is_followed),
         TEST(peer_that_turns_ours_down_and_asks_itself_is_accepted),
@@ -482,7 +495,7 @@ int main(void)
         TEST(late_news_of_the_first_transport_is_acknowledged),
         TEST(peer_that_ends_it_meanwhile_ends_it),
         TEST(peer_that_has_it_all_need_not_wait_for_our_close),
-        TEST(peer_that_closes_and_says_nothing_proves_less),
+        TEST(peer_that_closes_and_never_says_a_word_proves_nothing),
         TEST(stream_that_breaks_is_told),
     };
 
