@@ -122,6 +122,7 @@ static struct network *make_network(const struct config *c, struct error *err)
         .ca = c->xmpp.ca,
         .proxies = c->xmpp.proxies,
         .accept_subscriptions = c->xmpp.accept_subscriptions,
+        .link = c->delivery.link,
         .direct = direct_of(c->socks5.direct),
         .ping_interval_ms = c->xmpp.ping_interval,
         .ping_timeout_ms = c->xmpp.ping_timeout,

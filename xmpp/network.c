@@ -74,6 +74,7 @@ static void copy_settings(struct xmpp_settings *out, const struct xmpp_settings 
     out->ca = copy(in->ca);
     out->proxies = copy_list(in->proxies);
     out->accept_subscriptions = copy_list(in->accept_subscriptions);
+    out->link = copy_list(in->link);
 }
 
 static void free_settings(struct xmpp_settings *s)
@@ -85,6 +86,7 @@ static void free_settings(struct xmpp_settings *s)
     free((char *)s->ca);
     free_list(s->proxies);
     free_list(s->accept_subscriptions);
+    free_list(s->link);
 }
 
 static bool check_settings(const struct xmpp_settings *s, struct error *err)

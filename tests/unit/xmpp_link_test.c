@@ -129,6 +129,7 @@ static void the_file_is_put_into_the_slot_and_the_bare_address_told_where(void *
     assert_int_equal(fake_host_count(&b->host, METHOD_LINK_SENT), 0);
     peer_says(&b->peer, PONG);
     assert_int_equal(fake_host_last(&b->host, METHOD_LINK_SENT)->moved, 3);
+    assert_false(fake_host_last(&b->host, METHOD_LINK_SENT)->own_link);
     assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 0);
     assert_string_equal(fake_host_timeline(&b->host, timeline), "upload slot; upload slot ok; upload; upload ok; link");
 }
@@ -240,6 +241,127 @@ static void a_session_lost_behind_the_message_is_reported(void **state)
     assert_int_equal(fake_host_error(&b->host), ERR_XMPP_DISCONNECTED);
 }
 
+#define OWN_LINK "https://files.example.org/d/secret1/a.txt"
+#define OWN                                                                                                            \
+    "<message type='chat' to='" BARE "' id='*sid'><body>" OWN_LINK "</body><x xmlns='" NS_OOB "'><url>" OWN_LINK       \
+    "</url></x><file-sharing xmlns='" NS_SFS "' disposition='attachment'><file xmlns='" NS_FILE                        \
+    "'><media-type>text/plain</media-type><name>a.txt</name><size>3</size></file><sources><url-data "                  \
+    "xmlns='" NS_URL_DATA "' target='" OWN_LINK "'/></sources></file-sharing><fallback xmlns='" NS_FALLBACK            \
+    "' for='" NS_SFS "'><body/></fallback></message>"
+
+static void use_ways(struct bench *b, const char *first, const char *second)
+{
+    static char *ways[3];
+
+    ways[0] = (char *)first;
+    ways[1] = (char *)second;
+    b->peer.settings.link = ways;
+    b->host.public_url = "https://files.example.org";
+}
+
+static void expect_own_link(struct bench *b)
+{
+    peer_expects(&b->peer, OWN);
+    peer_expects(&b->peer, PING);
+    peer_says(&b->peer, PONG);
+    assert_int_equal(fake_host_last(&b->host, METHOD_LINK_SENT)->moved, 0);
+    assert_true(fake_host_last(&b->host, METHOD_LINK_SENT)->own_link);
+    assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
+    assert_int_equal(b->host.published, 1);
+    assert_int_equal(fake_host_error(&b->host), ERR_NONE);
+}
+
+static void a_link_of_our_own_moves_nothing(void **state)
+{
+    struct bench *b = *state;
+    const struct offer o = {.to = &b->to, .name = "a.txt", .type = "text/plain", .size = 3};
+    char timeline[1024];
+    struct error err;
+
+    use_ways(b, "own", "upload");
+    b->method = method_link.offer(&b->host.host, &b->peer.network, &o, &err);
+    assert_non_null(b->method);
+    assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
+    peer_expects_nothing(&b->peer);
+    method_link.stream(b->method, 5, 0, 3);
+    expect_own_link(b);
+    assert_string_equal(fake_host_timeline(&b->host, timeline), "link");
+    assert_string_equal(b->host.steps[0].detail, "https://files.example.org");
+}
+
+static void what_the_service_does_not_take_becomes_a_link_of_our_own(void **state)
+{
+    struct bench *b = *state;
+
+    use_ways(b, "upload", "own");
+    begin(b, NULL, NULL);
+    peer_refuses(&b->peer, SERVICE, "modify", "not-acceptable", "<file-too-large xmlns='" NS_HTTP_UPLOAD "'/>");
+    assert_int_equal(fake_host_error(&b->host), ERR_NONE);
+    method_link.stream(b->method, 5, 0, 3);
+    expect_own_link(b);
+}
+
+static void an_upload_that_fails_becomes_a_link_of_our_own(void **state)
+{
+    struct bench *b = *state;
+
+    use_ways(b, "upload", "own");
+    upload(b, NULL, NULL);
+    fake_http_moves(&b->http, 2);
+    fake_http_ends(&b->http, ERR_UPLOAD_SERVICE_FAILED);
+    expect_own_link(b);
+}
+
+static void without_a_service_the_link_is_our_own(void **state)
+{
+    struct bench *b = *state;
+    const struct offer o = {.to = &b->to, .name = "a.txt", .type = "text/plain", .size = 3};
+    struct error err;
+
+    use_ways(b, "upload", "own");
+    b->method = method_link.offer(&b->host.host, &b->peer.network, &o, &err);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_refuses(&b->peer, "example.com", "cancel", "service-unavailable", "");
+    peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_refuses(&b->peer, "example.com", "cancel", "service-unavailable", "");
+    method_link.stream(b->method, 5, 0, 3);
+    expect_own_link(b);
+}
+
+static void where_no_way_is_left_the_refusal_is_the_reason(void **state)
+{
+    struct bench *b = *state;
+
+    use_ways(b, "upload", "own");
+    b->host.public_url = NULL;
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_UPLOAD_SERVICE_REFUSED);
+    assert_int_equal(fake_host_error(&b->host), ERR_UPLOAD_SERVICE_REFUSED);
+    peer_expects_nothing(&b->peer);
+}
+
+static void without_any_way_nothing_begins(void **state)
+{
+    struct bench *b = *state;
+    const struct offer o = {.to = &b->to, .name = "a.txt", .type = "text/plain", .size = 3};
+    struct error err;
+
+    use_ways(b, "own", NULL);
+    b->host.public_url = NULL;
+    assert_null(method_link.offer(&b->host.host, &b->peer.network, &o, &err));
+    assert_int_equal(err.code, ERR_METHOD_UNSUPPORTED);
+}
+
+static void others_hear_where_a_link_leads_and_not_the_link(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    assert_string_equal(b->host.steps[b->host.step_count - 1].name, "link");
+    assert_string_equal(b->host.steps[b->host.step_count - 1].detail, "https://upload.example.com");
+}
+
 static void without_a_session_nothing_is_announced(void **state)
 {
     struct bench *b = *state;
@@ -302,6 +424,13 @@ int main(void)
         TEST(what_went_wrong_with_the_upload_is_reported),
         TEST(an_upload_that_cannot_begin_is_reported),
         TEST(a_session_lost_behind_the_message_is_reported),
+        TEST(a_link_of_our_own_moves_nothing),
+        TEST(what_the_service_does_not_take_becomes_a_link_of_our_own),
+        TEST(an_upload_that_fails_becomes_a_link_of_our_own),
+        TEST(without_a_service_the_link_is_our_own),
+        TEST(where_no_way_is_left_the_refusal_is_the_reason),
+        TEST(without_any_way_nothing_begins),
+        TEST(others_hear_where_a_link_leads_and_not_the_link),
         TEST(without_a_session_nothing_is_announced),
         TEST(an_ended_link_hears_nothing),
         TEST(it_asks_nothing_of_a_device),

@@ -25,6 +25,7 @@ struct peer_sent {
     char *text;
 };
 
+static char *const only_upload[] = {(char[]){"upload"}, NULL};
 char *const peer_proxy[] = {(char[]){"streamer.example.com"}, NULL};
 
 /* ---- start and end */
@@ -73,7 +74,8 @@ void peer_start(struct peer *p, char *const *proxies)
                                          .iq_timeout_ms = 10000,
                                          .activate_timeout_ms = 20000,
                                          .ibb_max_size = 2 << 20,
-                                         .ibb_window = 1};
+                                         .ibb_window = 1,
+                                         .link = only_upload};
     uv_loop_init(&p->loop);
     p->client = &p->network.client;
     p->client->settings = &p->settings;
