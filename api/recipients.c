@@ -24,10 +24,10 @@ bool api_recipient_begin(struct request *rq, struct error *err)
     return jid_parse(&rq->to, segment, strlen(segment), err) && api_recipient_resource(rq, err);
 }
 
-/* That nobody is there is an answer to the question, not a failure of it. */
+/* That nobody is there, or a room is, is an answer to the question, not a failure of it. */
 static enum MHD_Result found(struct request *rq)
 {
-    if (rq->got.error.code == ERR_RECIPIENT_OFFLINE)
+    if (rq->got.error.code == ERR_RECIPIENT_OFFLINE || rq->got.error.code == ERR_NO_COMMON_METHOD)
         return reply_json(rq, 200, json_of_unreachable(&rq->to, &rq->got.error));
     if (rq->got.error.code != ERR_NONE)
         return reply_problem(rq, &rq->got.error, STAGE_RESOLVE, NULL);

@@ -123,6 +123,7 @@ static struct network *make_network(const struct config *c, struct error *err)
         .proxies = c->xmpp.proxies,
         .accept_subscriptions = c->xmpp.accept_subscriptions,
         .link = c->delivery.link,
+        .nick = c->xmpp.nick,
         .direct = direct_of(c->socks5.direct),
         .ping_interval_ms = c->xmpp.ping_interval,
         .ping_timeout_ms = c->xmpp.ping_timeout,

@@ -8,6 +8,7 @@
 
 #include "xmpp/messages.h"
 #include "xmpp/ns.h"
+#include "xmpp/rooms.h"
 #include "xmpp/stanza.h"
 
 enum { SHA256_BYTES = 32, SHA256_BASE64 = 45 };
@@ -18,6 +19,8 @@ struct announcing {
     const struct announcement *what;
     announced_fn *done;
     void *user;
+    uint64_t asking; /* whether it is a room */
+    bool in_room;
     uint64_t message; /* on its way */
 };
 
@@ -105,7 +108,8 @@ static void finish(struct announcing *a, const char *step, const struct error *e
 
 static bool send_message(struct announcing *a, xmpp_stanza_t *s, message_done_fn *done, struct error *err)
 {
-    a->message = message_send(a->client->messages, s, a->what->to, done, a, err);
+    a->message = a->in_room ? room_send(a->client->rooms, s, a->what->to, done, a, err)
+                            : message_send(a->client->messages, s, a->what->to, done, a, err);
     if (s)
         xmpp_stanza_release(s);
     return a->message != 0;
@@ -141,22 +145,41 @@ static void on_captioned(void *user, const struct error *err)
         finish(a, "link", &error);
 }
 
+/* A server that does not say may still take messages; one that cannot be reached takes none. */
+static void on_asked(void *user, bool is_room, const struct error *err)
+{
+    struct announcing *a = user;
+    struct error error;
+
+    a->asking = 0;
+    if (err && err->code != ERR_RECIPIENT_TIMEOUT) {
+        finish(a, "disco", err);
+        return;
+    }
+    a->in_room = is_room;
+    if (is_room)
+        a->host->ops->step(a->host, STEP_RECEIVED, "disco", "ok", "a room");
+    if (!a->what->caption) {
+        if (!send_link(a, &error))
+            finish(a, "link", &error);
+    } else if (!send_message(a, message(a->client->ctx, a->what->caption), on_captioned, &error)) {
+        finish(a, "caption", &error);
+    }
+}
+
 struct announcing *announce(struct client *c, struct method_host *host, const struct announcement *what,
                             announced_fn *done, void *user, struct error *err)
 {
     struct announcing *a = calloc(1, sizeof *a);
-    bool ok;
 
     if (!a) {
         error_set(err, ERR_INTERNAL, "out of memory");
         return NULL;
     }
     *a = (struct announcing){.client = c, .host = host, .what = what, .done = done, .user = user};
-    ok = what->caption ? send_message(a, message(c->ctx, what->caption), on_captioned, err) : send_link(a, err);
-    if (!ok) {
-        host->ops->step(host, STEP_LOCAL, what->caption ? "caption" : "link", error_name(err->code), err->text);
+    a->asking = room_ask(c->rooms, what->to, on_asked, a, err);
+    if (a->asking == 0)
         announcing_forget(&a);
-    }
     return a;
 }
 
@@ -164,7 +187,11 @@ void announcing_forget(struct announcing **a)
 {
     if (!*a)
         return;
-    if ((*a)->message)
+    if ((*a)->asking)
+        room_ask_forget((*a)->client->rooms, (*a)->asking);
+    if ((*a)->message && (*a)->in_room)
+        room_send_forget((*a)->client->rooms, (*a)->message);
+    else if ((*a)->message)
         message_forget((*a)->client->messages, (*a)->message);
     free(*a);
     *a = NULL;

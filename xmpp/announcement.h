@@ -1,6 +1,7 @@
 /* xmpp/announcement.h - telling somebody where a file can be fetched: the caption, if there is one, and the link.
  *
- * A person's bare JID gets messages of type chat (xmpp/messages.h). The caption has a message of its own, because the
+ * The address is asked whether it is a room: that gets the messages by xmpp/rooms.h, a person's bare JID by
+ * xmpp/messages.h. The caption has a message of its own, because the
  * body of the link's has to be the link (XEP-0066); whoever does not get the one does not get the other. The link is
  * told in three ways: as the body, by XEP-0066, and by XEP-0447 with what the file is. Thread: core's. */
 #ifndef XMPP_ANNOUNCEMENT_H
@@ -26,7 +27,7 @@ void link_origin(const char *url, char out[static LINK_ORIGIN]);
 
 struct announcing; /* one that is under way */
 
-/* err NULL: the server has taken all of it. */
+/* err NULL: the server has taken all of it, or the room has shown it. */
 typedef void announced_fn(void *user, const struct error *err);
 
 /* Begins; a and what it points to are borrowed until the end. Steps are told to host, and done is called once, never

@@ -106,6 +106,13 @@ static void upload(struct bench *b, const char *caption, const char *sha256)
     assert_true(b->http.under_way);
 }
 
+/* The address is asked what it is. */
+static void is_a_person(struct bench *b)
+{
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_refuses(&b->peer, BARE, "cancel", "service-unavailable", "");
+}
+
 static void the_file_is_put_into_the_slot_and_the_bare_address_told_where(void **state)
 {
     struct bench *b = *state;
@@ -124,6 +131,7 @@ static void the_file_is_put_into_the_slot_and_the_bare_address_told_where(void *
     assert_int_equal(fake_host_last(&b->host, METHOD_PROGRESS)->moved, 2);
     peer_expects_nothing(&b->peer); /* nobody is told of what is not there yet */
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     peer_expects(&b->peer, LINK(""));
     peer_expects(&b->peer, PING);
     assert_int_equal(fake_host_count(&b->host, METHOD_LINK_SENT), 0);
@@ -140,6 +148,7 @@ static void a_known_digest_goes_with_the_link(void **state)
 
     upload(b, NULL, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     peer_expects(&b->peer, LINK("<hash xmlns='" NS_HASHES
                                 "' algo='sha-256'>LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=</hash>"));
 }
@@ -150,6 +159,7 @@ static void a_caption_comes_first_as_a_message_of_its_own(void **state)
 
     upload(b, "look <here>", NULL);
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     peer_expects(&b->peer, CAPTION);
     peer_expects(&b->peer, PING);
     peer_expects_nothing(&b->peer);
@@ -169,6 +179,7 @@ static void a_message_that_comes_back_is_a_failure(void **state)
 
         upload(b, captions[i], NULL);
         fake_http_ends(&b->http, ERR_NONE);
+        is_a_person(b);
         peer_expects(&b->peer, captions[i] ? CAPTION : LINK(""));
         peer_says(&b->peer, BOUNCE);
         assert_int_equal(fake_host_error(&b->host), ERR_LINK_FAILED);
@@ -193,6 +204,7 @@ static void other_messages_mean_nothing(void **state)
 
     upload(b, NULL, NULL);
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     peer_expects(&b->peer, LINK(""));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         peer_says(&b->peer, rows[i]);
@@ -237,6 +249,7 @@ static void a_session_lost_behind_the_message_is_reported(void **state)
 
     upload(b, NULL, NULL);
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     iq_disconnected(b->peer.client->iq);
     assert_int_equal(fake_host_error(&b->host), ERR_XMPP_DISCONNECTED);
 }
@@ -261,6 +274,7 @@ static void use_ways(struct bench *b, const char *first, const char *second)
 
 static void expect_own_link(struct bench *b)
 {
+    is_a_person(b);
     peer_expects(&b->peer, OWN);
     peer_expects(&b->peer, PING);
     peer_says(&b->peer, PONG);
@@ -358,8 +372,75 @@ static void others_hear_where_a_link_leads_and_not_the_link(void **state)
 
     upload(b, NULL, NULL);
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     assert_string_equal(b->host.steps[b->host.step_count - 1].name, "link");
     assert_string_equal(b->host.steps[b->host.step_count - 1].detail, "https://upload.example.com");
+}
+
+#define AS_A_ROOM                                                                                                      \
+    "<iq type='result' id='$id' from='" BARE "' to='" INITIATOR "'><query xmlns='" NS_DISCO_INFO                       \
+    "'><identity category='conference' type='text'/><feature var='" NS_MUC "'/></query></iq>"
+#define SELF BARE "/initiator"
+
+static void a_room_is_entered_told_and_left(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, "look", NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_says(&b->peer, AS_A_ROOM);
+    peer_expects(&b->peer, "<presence to='" SELF "'><x xmlns='" NS_MUC "'><history maxstanzas='0'/></x></presence>");
+    peer_expects_nothing(&b->peer);
+    peer_says(&b->peer, "<presence from='" SELF "'/>");
+    peer_expects(&b->peer, "<message type='groupchat' to='" BARE "' id='*sid'><body>look</body></message>");
+    peer_expects_nothing(&b->peer);
+    peer_says(&b->peer, "<message type='groupchat' from='" SELF "' id='$sid'><body>look</body></message>");
+    assert_non_null(strstr(peer_next(&b->peer), "<body>" GET_URL "</body>"));
+    peer_expects_nothing(&b->peer);
+    assert_int_equal(fake_host_count(&b->host, METHOD_LINK_SENT), 0);
+    peer_says(&b->peer, "<message type='groupchat' from='" SELF "' id='$id'><body>" GET_URL "</body></message>");
+    assert_int_equal(fake_host_count(&b->host, METHOD_LINK_SENT), 1);
+    peer_expects(&b->peer, "<presence type='unavailable' to='" SELF "'/>");
+    peer_expects_nothing(&b->peer);
+}
+
+static void a_room_that_takes_us_not_is_a_failure(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_says(&b->peer, AS_A_ROOM);
+    peer_next(&b->peer);
+    peer_says(&b->peer, "<presence type='error' from='" SELF
+                        "'><error type='auth'><registration-required xmlns='" NS_STANZAS "'/></error></presence>");
+    assert_int_equal(fake_host_error(&b->host), ERR_RECIPIENT_FORBIDS);
+    peer_expects_nothing(&b->peer);
+}
+
+static void who_does_not_say_what_he_is_is_told_as_a_person(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_skip(&b->peer);
+    peer_expects(&b->peer, LINK(""));
+}
+
+static void who_is_on_a_server_out_of_reach_is_told_nothing(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_refuses(&b->peer, BARE, "cancel", "remote-server-not-found", "");
+    assert_int_equal(fake_host_error(&b->host), ERR_REMOTE_SERVER_UNREACHABLE);
+    peer_expects_nothing(&b->peer);
 }
 
 static void without_a_session_nothing_is_announced(void **state)
@@ -375,7 +456,7 @@ static void without_a_session_nothing_is_announced(void **state)
 /* Its end comes at any step, and whatever was asked has no one to tell. */
 static void an_ended_link_hears_nothing(void **state)
 {
-    for (unsigned steps = 0; steps < 3; steps++) {
+    for (unsigned steps = 0; steps < 4; steps++) {
         struct bench *b = *state;
         size_t reported;
 
@@ -386,6 +467,8 @@ static void an_ended_link_hears_nothing(void **state)
         }
         if (steps > 1)
             fake_http_ends(&b->http, ERR_NONE);
+        if (steps > 2)
+            is_a_person(b);
         reported = b->host.report_count;
         method_link.end(&b->method, &(struct error){.code = ERR_CANCELLED});
         assert_null(b->method);
@@ -393,6 +476,9 @@ static void an_ended_link_hears_nothing(void **state)
         if (steps == 0) {
             peer_says(&b->peer, SLOT);
         } else if (steps == 2) {
+            is_a_person(b);
+            peer_expects_nothing(&b->peer);
+        } else if (steps == 3) {
             peer_expects(&b->peer, LINK(""));
             peer_expects(&b->peer, PING);
             peer_says(&b->peer, PONG);
@@ -431,6 +517,10 @@ int main(void)
         TEST(where_no_way_is_left_the_refusal_is_the_reason),
         TEST(without_any_way_nothing_begins),
         TEST(others_hear_where_a_link_leads_and_not_the_link),
+        TEST(a_room_is_entered_told_and_left),
+        TEST(a_room_that_takes_us_not_is_a_failure),
+        TEST(who_does_not_say_what_he_is_is_told_as_a_person),
+        TEST(who_is_on_a_server_out_of_reach_is_told_nothing),
         TEST(without_a_session_nothing_is_announced),
         TEST(an_ended_link_hears_nothing),
         TEST(it_asks_nothing_of_a_device),
