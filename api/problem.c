@@ -153,7 +153,7 @@ struct problem problem_of(enum error_code code)
                        "The timeline shows where; the service must be reachable from the gateway, with a certificate "
                        "that it trusts.");
     case ERR_LINK_FAILED:
-        return problem(502, FINAL, "The message with the link came back", "Check the address; the detail says why.");
+        return problem(502, FINAL, "The link did not reach the recipient", "Check the address; the detail says why.");
     case ERR_STREAM_BROKEN:
         return problem(502, AGAIN, "The stream broke", "Send again; the timeline shows how far it came.");
     case ERR_TRUNCATED:

@@ -74,44 +74,81 @@ static void drop_asking(struct asking *a)
     free(a);
 }
 
+static void finish_asking(struct asking *a, bool is_room, const struct error *err)
+{
+    room_asked_fn *done = a->done;
+    void *user = a->user;
+
+    drop_asking(a);
+    done(user, is_room, err);
+}
+
+static bool is_conference(const struct iq_reply *reply)
+{
+    xmpp_stanza_t *query = reply->outcome == IQ_RESULT ? stanza_child(reply->stanza, "query", NS_DISCO_INFO) : NULL;
+
+    return has_child(query, "identity", "category", "conference") && has_child(query, "feature", "var", NS_MUC);
+}
+
+static bool ask_info(struct asking *a, const struct jid *whom, iq_done_fn *done, struct error *err)
+{
+    struct client *c = a->owner->client;
+    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", NS_DISCO_INFO));
+
+    a->question = iq_ask(c->iq, iq, whom, c->settings->iq_timeout_ms, done, a, err);
+    if (iq)
+        xmpp_stanza_release(iq);
+    return a->question != 0;
+}
+
+static void on_service_info(void *user, const struct iq_reply *reply)
+{
+    struct asking *a = user;
+    struct error err;
+
+    a->question = 0;
+    error_set(&err, ERR_LINK_FAILED, "there is no room %.100s", a->jid.text);
+    finish_asking(a, false, is_conference(reply) ? &err : NULL);
+}
+
+/* Where there is nothing of that name, there may be no such room, or somebody a server hides. */
+static bool ask_service(struct asking *a)
+{
+    struct jid service;
+    size_t len;
+    const char *domain = jid_domain(&a->jid, &len);
+
+    return jid_parse(&service, domain, len, NULL) && ask_info(a, &service, on_service_info, NULL);
+}
+
 static void on_info(void *user, const struct iq_reply *reply)
 {
     struct asking *a = user;
-    room_asked_fn *done = a->done;
-    void *asker = a->user;
-    xmpp_stanza_t *query = reply->outcome == IQ_RESULT ? stanza_child(reply->stanza, "query", NS_DISCO_INFO) : NULL;
-    bool is_room = has_child(query, "identity", "category", "conference") && has_child(query, "feature", "var", NS_MUC);
     struct error err = {0};
 
+    a->question = 0;
+    if (reply->outcome == IQ_ERROR && strcmp(reply->condition, "item-not-found") == 0 && ask_service(a))
+        return;
     if (reply->outcome != IQ_RESULT)
         iq_error(reply, a->jid.text, &err);
-    a->question = 0;
-    drop_asking(a);
     if (err.code == ERR_REMOTE_SERVER_UNREACHABLE || err.code == ERR_REMOTE_SERVER_TIMEOUT ||
         reply->outcome == IQ_TIMEOUT || reply->outcome == IQ_DISCONNECTED)
-        done(asker, false, &err);
+        finish_asking(a, false, &err);
     else
-        done(asker, is_room, NULL);
+        finish_asking(a, is_conference(reply), NULL);
 }
 
 uint64_t room_ask(struct rooms *r, const struct jid *bare, room_asked_fn *done, void *user, struct error *err)
 {
-    struct client *c = r->client;
-    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", NS_DISCO_INFO));
     struct asking *a = calloc(1, sizeof *a);
 
     if (!a) {
-        if (iq)
-            xmpp_stanza_release(iq);
         error_set(err, ERR_INTERNAL, "out of memory");
         return 0;
     }
     *a = (struct asking){.owner = r, .ticket = ++r->last_ticket, .jid = *bare, .done = done, .user = user};
     LIST_INSERT_HEAD(&r->askings, a, next);
-    a->question = iq_ask(c->iq, iq, bare, c->settings->iq_timeout_ms, on_info, a, err);
-    if (iq)
-        xmpp_stanza_release(iq);
-    if (a->question)
+    if (ask_info(a, bare, on_info, err))
         return a->ticket;
     drop_asking(a);
     return 0;

@@ -19,7 +19,8 @@ void rooms_destroy(struct rooms **r); /* what was to be said is dropped without 
 void rooms_offline(struct rooms *r);  /* whoever waits is told ERR_XMPP_DISCONNECTED */
 
 /* Whether a bare JID is a room (section 6.4): its identity is of category conference and its features have the
- * protocol. What answers with an error is none; err: nobody answered, and why. */
+ * protocol. What answers with an error is none. err: ERR_LINK_FAILED, there could be a room of that name and there
+ * is none; else nobody answered, and why. */
 typedef void room_asked_fn(void *user, bool is_room, const struct error *err);
 
 /* done is called once, never from inside the call. A ticket, not 0; 0 with *err set when it cannot be asked. */

@@ -440,6 +440,41 @@ static void a_room_says_so_twice(void **state)
     }
 }
 
+/* Only where rooms are, there could be one. */
+static void a_room_that_is_not_there_is_told_from_somebody_hidden(void **state)
+{
+    static const struct {
+        const char *service; /* NULL: an error */
+        enum error_code code;
+    } rows[] = {
+        {"<identity category='conference' type='text'/><feature var='" NS_MUC "'/>", ERR_LINK_FAILED},
+        {"<identity category='server' type='im'/>", ERR_NONE},
+        {NULL, ERR_NONE},
+    };
+    struct bench *b = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char xml[512];
+
+        ask(b);
+        peer_refuses(&b->peer, ROOM, "cancel", "item-not-found", "");
+        assert_int_equal(b->first.count, i);
+        peer_expects(&b->peer,
+                     "<iq type='get' id='*id' to='chat.shakespeare.lit'><query xmlns='" NS_DISCO_INFO "'/></iq>");
+        snprintf(xml, sizeof xml,
+                 "<iq type='result' id='$id' from='chat.shakespeare.lit'><query xmlns='" NS_DISCO_INFO
+                 "'>%s</query></iq>",
+                 rows[i].service ? rows[i].service : "");
+        if (rows[i].service)
+            peer_says(&b->peer, xml);
+        else
+            peer_refuses(&b->peer, "chat.shakespeare.lit", "cancel", "item-not-found", "");
+        assert_int_equal(b->first.count, i + 1);
+        assert_false(b->first.is_room);
+        assert_int_equal(b->first.error.code, rows[i].code);
+    }
+}
+
 static void what_answers_with_an_error_is_none_and_silence_says_nothing(void **state)
 {
     static const struct {
@@ -447,7 +482,6 @@ static void what_answers_with_an_error_is_none_and_silence_says_nothing(void **s
         enum error_code code;
     } rows[] = {
         {"service-unavailable", ERR_NONE},
-        {"item-not-found", ERR_NONE},
         {"forbidden", ERR_NONE},
         {"remote-server-not-found", ERR_REMOTE_SERVER_UNREACHABLE},
         {"remote-server-timeout", ERR_REMOTE_SERVER_TIMEOUT},
@@ -499,6 +533,7 @@ int main(void)
         TEST(what_is_forgotten_is_not_answered),
         TEST(without_a_session_nobody_enters),
         TEST(a_room_says_so_twice),
+        TEST(a_room_that_is_not_there_is_told_from_somebody_hidden),
         TEST(what_answers_with_an_error_is_none_and_silence_says_nothing),
     };
 
