@@ -1,5 +1,6 @@
 #include "gateway/links.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,21 +56,34 @@ struct links *links_create(void)
     return calloc(1, sizeof(struct links));
 }
 
-void links_drop(struct links *links, struct link *link)
+static void free_link(struct link *link)
 {
-    HASH_DELETE(by_id, links->ids, link);
-    HASH_DELETE(by_digest, links->digests, link);
     free(link->name);
     free(link->type);
     free(link);
 }
 
+void links_drop(struct links *links, struct link *link)
+{
+    assert(links->ids && links->digests);
+    HASH_DELETE(by_id, links->ids, link);
+    HASH_DELETE(by_digest, links->digests, link);
+    free_link(link);
+}
+
 void links_destroy(struct links **links)
 {
+    struct link *link, *next;
+
     if (!*links)
         return;
-    while ((*links)->ids)
-        links_drop(*links, (*links)->ids);
+    link = (*links)->ids;
+    HASH_CLEAR(by_digest, (*links)->digests);
+    HASH_CLEAR(by_id, (*links)->ids); /* the links themselves stay chained */
+    for (; link; link = next) {
+        next = link->by_id.next;
+        free_link(link);
+    }
     free(*links);
     *links = NULL;
 }
