@@ -29,6 +29,8 @@ struct fake_network {
     struct method *method; /* the one at work; NULL: none */
     bool refuse_offers;    /* offer() itself fails, with method_unsupported */
     int64_t retry_at;      /* of the failures reported */
+    const char *link_at;   /* of the links reported */
+    bool own_link;
     struct offer offered;  /* the last offer's values; to is not kept */
     struct network_events events;
 };

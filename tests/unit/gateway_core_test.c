@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -713,6 +714,35 @@ static void a_link_fetched_whole_is_noted_and_stays(void **state)
     stop(f);
 }
 
+/* What lies in the folder of a gateway that has stopped. */
+static size_t left_in_spool(struct fixture *f)
+{
+    DIR *dir = opendir(f->spool_dir);
+    size_t count = 0;
+
+    assert_non_null(dir);
+    for (struct dirent *d; (d = readdir(dir));)
+        count += d->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+static void what_is_fetched_after_a_restart_is_noted_too(void **state)
+{
+    struct fixture *f = *state;
+    char id[ID_SIZE];
+
+    start(f, LINKS);
+    send_link(f, id);
+    stop(f);
+    start(f, LINKS);
+    gateway_downloaded(f->gw, id, 0, 5);
+    stop(f);
+    start(f, LINKS);
+    expect_end(f, id, TRANSFER_LINK_FETCHED, ERR_NONE);
+    stop(f);
+}
+
 static void a_link_ends_when_its_transfer_is_deleted(void **state)
 {
     struct fixture *f = *state;
@@ -731,6 +761,7 @@ static void a_link_ends_when_its_transfer_is_deleted(void **state)
     assert_int_equal(fetch(f, f->network.url, "b.txt").error.code, ERR_NOT_FOUND);
     gateway_downloaded(f->gw, id, 0, 5); /* too late */
     stop(f);
+    assert_int_equal(left_in_spool(f), 0);
     start(f, LINKS);
     assert_int_equal(spooled(f), 0);
     r = one(f, gateway_get, id, ERR_NONE);
@@ -809,6 +840,7 @@ int main(void)
         T(bad_submissions_leave_nothing_behind),
         T(a_link_is_kept_and_fetched_also_after_a_restart),
         T(a_link_fetched_whole_is_noted_and_stays),
+        T(what_is_fetched_after_a_restart_is_noted_too),
         T(a_link_ends_when_its_transfer_is_deleted),
         T(a_link_ends_by_itself_when_its_time_is_over),
         T(a_link_that_ended_while_the_gateway_was_away_is_swept),

@@ -342,6 +342,17 @@ static void without_a_service_the_link_is_our_own(void **state)
     expect_own_link(b);
 }
 
+static void without_a_session_no_other_way_is_tried(void **state)
+{
+    struct bench *b = *state;
+
+    use_ways(b, "upload", "own");
+    begin(b, NULL, NULL);
+    iq_disconnected(b->peer.client->iq);
+    assert_int_equal(fake_host_error(&b->host), ERR_XMPP_DISCONNECTED);
+    assert_int_equal(b->host.published, 0);
+}
+
 static void where_no_way_is_left_the_refusal_is_the_reason(void **state)
 {
     struct bench *b = *state;
@@ -514,6 +525,7 @@ int main(void)
         TEST(what_the_service_does_not_take_becomes_a_link_of_our_own),
         TEST(an_upload_that_fails_becomes_a_link_of_our_own),
         TEST(without_a_service_the_link_is_our_own),
+        TEST(without_a_session_no_other_way_is_tried),
         TEST(where_no_way_is_left_the_refusal_is_the_reason),
         TEST(without_any_way_nothing_begins),
         TEST(others_hear_where_a_link_leads_and_not_the_link),
