@@ -356,6 +356,7 @@ static void offer(struct transfer *t)
     struct record *r = t->record;
     struct offer o = {
         .to = to,
+        .to_one = t->to.full,
         .name = r->name,
         .type = r->type,
         .size = r->size,

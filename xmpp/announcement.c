@@ -156,6 +156,11 @@ static void on_asked(void *user, bool is_room, const struct error *err)
         finish(a, "disco", err);
         return;
     }
+    if (is_room && a->what->to_one) {
+        error_set(&error, ERR_LINK_FAILED, "%.100s is a room, and would tell all what is for one", a->what->to->text);
+        finish(a, "disco", &error);
+        return;
+    }
     a->in_room = is_room;
     if (is_room)
         a->host->ops->step(a->host, STEP_RECEIVED, "disco", "ok", "a room");

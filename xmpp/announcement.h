@@ -14,6 +14,7 @@
 
 struct announcement {
     const struct jid *to; /* bare */
+    bool to_one;          /* a resource was named; of a room, that is one occupant, and the room is not told */
     const char *url;
     const char *name, *type; /* of the file; type NULL: not known */
     const char *sha256;      /* lower-case hex; NULL: not computed */

@@ -18,6 +18,7 @@ struct method {
     struct method_host *host;
     struct client *client;
     struct jid to;
+    bool to_one;
     char *name, *type, *caption, *sha256;
     uint64_t size;
 
@@ -74,6 +75,7 @@ static void announce_link(struct method *m)
 
     m->retry_at = 0;
     m->announcement = (struct announcement){.to = &m->to,
+                                            .to_one = m->to_one,
                                             .url = m->slot ? m->slot->get : m->url,
                                             .name = m->name,
                                             .type = m->type,
@@ -264,6 +266,7 @@ static struct method *link_offer(struct method_host *host, void *network, const 
     m->host = host;
     m->client = &net->client;
     m->to = *o->to;
+    m->to_one = o->to_one;
     m->size = o->size;
     m->way = m->client->settings->link;
     if (!begin_way(m)) {

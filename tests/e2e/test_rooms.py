@@ -89,6 +89,22 @@ class Rooms(Occupants):
         self.assertEqual((shown.status, shown.json["reachable"], shown.json["error"]["code"]),
                          (200, False, "no_common_method"))
 
+    def test_what_is_for_one_occupant_is_not_told_to_all(self):
+        gateway = self.publishing_gateway()
+        peers = [self.occupant("alice"), self.occupant("bob")]
+        for query in {"methods": "link"}, {}:
+            answer = gateway.put(f"{ROOM}/bob", b"for bob alone", wait=60, **query)
+            self.assertGreaterEqual(answer.status, 400, answer)
+        self.link_nowhere(peers)
+
+    def link_nowhere(self, peers):
+        """A link for all tells that none came before."""
+        gateway = self.gateways[-1]
+        self.assertLinkSent(gateway.put(ROOM, b"for all", "all.txt", wait=60, methods="link"))
+        for peer in peers:
+            self.assertEqual(self.link(peer)["shared"]["name"], "all.txt")
+            self.assertEqual(len([told for told in peer.all("message") if told["oob"]]), 1)
+
     def test_a_room_that_is_not_there_is_not_made(self):
         gateway = self.publishing_gateway()
         for methods in {"methods": "link"}, {}, {"methods": "si-s5b"}:

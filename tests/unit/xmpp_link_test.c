@@ -431,6 +431,21 @@ static void a_room_that_takes_us_not_is_a_failure(void **state)
     peer_expects_nothing(&b->peer);
 }
 
+static void what_is_for_one_occupant_is_not_told_to_the_room(void **state)
+{
+    struct bench *b = *state;
+    const struct offer o = {.to = &b->to, .to_one = true, .name = "a.txt", .type = "text/plain", .size = 3};
+    struct error err;
+
+    use_ways(b, "own", NULL);
+    b->method = method_link.offer(&b->host.host, &b->peer.network, &o, &err);
+    method_link.stream(b->method, 5, 0, 3);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_says(&b->peer, AS_A_ROOM);
+    assert_int_equal(fake_host_error(&b->host), ERR_LINK_FAILED);
+    peer_expects_nothing(&b->peer);
+}
+
 static void who_does_not_say_what_he_is_is_told_as_a_person(void **state)
 {
     struct bench *b = *state;
@@ -531,6 +546,7 @@ int main(void)
         TEST(others_hear_where_a_link_leads_and_not_the_link),
         TEST(a_room_is_entered_told_and_left),
         TEST(a_room_that_takes_us_not_is_a_failure),
+        TEST(what_is_for_one_occupant_is_not_told_to_the_room),
         TEST(who_does_not_say_what_he_is_is_told_as_a_person),
         TEST(who_is_on_a_server_out_of_reach_is_told_nothing),
         TEST(without_a_session_nothing_is_announced),
