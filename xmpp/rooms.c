@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
+
+#include <utlist.h>
 
 #include "base/id.h"
 #include "xmpp/ns.h"
@@ -12,21 +13,21 @@
 enum { PATIENCE_MS = 30 * 1000, NICK_TRIES = 4, ID_BYTES = 16, SUFFIX_BYTES = 3, CONDITION = 40 };
 
 struct room {
-    LIST_ENTRY(room) next;
+    struct room *prev, *next;
     struct rooms *owner;
-    struct jid jid;   /* bare */
-    struct jid self;  /* us in it: its JID and our nickname */
-    unsigned tries;   /* of nicknames */
-    bool inside;      /* the room has shown us that we are */
-    size_t sayings;   /* of it */
-    unsigned busy;    /* inside callbacks: it is not to go meanwhile */
-    uv_timer_t timer; /* for the room to say something of us */
+    struct jid jid;         /* bare */
+    struct jid self;        /* us in it: its JID and our nickname */
+    unsigned tries;         /* of nicknames */
+    bool inside;            /* the room has shown us that we are */
+    bool lost;              /* it is given up; who speaks again has to enter anew */
+    struct saying *sayings; /* in the order they came */
+    unsigned busy;          /* inside callbacks: it is not to go meanwhile */
+    uv_timer_t timer;       /* for the room to say something of us */
 };
 
 /* A message for a room. */
 struct saying {
-    TAILQ_ENTRY(saying) next;
-    struct room *room;
+    struct saying *prev, *next;
     uint64_t ticket;
     xmpp_stanza_t *message;
     char id[2 * ID_BYTES + 1];
@@ -36,7 +37,7 @@ struct saying {
 };
 
 struct asking {
-    LIST_ENTRY(asking) next;
+    struct asking *prev, *next;
     struct rooms *owner;
     uint64_t ticket, question;
     struct jid jid;
@@ -49,9 +50,8 @@ struct rooms {
     iq_send_fn *send;
     void *user;
     uint64_t last_ticket;
-    LIST_HEAD(, room) rooms;
-    TAILQ_HEAD(, saying) sayings;
-    LIST_HEAD(, asking) askings;
+    struct room *rooms;
+    struct asking *askings;
 };
 
 /* ---- is it one */
@@ -67,10 +67,10 @@ static bool has_child(xmpp_stanza_t *query, const char *name, const char *attr, 
     return false;
 }
 
-static void drop_asking(struct asking *a)
+static void drop_asking(struct rooms *r, struct asking *a)
 {
-    iq_forget(a->owner->client->iq, a->question);
-    LIST_REMOVE(a, next);
+    iq_forget(r->client->iq, a->question);
+    DL_DELETE(r->askings, a);
     free(a);
 }
 
@@ -79,7 +79,7 @@ static void finish_asking(struct asking *a, bool is_room, const struct error *er
     room_asked_fn *done = a->done;
     void *user = a->user;
 
-    drop_asking(a);
+    drop_asking(a->owner, a);
     done(user, is_room, err);
 }
 
@@ -147,10 +147,10 @@ uint64_t room_ask(struct rooms *r, const struct jid *bare, room_asked_fn *done, 
         return 0;
     }
     *a = (struct asking){.owner = r, .ticket = ++r->last_ticket, .jid = *bare, .done = done, .user = user};
-    LIST_INSERT_HEAD(&r->askings, a, next);
+    DL_APPEND(r->askings, a);
     if (ask_info(a, bare, on_info, err))
         return a->ticket;
-    drop_asking(a);
+    drop_asking(r, a);
     return 0;
 }
 
@@ -158,9 +158,9 @@ void room_ask_forget(struct rooms *r, uint64_t ticket)
 {
     struct asking *a;
 
-    LIST_FOREACH(a, &r->askings, next)
+    DL_FOREACH(r->askings, a)
     if (a->ticket == ticket) {
-        drop_asking(a);
+        drop_asking(r, a);
         return;
     }
 }
@@ -220,14 +220,14 @@ static void free_room(uv_handle_t *timer)
 
 static void drop_room(struct room *room)
 {
-    LIST_REMOVE(room, next);
+    DL_DELETE(room->owner->rooms, room);
     uv_close((uv_handle_t *)&room->timer, free_room);
 }
 
 /* With nothing left to say, goodbye. */
 static void settle(struct room *room)
 {
-    if (room->sayings > 0 || room->busy > 0)
+    if (room->sayings || room->busy > 0)
         return;
     leave(room);
     drop_room(room);
@@ -235,47 +235,33 @@ static void settle(struct room *room)
 
 /* ---- saying */
 
-static void drop_saying(struct saying *s)
+static void drop_saying(struct room *room, struct saying *s)
 {
-    s->room->sayings--;
-    TAILQ_REMOVE(&s->room->owner->sayings, s, next);
+    DL_DELETE(room->sayings, s);
     xmpp_stanza_release(s->message);
     free(s);
 }
 
-static void finish(struct saying *s, const struct error *err)
+static void finish(struct room *room, struct saying *s, const struct error *err)
 {
-    struct room *room = s->room;
     message_done_fn *done = s->done;
     void *user = s->user;
 
-    drop_saying(s);
+    drop_saying(room, s);
     room->busy++;
     done(user, err);
     room->busy--;
     settle(room);
 }
 
-static struct saying *first_of(struct room *room)
-{
-    struct saying *s;
-
-    TAILQ_FOREACH(s, &room->owner->sayings, next)
-    if (s->room == room)
-        return s;
-    return NULL;
-}
-
-/* The room is lost to us: everybody hears why. Who speaks again from there has to enter anew. */
+/* Everybody hears why. */
 static void give_up(struct room *room, const struct error *err)
 {
-    struct saying *s;
-
-    LIST_REMOVE(room, next);
+    room->lost = true;
     room->busy++;
-    while ((s = first_of(room)))
-        finish(s, err);
-    uv_close((uv_handle_t *)&room->timer, free_room);
+    while (room->sayings)
+        finish(room, room->sayings, err);
+    drop_room(room);
 }
 
 static void on_silence(uv_timer_t *timer)
@@ -289,13 +275,13 @@ static void on_silence(uv_timer_t *timer)
     give_up(room, &err);
 }
 
-static bool say(struct saying *s)
+static bool say(struct room *room, struct saying *s)
 {
-    struct rooms *r = s->room->owner;
+    struct rooms *r = room->owner;
 
     s->sent = r->send(r->user, s->message);
     uv_update_time(r->client->loop);
-    uv_timer_start(&s->room->timer, on_silence, PATIENCE_MS, 0);
+    uv_timer_start(&room->timer, on_silence, PATIENCE_MS, 0);
     return s->sent;
 }
 
@@ -303,8 +289,8 @@ static struct room *find_room(struct rooms *r, const struct jid *jid)
 {
     struct room *room;
 
-    LIST_FOREACH(room, &r->rooms, next)
-    if (jid_same_bare(&room->jid, jid))
+    DL_FOREACH(r->rooms, room)
+    if (!room->lost && jid_same_bare(&room->jid, jid))
         return room;
     return NULL;
 }
@@ -321,7 +307,7 @@ static struct room *make_room(struct rooms *r, const struct jid *jid, struct err
     room->jid = *jid;
     uv_timer_init(r->client->loop, &room->timer);
     room->timer.data = room;
-    LIST_INSERT_HEAD(&r->rooms, room, next);
+    DL_APPEND(r->rooms, room);
     if (!choose_nick(room, err) || !(enter(room) || error_set(err, ERR_XMPP_DISCONNECTED, "nothing can be sent now"))) {
         drop_room(room);
         return NULL;
@@ -343,11 +329,9 @@ static struct saying *make_saying(struct room *room, xmpp_stanza_t *message)
         free(s);
         return NULL;
     }
-    s->room = room;
     s->ticket = ++room->owner->last_ticket;
     s->message = xmpp_stanza_clone(message);
-    TAILQ_INSERT_TAIL(&room->owner->sayings, s, next);
-    room->sayings++;
+    DL_APPEND(room->sayings, s);
     return s;
 }
 
@@ -367,23 +351,32 @@ uint64_t room_send(struct rooms *r, xmpp_stanza_t *message, const struct jid *ji
     }
     s->done = done;
     s->user = user;
-    if (!room->inside || say(s))
+    if (!room->inside || say(room, s))
         return s->ticket;
-    drop_saying(s);
+    drop_saying(room, s);
     settle(room);
     error_set(err, ERR_XMPP_DISCONNECTED, "the message cannot be sent now");
     return 0;
 }
 
-void room_send_forget(struct rooms *r, uint64_t ticket)
+static struct saying *find_saying(struct room *room, uint64_t ticket)
 {
     struct saying *s;
 
-    TAILQ_FOREACH(s, &r->sayings, next)
-    if (s->ticket == ticket) {
-        struct room *room = s->room;
+    DL_FOREACH(room->sayings, s)
+    if (s->ticket == ticket)
+        return s;
+    return NULL;
+}
 
-        drop_saying(s);
+void room_send_forget(struct rooms *r, uint64_t ticket)
+{
+    struct room *room;
+    struct saying *s;
+
+    DL_FOREACH(r->rooms, room)
+    if ((s = find_saying(room, ticket))) {
+        drop_saying(room, s);
         settle(room);
         return;
     }
@@ -451,8 +444,8 @@ static void on_entered(struct room *room, xmpp_stanza_t *presence, const struct 
         return;
     }
     room->inside = true;
-    TAILQ_FOREACH(s, &room->owner->sayings, next)
-    if (s->room == room && !say(s)) /* then the session has ended, and its end will be told */
+    DL_FOREACH(room->sayings, s)
+    if (!say(room, s)) /* then the session has ended, and its end will be told */
         break;
 }
 
@@ -473,7 +466,7 @@ bool rooms_presence(struct rooms *r, xmpp_stanza_t *presence)
     struct jid from;
     bool self;
 
-    if (LIST_EMPTY(&r->rooms) || !stanza_from(presence, &from) || !(room = find_room(r, &from)))
+    if (!r->rooms || !stanza_from(presence, &from) || !(room = find_room(r, &from)))
         return false;
     self = jid_equal(&from, &room->self) || has_status(presence, "110");
     if (type && strcmp(type, "error") == 0) {
@@ -507,9 +500,9 @@ static void on_groupchat(struct room *room, xmpp_stanza_t *message, const struct
 
     if (!jid_equal(from, &room->self) || stanza_child(message, "delay", NS_DELAY))
         return;
-    TAILQ_FOREACH(s, &room->owner->sayings, next)
-    if (s->room == room && s->sent && is_reflected(s, message)) {
-        finish(s, NULL);
+    DL_FOREACH(room->sayings, s)
+    if (s->sent && is_reflected(s, message)) {
+        finish(room, s, NULL);
         return;
     }
 }
@@ -528,9 +521,9 @@ static void on_error(struct room *room, xmpp_stanza_t *message)
     else
         error_set(&err, ERR_LINK_FAILED, "the message to the room came back: %s",
                   *condition ? condition : "no reason given");
-    TAILQ_FOREACH(s, &room->owner->sayings, next)
-    if (s->room == room && id && strcmp(id, s->id) == 0) {
-        finish(s, &err);
+    DL_FOREACH(room->sayings, s)
+    if (id && strcmp(id, s->id) == 0) {
+        finish(room, s, &err);
         return;
     }
 }
@@ -541,7 +534,7 @@ void rooms_message(struct rooms *r, xmpp_stanza_t *message)
     struct room *room;
     struct jid from;
 
-    if (LIST_EMPTY(&r->rooms) || !type || !stanza_from(message, &from) || !(room = find_room(r, &from)))
+    if (!r->rooms || !type || !stanza_from(message, &from) || !(room = find_room(r, &from)))
         return;
     if (strcmp(type, "groupchat") == 0)
         on_groupchat(room, message, &from);
@@ -560,19 +553,27 @@ struct rooms *rooms_create(struct client *c, iq_send_fn *send, void *user)
     r->client = c;
     r->send = send;
     r->user = user;
-    LIST_INIT(&r->rooms);
-    TAILQ_INIT(&r->sayings);
-    LIST_INIT(&r->askings);
     return r;
+}
+
+static struct room *first_room(struct rooms *r)
+{
+    struct room *room;
+
+    DL_FOREACH(r->rooms, room)
+    if (!room->lost)
+        return room;
+    return NULL;
 }
 
 void rooms_offline(struct rooms *r)
 {
+    struct room *room;
     struct error err;
 
     error_set(&err, ERR_XMPP_DISCONNECTED, "the connection was lost before the room had the message");
-    while (!LIST_EMPTY(&r->rooms))
-        give_up(LIST_FIRST(&r->rooms), &err);
+    while ((room = first_room(r)))
+        give_up(room, &err);
 }
 
 void rooms_destroy(struct rooms **rooms)
@@ -581,12 +582,15 @@ void rooms_destroy(struct rooms **rooms)
 
     if (!r)
         return;
-    while (!LIST_EMPTY(&r->askings))
-        drop_asking(LIST_FIRST(&r->askings));
-    while (!TAILQ_EMPTY(&r->sayings))
-        drop_saying(TAILQ_FIRST(&r->sayings));
-    while (!LIST_EMPTY(&r->rooms))
-        drop_room(LIST_FIRST(&r->rooms));
+    while (r->askings)
+        drop_asking(r, r->askings);
+    while (r->rooms) {
+        struct room *room = r->rooms;
+
+        while (room->sayings)
+            drop_saying(room, room->sayings);
+        drop_room(room);
+    }
     free(r);
     *rooms = NULL;
 }

@@ -31,7 +31,7 @@ struct fake_network {
     int64_t retry_at;      /* of the failures reported */
     const char *link_at;   /* of the links reported */
     bool own_link;
-    struct offer offered;  /* the last offer's values; to is not kept */
+    struct offer offered; /* the last offer's values; to is not kept */
     struct network_events events;
 };
 
