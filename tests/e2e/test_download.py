@@ -1,6 +1,7 @@
 """Links of our own: the gateway publishes the file where the server's upload service is missing or refuses."""
 import hashlib
 import os
+import socket
 import subprocess
 import urllib.parse
 
@@ -89,6 +90,20 @@ class OwnLinks(Case):
         done = subprocess.run(["curl", "-sS", "--fail", "-C", "-", "-o", str(path), told["body"]], capture_output=True)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(hashlib.sha256(path.read_bytes()).hexdigest(), digest)
+
+    def test_who_hangs_up_has_not_fetched_it(self):
+        gateway = self.publishing_gateway()
+        answer, _, told = self.publish(gateway, size=30000000)
+        at = urllib.parse.urlsplit(told["body"])
+        with socket.create_connection((at.hostname, at.port), 10) as connection:
+            connection.sendall(f"GET {at.path} HTTP/1.1\r\nHost: {at.netloc}\r\n\r\n".encode())
+            self.assertTrue(connection.recv(100000).startswith(b"HTTP/1.1 200"))
+        wait_until(lambda: '"route":"/d/{}/{}"' in gateway.log.read_text(), 15, "the end of the request")
+        gateway.stop()  # so that all that there was to write is written
+        gateway.start()
+        self.assertEqual(gateway.transfer(answer.json["id"])["state"], "link_sent")
+        self.assertEqual(self.curl(told["body"])[0], 200)
+        self.wait_fetched(gateway, answer.json["id"])
 
     def test_a_link_outlives_a_crash(self):
         gateway = self.publishing_gateway()
