@@ -1,6 +1,7 @@
 #include "api/guard.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -81,18 +82,51 @@ static bool same_origin(const char *origin, const struct authority *host)
     return (from.port ? from.port : usual) == (host->port ? host->port : usual);
 }
 
+static bool check_host(const struct guard *guard, const char *host, bool public, struct authority *at,
+                       struct error *err)
+{
+    char shown[128];
+
+    if (!host)
+        return true;
+    if (!read_authority(host, at))
+        return error_set(err, ERR_REQUEST_MALFORMED, "the Host header is not a host name with an optional port");
+    if (guard->any_host || is_loopback(at->name) || is_listed(guard->hosts, at->name) ||
+        (public && *guard->public_host && strcasecmp(guard->public_host, at->name) == 0))
+        return true;
+    text_clean(at->name, shown, sizeof shown);
+    return error_set(err, ERR_HOST_NOT_ALLOWED, "Host '%s' is neither loopback nor listed in [http] hosts", shown);
+}
+
+bool guard_check_public(const struct guard *guard, const char *host, struct error *err)
+{
+    struct authority at = {0};
+
+    return check_host(guard, host, true, &at, err);
+}
+
+void guard_public_host(struct guard *guard, const char *url)
+{
+    const char *host = strstr(url, "://");
+    char authority[300];
+    struct authority at;
+
+    guard->public_host[0] = '\0';
+    if (!host)
+        return;
+    snprintf(authority, sizeof authority, "%.*s", (int)strcspn(host + 3, "/"), host + 3);
+    if (read_authority(authority, &at))
+        memcpy(guard->public_host, at.name, sizeof at.name);
+}
+
 bool guard_check(const struct guard *guard, const char *host, const char *origin, const char *fetch_site,
                  struct error *err)
 {
     struct authority at = {0};
     char shown[128];
 
-    if (host && !read_authority(host, &at))
-        return error_set(err, ERR_REQUEST_MALFORMED, "the Host header is not a host name with an optional port");
-    if (host && !guard->any_host && !is_loopback(at.name) && !is_listed(guard->hosts, at.name)) {
-        text_clean(at.name, shown, sizeof shown);
-        return error_set(err, ERR_HOST_NOT_ALLOWED, "Host '%s' is neither loopback nor listed in [http] hosts", shown);
-    }
+    if (!check_host(guard, host, false, &at, err))
+        return false;
     if (origin && !same_origin(origin, &at)) {
         text_clean(origin, shown, sizeof shown);
         return error_set(err, ERR_HOST_NOT_ALLOWED, "requests by pages of another origin ('%s') are refused", shown);

@@ -26,6 +26,9 @@ enum MHD_Result api_transfer_get(struct request *rq);
 enum MHD_Result api_transfer_cancel(struct request *rq);
 enum MHD_Result api_transfers_list(struct request *rq);
 
+/* download.c: GET /d/{secret}/{name}, what recipients of links fetch */
+enum MHD_Result api_download_get(struct request *rq);
+
 /* recipients.c */
 bool api_recipient_look(struct request *rq, struct error *err);     /* with the parameters of a look at somebody */
 bool api_recipient_begin(struct request *rq, struct error *err);    /* reads the address of the path into rq->to */

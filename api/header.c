@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "api/params.h"
+#include "base/buf.h"
 #include "base/text.h"
 
 static bool is_token_char(char c)
@@ -236,6 +237,66 @@ bool accept_wants_text(const char *value)
         value += *value == ',';
     }
     return text && !json;
+}
+
+/* Digits; more than fit are as good as the largest number. false: none are there. */
+static bool take_number(const char **p, uint64_t *out)
+{
+    const char *start = *p;
+
+    for (*out = 0; isdigit((unsigned char)**p); (*p)++) {
+        uint64_t digit = (uint64_t)(**p - '0');
+
+        *out = *out > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *out * 10 + digit;
+    }
+    return *p > start;
+}
+
+enum range range_read(const char *value, uint64_t size, uint64_t *from, uint64_t *to)
+{
+    uint64_t first = 0, last = UINT64_MAX;
+    bool has_first, has_last;
+
+    if (strncasecmp(value, "bytes=", 6) != 0)
+        return RANGE_WHOLE;
+    value += 6;
+    skip_space(&value);
+    has_first = take_number(&value, &first);
+    if (*value++ != '-')
+        return RANGE_WHOLE;
+    has_last = take_number(&value, &last);
+    skip_space(&value);
+    if (*value || (!has_first && !has_last) || (has_first && has_last && last < first))
+        return RANGE_WHOLE;
+    if (!has_first && last > 0 && size == 0)
+        return RANGE_WHOLE; /* satisfiable, but no Content-Range can say so */
+    if (has_first ? first >= size : last == 0)
+        return RANGE_UNSATISFIABLE;
+    *from = has_first ? first : last < size ? size - last : 0;
+    *to = has_first && has_last && last < size ? last + 1 : size;
+    return RANGE_PART;
+}
+
+static void add_extended(struct buf *out, const char *name)
+{
+    for (const unsigned char *p = (const unsigned char *)name; *p; p++)
+        buf_printf(out, (*p < 0x80 && isalnum(*p)) || strchr("!#$&+-.^_`|~", *p) ? "%c" : "%%%02X", *p);
+}
+
+char *disposition_attachment(const char *name)
+{
+    struct buf out = {0};
+
+    buf_puts(&out, "attachment; filename=\"");
+    for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+        if (*p >= ' ' && *p < 0x7f && !strchr("\"\\%", *p)) /* some readers decode a percent sign here */
+            buf_add(&out, p, 1);
+        else if ((*p & 0xc0) != 0x80) /* one for each character */
+            buf_puts(&out, "_");
+    }
+    buf_puts(&out, "\"; filename*=UTF-8''");
+    add_extended(&out, name);
+    return buf_steal(&out);
 }
 
 bool etag_listed(const char *value, const char *etag)

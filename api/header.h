@@ -38,6 +38,15 @@ bool accept_wants_text(const char *value);
 /* If-None-Match: "*", or a list in which our strong tag (with its quotes) occurs, weak or not (RFC 9110 13.1.2). */
 bool etag_listed(const char *value, const char *etag);
 
+/* Range (RFC 9110 section 14.2) of something of that size. RANGE_WHOLE: no range of bytes, one that cannot be read, or
+ * several, which is one more than we serve; RANGE_PART: the bytes from *from up to *to, at least one. */
+enum range { RANGE_WHOLE, RANGE_PART, RANGE_UNSATISFIABLE };
+enum range range_read(const char *value, uint64_t size, uint64_t *from, uint64_t *to);
+
+/* The value that makes a browser save a file under that name and not show it (RFC 6266, with RFC 8187 for what ASCII
+ * does not have); to be freed. NULL: out of memory. */
+char *disposition_attachment(const char *name);
+
 /* A token of RFC 9110 section 5.6.2 and nothing else, as header names are. */
 bool header_is_token(const char *text);
 

@@ -57,6 +57,15 @@ static json_t *of_upload(const struct record *r)
     return json_pack("{s:s, s:o}", "state", state, "received", of_count(r->received));
 }
 
+/* Where a link leads, without what would make it one: its URL is for the recipient. */
+static json_t *of_link(const struct record *r)
+{
+    if (r->state != TRANSFER_LINK_SENT && r->state != TRANSFER_LINK_FETCHED)
+        return json_null();
+    return json_pack("{s:o, s:b, s:o, s:o}", "at", json_of_text(r->link_at), "own", r->link_digest != NULL, "expires",
+                     json_of_time(r->link_expires), "fetched", json_of_time(r->link_fetched));
+}
+
 static bool tried_before(const struct record *r, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -158,7 +167,7 @@ static bool add_parts(json_t *out, const struct record *r)
            json_object_set_new(out, "caption", json_of_text(r->caption)) == 0 &&
            json_object_set_new(out, "mode", json_string("spool")) == 0 &&
            json_object_set_new(out, "progress", json_pack("{s:o}", "sent", of_count(r->sent))) == 0 &&
-           json_object_set_new(out, "method", of_method(r)) == 0 &&
+           json_object_set_new(out, "method", of_method(r)) == 0 && json_object_set_new(out, "link", of_link(r)) == 0 &&
            json_object_set_new(out, "delivery_proof", json_of_text(proof_name(r->proof))) == 0 &&
            json_object_set_new(out, "attempts", of_attempts(r)) == 0 &&
            json_object_set_new(out, "attempt", of_count(r->round)) == 0 &&

@@ -37,6 +37,8 @@ struct problem problem_of(enum error_code code)
                        "Call the gateway by its loopback address or a name listed in [http] hosts, not from a page.");
     case ERR_NOT_FOUND:
         return problem(404, FINAL, "Not found", "GET /v1 lists what there is; records of transfers are kept for days.");
+    case ERR_GONE:
+        return problem(410, FINAL, "The link is over", "Ask whoever sent the file to send it again.");
     case ERR_METHOD_NOT_ALLOWED:
         return problem(405, FINAL, "That method is not for this path", "Use one of those in the Allow header.");
     case ERR_STATE_CONFLICT:
@@ -46,6 +48,9 @@ struct problem problem_of(enum error_code code)
     case ERR_MEDIA_REFUSED:
         return problem(415, FINAL, "That media type is not taken here",
                        "Send multipart/form-data, or the raw file to PUT /v1/to/{jid}/{name}.");
+    case ERR_RANGE_UNSATISFIABLE:
+        return problem(416, FINAL, "The range lies behind the end of the file",
+                       "Content-Range says how long the file is; begin within it.");
     case ERR_NAME_INVALID:
         return problem(422, FINAL, "The file name cannot be offered",
                        "Use valid UTF-8 without slashes and control characters, at most 255 bytes.");
@@ -148,7 +153,7 @@ struct problem problem_of(enum error_code code)
                        "The timeline shows where; the service must be reachable from the gateway, with a certificate "
                        "that it trusts.");
     case ERR_LINK_FAILED:
-        return problem(502, FINAL, "The message with the link came back", "Check the address; the detail says why.");
+        return problem(502, FINAL, "The link did not reach the recipient", "Check the address; the detail says why.");
     case ERR_STREAM_BROKEN:
         return problem(502, AGAIN, "The stream broke", "Send again; the timeline shows how far it came.");
     case ERR_TRUNCATED:

@@ -42,12 +42,12 @@ bool api_recipient_look(struct request *rq, struct error *err)
            (!methods || gateway_methods_check(rq->gw, methods, err));
 }
 
-/* That nobody is there is an answer to the question, not a failure of it. */
+/* That nobody is there, or a room is, is an answer to the question, not a failure of it. */
 static enum MHD_Result found(struct request *rq)
 {
     struct gateway_view view;
 
-    if (rq->got.error.code == ERR_RECIPIENT_OFFLINE)
+    if (rq->got.error.code == ERR_RECIPIENT_OFFLINE || rq->got.error.code == ERR_NO_COMMON_METHOD)
         return reply_json(rq, 200, json_of_unreachable(&rq->to, rq->got.ladder, &rq->got.error));
     if (rq->got.error.code != ERR_NONE)
         return reply_problem(rq, &rq->got.error, STAGE_RESOLVE, NULL);

@@ -10,6 +10,7 @@
 #include "api/json.h"
 #include "api/problem.h"
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/log.h"
 
 #define PROBLEM_TYPE "application/problem+json"
@@ -58,21 +59,40 @@ static void answered(struct request *rq, unsigned status)
     rq->status = status;
 }
 
+static enum MHD_Result send_response(struct request *rq, unsigned status, const char *type,
+                                     struct MHD_Response *response)
+{
+    enum MHD_Result result;
+
+    each_header(rq, type, add_to_response, response);
+    result = MHD_queue_response(rq->connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 enum MHD_Result reply_text(struct request *rq, unsigned status, const char *type, char *body)
 {
     enum MHD_ResponseMemoryMode mode = body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT;
     struct MHD_Response *response = MHD_create_response_from_buffer(body ? strlen(body) : 0, body, mode);
-    enum MHD_Result result;
 
     answered(rq, status);
     if (!response) {
         free(body);
         return MHD_NO;
     }
-    each_header(rq, type, add_to_response, response);
-    result = MHD_queue_response(rq->connection, status, response);
-    MHD_destroy_response(response);
-    return result;
+    return send_response(rq, status, type, response);
+}
+
+enum MHD_Result reply_file(struct request *rq, unsigned status, const char *type, int fd, uint64_t from, uint64_t to)
+{
+    struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(to - from, fd, from);
+
+    answered(rq, status);
+    if (!response) {
+        fd_close(&fd);
+        return MHD_NO;
+    }
+    return send_response(rq, status, type, response);
 }
 
 enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body)

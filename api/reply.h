@@ -17,6 +17,9 @@ enum MHD_Result reply_text(struct request *rq, unsigned status, const char *type
 /* One line of JSON; takes the reference. NULL: memory was short, and that is what is answered. */
 enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body);
 
+/* The bytes of fd from `from` up to `to`; fd is given away. */
+enum MHD_Result reply_file(struct request *rq, unsigned status, const char *type, int fd, uint64_t from, uint64_t to);
+
 /* transfer: embedded; NULL: none. */
 enum MHD_Result reply_problem(struct request *rq, const struct error *err, enum stage stage,
                               const struct record *transfer);

@@ -25,6 +25,7 @@ struct request *request_create(struct gateway *gw, struct gate *gate, const char
     rq->gate = gate;
     rq->connection = connection;
     rq->started = clock_ms();
+    rq->got.download.fd = -1;
     target_parse(&rq->target, raw, &rq->error);
     return rq;
 }
@@ -40,6 +41,7 @@ void request_release(struct request *rq)
     record_list_free(&rq->got.list);
     recipient_free(&rq->got.recipient);
     free(rq->got.ladder);
+    download_free(&rq->got.download);
     record_free(&rq->kept);
     for (size_t i = 0; i < rq->headers; i++)
         free(rq->header[i].value);
@@ -173,6 +175,8 @@ static bool check_guard(struct request *rq, struct error *err)
         authority[rq->target.authority.len] = '\0';
         host = authority;
     }
+    if (route_is_public(&rq->target))
+        return guard_check_public(&rq->gate->guard, host, err);
     return guard_check(&rq->gate->guard, host, request_header(rq, "Origin"), request_header(rq, "Sec-Fetch-Site"), err);
 }
 
@@ -250,6 +254,7 @@ static enum MHD_Result take_headers(struct request *rq, const char *method, cons
 
     rq->phase = PHASE_BODY;
     rq->stage = STAGE_REQUEST;
+    rq->head = strcmp(method, "HEAD") == 0;
     take_id(rq);
     if (check_headers(rq, method, version, &err)) {
         rq->stage = STAGE_UPLOAD;
@@ -385,6 +390,21 @@ void request_got_list(void *user, struct record_list *list, const struct error *
         if (!err) {
             rq->got.list = *list;
             memset(list, 0, sizeof *list);
+        }
+        request_resume(rq);
+    }
+    request_release(rq);
+}
+
+void request_got_download(void *user, struct download *d, const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        keep_error(rq, err);
+        if (!err) {
+            rq->got.download = *d;
+            *d = (struct download){.fd = -1};
         }
         request_resume(rq);
     }

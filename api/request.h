@@ -69,6 +69,7 @@ struct request {
     struct error error; /* refused; ERR_NONE: not */
     enum stage stage;   /* where an error belongs */
     bool hung_up;       /* the caller sends no more: the wait was cut short, got is empty */
+    bool head;          /* HEAD: the answer goes without its body */
     bool close;         /* the connection must not be used again */
     bool unread;        /* answered before its body was read */
     unsigned status;    /* of the answer */
@@ -91,9 +92,15 @@ struct request {
         struct record_list list;
         struct recipient recipient;
         struct gateway_ladder *ladder;
+        struct download download;
         struct error error; /* ERR_NONE: the answer is there */
     } got;
     struct record *kept; /* an upload that is committed and now waited for */
+
+    struct {
+        uint64_t from, to;
+        bool counts;
+    } sending; /* these bytes of got.download are the answer's body */
 
     struct {
         const char *name;
@@ -119,6 +126,7 @@ void request_wait(struct request *rq, enum waiting why, step_fn *then);
 /* The callbacks for the gateway; user is the request. */
 void request_got_record(void *user, struct record *r, const struct error *err);
 void request_got_list(void *user, struct record_list *list, const struct error *err);
+void request_got_download(void *user, struct download *d, const struct error *err);
 void request_got_recipient(void *user, struct recipient *r, struct gateway_ladder *ladder, const struct error *err);
 
 /* The server stops or the caller hung up: takes the waiting request from whoever would have answered it, so that

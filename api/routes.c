@@ -17,7 +17,7 @@ enum {
     LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR),
 };
 
-enum { PLAIN = 0, SLASH = ROUTE_SLASH, OPEN = ROUTE_OPEN };
+enum { PLAIN = 0, SLASH = ROUTE_SLASH, OPEN = ROUTE_OPEN, PUBLIC = ROUTE_OPEN | ROUTE_PUBLIC };
 
 /* clang-format off */
 static const struct route routes[] = {
@@ -35,6 +35,7 @@ static const struct route routes[] = {
     { "GET",    "/v1",               SLASH, NONE,        NULL,                NULL,            api_root_get },
     { "GET",    "/v1/openapi.yaml",  PLAIN, NONE,        NULL,                NULL,            api_description_get },
     { "GET",    "/problems/{}",      PLAIN, NONE,        NULL,                NULL,            api_problem_get },
+    { "GET",    "/d/{}/{}",          PUBLIC, NONE,       NULL,                NULL,            api_download_get },
     { "GET",    "/livez",            OPEN,  NONE,        NULL,                NULL,            api_live_get },
     { "GET",    "/readyz",           OPEN,  B(VERBOSE),  NULL,                NULL,            api_ready_get },
 };
@@ -60,6 +61,14 @@ static bool path_fits(const char *path, const struct target *t)
         path += len;
     }
     return i == t->segments;
+}
+
+bool route_is_public(const struct target *t)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (routes[i].flags & ROUTE_PUBLIC && path_fits(routes[i].path, t))
+            return true;
+    return false;
 }
 
 static void allow_method(char allow[static ROUTE_ALLOW], const char *method)

@@ -12,6 +12,7 @@
 enum {
     ROUTE_SLASH = 1, /* the path with a '/' behind it is the same */
     ROUTE_OPEN = 2,  /* without a token */
+    ROUTE_PUBLIC = 4 /* open, and for every web page to lead to */
 };
 
 struct route {
@@ -28,5 +29,8 @@ enum { ROUTE_ALLOW = 64 };
 
 /* HEAD finds GET's route. NULL: the path is unknown (allow is empty), or it is known and allow lists its methods. */
 const struct route *route_find(const struct target *t, const char *method, char allow[static ROUTE_ALLOW]);
+
+/* Whether it is the path of a public one, whatever the method. */
+bool route_is_public(const struct target *t);
 
 #endif

@@ -166,13 +166,14 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
     struct api *api = user;
     struct request *rq = *state;
 
-    (void)why;
     if (!rq)
         return;
     *state = NULL;
     *slot_of(connection) = NULL;
     if (rq->link) {
         api_upload_drop(rq);
+        if (rq->sending.counts && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+            gateway_downloaded(rq->gw, rq->got.download.id, rq->sending.from, rq->sending.to);
         log_request(rq);
         if (rq->unread)
             linger_on(api, rq);
@@ -368,6 +369,8 @@ struct api *api_start(struct gateway *gw, struct error *err)
     if (!api)
         return NULL;
     api->gate.guard = (struct guard){.hosts = config->http.hosts, .any_host = config->http.token != NULL};
+    if (config->server.public_url)
+        guard_public_host(&api->gate.guard, config->server.public_url);
     if (!auth_init(&api->gate.auth, config->http.token, err) || !listen_on(api, config, err))
         goto fail;
     api->drainer = drainer_start(wake_hung_up, api, err);

@@ -130,7 +130,7 @@ static enum MHD_Result reply_final(struct request *rq, const struct record *r)
 {
     struct error error = r->error;
 
-    if (r->state == TRANSFER_DELIVERED || r->state == TRANSFER_LINK_SENT)
+    if (r->state == TRANSFER_DELIVERED || r->state == TRANSFER_LINK_SENT || r->state == TRANSFER_LINK_FETCHED)
         return reply_transfer(rq, 200, r);
     if (error.code == ERR_NONE && r->state == TRANSFER_CANCELLED)
         error_set(&error, ERR_CANCELLED, "the transfer was cancelled");

@@ -27,10 +27,12 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_AUTH_INVALID,             "auth_invalid",             NEVER)   \
     X(ERR_HOST_NOT_ALLOWED,         "host_not_allowed",         NEVER)   \
     X(ERR_NOT_FOUND,                "not_found",                NEVER)   \
+    X(ERR_GONE,                     "gone",                     NEVER)   \
     X(ERR_METHOD_NOT_ALLOWED,       "method_not_allowed",       NEVER)   \
     X(ERR_STATE_CONFLICT,           "state_conflict",           NEVER)   \
     X(ERR_BODY_TOO_LARGE,           "body_too_large",           NEVER)   \
     X(ERR_MEDIA_REFUSED,            "media_refused",            NEVER)   \
+    X(ERR_RANGE_UNSATISFIABLE,      "range_unsatisfiable",      NEVER)   \
     X(ERR_NAME_INVALID,             "name_invalid",             NEVER)   \
     X(ERR_PARAMETER_INVALID,        "parameter_invalid",        NEVER)   \
     X(ERR_QUOTA_EXCEEDED,           "quota_exceeded",           LATER)   \

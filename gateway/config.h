@@ -21,7 +21,8 @@ enum durability { DURABLE_POWER, DURABLE_PROCESS };
 
 struct config {
     struct {
-        char *state_dir; /* spool, store and lock live here */
+        char *state_dir;  /* spool, store and lock live here */
+        char *public_url; /* what recipients' browsers see of us, without a '/' at its end; NULL: nothing */
     } server;
     struct {
         char *listen; /* "127.0.0.1:8080"; port 0: any */
@@ -43,6 +44,7 @@ struct config {
         int64_t ping_interval, ping_timeout;
         int64_t reconnect_min, reconnect_max;
         int64_t iq_timeout;
+        char *nick; /* in rooms; NULL: the account's name */
     } xmpp;
     struct {
         char *listen;            /* "[::]:5086"; opened only when something is advertised */
@@ -64,6 +66,8 @@ struct config {
         uint64_t parallel, per_recipient_parallel;
         uint64_t ibb_max_size; /* of a file that goes in-band */
         uint64_t ibb_window;
+        char **link;      /* "upload", "own": the ways to a link, in order; NULL at the end */
+        int64_t link_ttl; /* of our own links */
     } delivery;
     struct {
         char *dir; /* default <state_dir>/spool */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -118,6 +119,34 @@ static bool read_server(const struct key *key, struct config *c, const char *tex
 
 static const struct kind a_server = {read_server, drop_text};
 
+/* Clients take https links alone; without TLS the file would be anybody's on the way, and the link with it. */
+static bool read_public_url(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    enum { URL_MAX = 1024 };
+    bool https = strncasecmp(text, "https://", 8) == 0, http = strncasecmp(text, "http://", 7) == 0;
+    const char *host = text + (https ? 8 : 7);
+    char authority[300], url[URL_MAX];
+    struct value_address a;
+    size_t len;
+
+    if (!*text)
+        return keep_text(key, c, text, err);
+    len = https || http ? strcspn(host, "/") : 0;
+    if (len == 0 || len >= sizeof authority || strlen(text) >= sizeof url || text[strcspn(text, " ?#@\\\"<>")])
+        return error_set(err, ERR_CONFIG, "expected https://host[:port][/path], as https://files.example.org");
+    snprintf(authority, sizeof authority, "%.*s", (int)len, host);
+    if (!value_address(authority, &a) || !a.host[0] || a.port == 0)
+        return error_set(err, ERR_CONFIG, "'%.60s' is no host with an optional port", authority);
+    if (http && !value_is_loopback(a.host))
+        return error_set(err, ERR_CONFIG, "recipients' clients take https links; http is for loopback hosts alone");
+    snprintf(url, sizeof url, "%s", text);
+    for (len = strlen(url); url[len - 1] == '/'; len--)
+        url[len - 1] = '\0';
+    return keep_text(key, c, url, err);
+}
+
+static const struct kind a_public_url = {read_public_url, drop_text};
+
 static bool is_wildcard(const char *host)
 {
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
@@ -183,8 +212,6 @@ static bool read_nets(const struct key *key, struct config *c, const char *text,
 
 static const struct kind nets = {read_nets, drop_list};
 
-static const char *const method_words[] = {"jingle-s5b", "si-s5b", "s5b", "jingle-ibb", "si-ibb", "ibb", "link", NULL};
-
 static bool has_word(const char *const *words, size_t n, const char *word)
 {
     for (size_t i = 0; i < n; i++) {
@@ -194,27 +221,60 @@ static bool has_word(const char *const *words, size_t n, const char *word)
     return false;
 }
 
+/* Known words, each at most once, at least one; what: how the sentence calls them. */
+static bool check_words(char *const *list, const char *const *known, size_t n, const char *what, struct error *err)
+{
+    struct buf all = {0};
+    bool ok = list[0] != NULL;
+
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&all, "%s%s", i ? ", " : "", known[i]);
+    if (!ok)
+        error_set(err, ERR_CONFIG, "at least one of %s", all.data ? all.data : what);
+    for (size_t i = 0; ok && list[i]; i++) {
+        ok = false;
+        if (!has_word(known, n, list[i]))
+            error_set(err, ERR_CONFIG, "'%.50s' is no %s; there are %s", list[i], what, all.data ? all.data : "others");
+        else if (has_word((const char *const *)list, i, list[i]))
+            error_set(err, ERR_CONFIG, "'%s' stands there twice", list[i]);
+        else
+            ok = true;
+    }
+    buf_free(&all);
+    return ok;
+}
+
+static const char *const method_words[] = {"jingle-s5b", "si-s5b", "s5b", "jingle-ibb", "si-ibb", "ibb", "link", NULL};
+
 static bool read_methods(const struct key *key, struct config *c, const char *text, struct error *err)
 {
-    char **list;
-
-    if (!keep_list(key, c, text, err))
-        return false;
-    list = *(char ***)field_of(key, c);
-    if (!list[0])
-        return error_set(err, ERR_CONFIG, "at least one of jingle-s5b, si-s5b, s5b, jingle-ibb, si-ibb, ibb, link");
-    for (size_t i = 0; list[i]; i++) {
-        if (!has_word(method_words, sizeof(method_words) / sizeof(method_words[0]) - 1, list[i]))
-            return error_set(err, ERR_CONFIG,
-                             "'%.50s' is no method; there are jingle-s5b, si-s5b, s5b, jingle-ibb, si-ibb, ibb, link",
-                             list[i]);
-        if (has_word((const char *const *)list, i, list[i]))
-            return error_set(err, ERR_CONFIG, "'%s' stands there twice", list[i]);
-    }
-    return true;
+    return keep_list(key, c, text, err) && check_words(*(char ***)field_of(key, c), method_words,
+                                                       sizeof method_words / sizeof *method_words - 1, "method", err);
 }
 
 static const struct kind methods = {read_methods, drop_list};
+
+static bool read_ways(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    static const char *const words[] = {"upload", "own"};
+
+    return keep_list(key, c, text, err) && check_words(*(char ***)field_of(key, c), words, 2, "way to a link", err);
+}
+
+static const struct kind ways = {read_ways, drop_list};
+
+/* What passes here as a resource is a nickname too. */
+static bool read_nick(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    struct jid room, occupant;
+
+    if (*text && (!jid_parse(&room, "room@example.org", strlen("room@example.org"), err) ||
+                  !jid_with_resource(&occupant, &room, text, err)))
+        return false;
+    return keep_text(key, c, text, err);
+}
+
+static const struct kind a_nick = {read_nick, drop_text};
 
 /* ---- kinds: numbers and words */
 
@@ -335,6 +395,8 @@ static const char *const format_words[] = {"text", "json", NULL};
 /* clang-format off */
 static const struct key rows[] = {
     KEY(server, state_dir, a_folder, "/var/lib/jidpost", "spool, store and lock live here"),
+    KEY(server, public_url, a_public_url, "",
+        "where a front proxy passes /d/ on to us: https://host[/path]; left out: no links of our own"),
 
     KEY(http, listen, a_listener, "127.0.0.1:8080", "host:port, [v6]:port or :port; port 0 takes any"),
     KEY(http, token, a_token, "", "what callers show; needed to listen beyond loopback", .secret = true),
@@ -357,6 +419,7 @@ static const struct key rows[] = {
     KEY(xmpp, reconnect_min, a_time, "1s", "first pause before connecting again; it doubles"),
     KEY(xmpp, reconnect_max, a_time, "60s", "longest pause before connecting again"),
     KEY(xmpp, iq_timeout, a_time, "10s", "how long servers and clients may take to answer"),
+    KEY(xmpp, nick, a_nick, "", "the gateway's name in rooms; left out: that of its account"),
 
     KEY(socks5, listen, a_listener, "[::]:5086",
         "where recipients connect to; opened only when something is advertised"),
@@ -387,6 +450,9 @@ static const struct key rows[] = {
     KEY(delivery, ibb_max_size, a_size, "2M", "the largest file sent in-band, through the XMPP servers"),
     KEY(delivery, ibb_window, a_number, "1",
         "blocks of it on their way at once; over 1 only where servers do not throttle", .least = 1, .most = 3),
+    KEY(delivery, link, ways, "upload,own",
+        "how a link is made, in this order: by the server's upload service, or by ourselves (server.public_url)"),
+    KEY(delivery, link_ttl, a_time, "7d", "how long a link of our own can be fetched", .most = YEARS_10),
 
     KEY(spool, dir, a_folder, "<state_dir>/spool", "uploaded files until they are delivered"),
     KEY(spool, max_bytes, a_size, "10G", "all of them together"),

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/links.h"
 
 enum {
     HEARTBEAT_MS = 250,
@@ -206,8 +207,9 @@ static void handle_committed(void *owner, struct message *m)
     if (live && c->failed) { /* who waits for a committed end goes on waiting, within his own time */
         uv_timer_start(&live->again, on_store_retry, STORE_RETRY_MS, 0);
     } else if (live) {
+        if (!downloads_keep(gw, core_record(live)))
+            core_remove_payload(gw, live->id);
         answer_waiters(live);
-        core_remove_payload(gw, live->id);
         live_destroy(live);
     }
     free(c);
@@ -322,6 +324,7 @@ static void env_changed(void *user, struct transfer *t, bool store)
     (void)user;
     live->publish = true;
     live->write = live->write || store;
+    downloads_follow(live->gw, core_record(live));
     if (transfer_state_final(core_record(live)->state) && live->in_line) {
         live->in_line = false;
         turns_leave(live->gw->turns, live->key, live);
@@ -433,6 +436,7 @@ static void on_heartbeat(uv_timer_t *timer)
     int64_t now = clock_ms();
 
     atomic_store(&gw->beat, now);
+    downloads_expire(gw);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
         gw->forgotten_at = now;
         store_forget(gw->store, clock_wall_ms() - gw->config->delivery.retention);
@@ -466,8 +470,9 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     gw->heartbeat.data = gw;
     gw->board = board_create();
     gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
+    gw->links = links_create();
     gw->inbox = inbox_create(&gw->loop, gw);
-    if (!gw->board || !gw->turns || !gw->inbox) {
+    if (!gw->board || !gw->turns || !gw->links || !gw->inbox) {
         error_set(err, ERR_SYSTEM, "out of memory");
         gateway_destroy(&gw);
     }
@@ -534,7 +539,7 @@ static bool recover(struct gateway *gw, struct error *err)
 
 static bool claims_payload(void *user, const char *id)
 {
-    return core_live(user, id) != NULL;
+    return core_live(user, id) || downloads_claim(user, id);
 }
 
 static void core_thread(void *user)
@@ -585,7 +590,7 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
         .user = gw,
     };
     name_methods(gw);
-    if (!recover(gw, err))
+    if (!recover(gw, err) || !downloads_recover(gw, err))
         return false;
     orphans = spool_sweep(gw->spool, claims_payload, gw);
     if (orphans > 0)
@@ -691,6 +696,7 @@ void gateway_destroy(struct gateway **gw)
         log_error("core.loop_busy", log_str("advice", "a handle was left open; this is a bug"));
     turns_destroy(&g->turns);
     board_destroy(&g->board);
+    links_destroy(&g->links);
     pthread_mutex_destroy(&g->view_lock);
     free(g);
     *gw = NULL;

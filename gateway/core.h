@@ -20,6 +20,8 @@
 
 struct live;
 struct waiter;
+struct links;
+struct link_change;
 
 struct gateway {
     const struct config *config;
@@ -38,8 +40,10 @@ struct gateway {
     struct live *lives; /* by id */
     struct live *runs;  /* those with events or news to publish */
     struct turns *turns;
-    uv_idle_t run;        /* active while runs is not empty */
-    uv_timer_t heartbeat; /* also the housekeeping's */
+    struct links *links;         /* of our own, that can be fetched */
+    struct link_change *changes; /* of records by their links; the first is under way */
+    uv_idle_t run;               /* active while runs is not empty */
+    uv_timer_t heartbeat;        /* also the housekeeping's */
     int64_t forgotten_at;
     size_t pending; /* rows at the writer and jobs in the pool that will come back to this thread */
     bool online;
@@ -88,5 +92,25 @@ void core_remove_payload(struct gateway *gw, const char *id);
 
 /* Calls done when the transfer is final and committed, or after wait_ms, with its record. */
 void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user);
+
+/* ---- download.c, for core.c and gateway.c; core's thread */
+
+/* Takes up the links of an earlier run. */
+bool downloads_recover(struct gateway *gw, struct error *err);
+
+/* Whether the payload is that of a link. */
+bool downloads_claim(struct gateway *gw, const char *id);
+
+/* The record of a live transfer has changed: so may have its link. */
+void downloads_follow(struct gateway *gw, const struct record *r);
+
+/* Its end is committed. true: its payload stays, for who follows the link. */
+bool downloads_keep(struct gateway *gw, const struct record *r);
+
+/* Links whose time is over go, and their payloads. */
+void downloads_expire(struct gateway *gw);
+
+/* Ends the link of a final transfer and answers with its record then. false: it has none. */
+bool downloads_revoke(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
 
 #endif

@@ -61,6 +61,10 @@ static void handle_question(void *owner, struct message *m)
     struct question *q = (struct question *)m;
     struct live *live = core_live(gw, q->id);
 
+    if (q->ask == ASK_CANCEL && downloads_revoke(gw, q->id, q->done, q->user)) {
+        free(q);
+        return;
+    }
     if (!live) {
         q->work.data = q;
         gw->pending++;

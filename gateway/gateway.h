@@ -62,12 +62,34 @@ void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, vo
 /* As gateway_get, but answers when the transfer is final (and its record committed) or wait_ms have passed. */
 void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user);
 
-/* Ends it as cancelled and drops its payload; a final one is answered as it is. */
+/* Ends it as cancelled and drops its payload. A final one stays as it is, but a link of our own ends with its payload.
+ */
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
 
 typedef void gateway_list_fn(void *user, struct record_list *list,
                              const struct error *err); /* list: take its fields or leave them */
 void gateway_list(struct gateway *gw, const struct record_filter *filter, gateway_list_fn *done, void *user);
+
+/* ---- links of our own: what their recipients fetch */
+struct download {
+    char id[ID_SIZE]; /* the transfer's */
+    int fd;           /* of the file, at its beginning; -1: none */
+    uint64_t size;
+    char *type;
+    char tag[33];     /* the same for the same bytes, and as good as no other's; tells nothing of the link */
+    int64_t modified; /* wall clock */
+};
+void download_free(struct download *d); /* its parts, not d itself */
+
+/* ERR_NOT_FOUND: there is no such link, or not under that name; ERR_GONE: there was. d: take its parts or leave them.
+ */
+typedef void gateway_download_fn(void *user, struct download *d, const struct error *err);
+void gateway_download(struct gateway *gw, const char *secret, const char *name, gateway_download_fn *done, void *user);
+
+/* A response with the bytes from `from` up to `to` has left us whole. When such pieces, each beginning where those
+ * before it end or earlier, have covered the file since we started, the transfer is link_fetched. So a download that
+ * broke off and was resumed does not count: what of its first piece arrived is not known. */
+void gateway_downloaded(struct gateway *gw, const char *id, uint64_t from, uint64_t to);
 
 /* ---- recipients and the network */
 

@@ -30,13 +30,16 @@ enum method_event {
 struct method_report {
     enum method_event event;
     uint64_t moved;
-    enum proof proof;   /* METHOD_COMPLETE */
-    struct error error; /* METHOD_FAILED, METHOD_SWITCHED */
-    int64_t retry_at;   /* METHOD_FAILED: not worth another round before that wall-clock time; 0: as configured */
+    enum proof proof;    /* METHOD_COMPLETE */
+    struct error error;  /* METHOD_FAILED, METHOD_SWITCHED */
+    const char *link_at; /* METHOD_LINK_SENT: scheme and host the link leads to; borrowed */
+    bool own_link;       /* METHOD_LINK_SENT: it is the one that publish() made */
+    int64_t retry_at;    /* METHOD_FAILED: not worth another round before that wall-clock time; 0: as configured */
 };
 
 struct offer {
     const struct jid *to; /* a full JID; for an offline method a bare one */
+    bool to_one;          /* the caller named a resource of it: of a room, nobody else is meant */
     const char *name;
     const char *type;
     uint64_t size;
@@ -55,6 +58,8 @@ enum method_can { METHOD_CANNOT, METHOD_MAYBE, METHOD_CAN };
 
 struct method; /* each method's own */
 
+enum { METHOD_URL = 2048 };
+
 /* The transfer, as a method sees it. */
 struct method_host {
     const struct method_host_ops *ops;
@@ -68,6 +73,10 @@ struct method_host_ops {
                  const char *detail); /* a line of the timeline */
     /* "direct" or "proxy", and whose; or "inband", and NULL */
     void (*chose)(struct method_host *host, const char *path, const char *streamhost);
+    /* Makes a link of our own to the file, in place of an earlier one; once METHOD_LINK_SENT is reported, the file
+     * stays until the link is over. url is for the recipient alone. ERR_METHOD_UNSUPPORTED: we have no public address.
+     */
+    bool (*publish)(struct method_host *host, char url[static METHOD_URL], struct error *err);
 };
 
 struct method_ops {

@@ -125,13 +125,13 @@ bool step_direction_parse(const char *name, enum step_direction *direction)
 
 /* ---- the record and what it owns */
 
-enum { TEXTS = 9 };
+enum { TEXTS = 11 };
 
 /* Every owned string, so that copying and freeing cannot forget one. */
 static void texts_of(struct record *r, char **fields[static TEXTS])
 {
-    char **all[TEXTS] = {&r->to,      &r->resource, &r->from,       &r->name,      &r->type,
-                         &r->caption, &r->methods,  &r->request_id, &r->streamhost};
+    char **all[TEXTS] = {&r->to,      &r->resource,   &r->from,       &r->name,    &r->type,       &r->caption,
+                         &r->methods, &r->request_id, &r->streamhost, &r->link_at, &r->link_digest};
 
     memcpy(fields, all, sizeof all);
 }

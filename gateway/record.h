@@ -22,6 +22,7 @@
     X(TRANSFER_TRANSFERRING, "transferring", false)     \
     X(TRANSFER_DELIVERED,    "delivered",    true)      \
     X(TRANSFER_LINK_SENT,    "link_sent",    true)      \
+    X(TRANSFER_LINK_FETCHED, "link_fetched", true)      \
     X(TRANSFER_FAILED,       "failed",       true)      \
     X(TRANSFER_CANCELLED,    "cancelled",    true)      \
     X(TRANSFER_EXPIRED,      "expired",      true)
@@ -105,6 +106,12 @@ struct record {
     char path[8];     /* "direct", "proxy", "inband" or empty */
     char *streamhost; /* its JID; NULL: none */
     enum proof proof;
+
+    /* With a link sent or fetched. Its URL is the key to the file and kept nowhere. */
+    char *link_at;        /* scheme and host it leads to; NULL: there is none */
+    char *link_digest;    /* of our own: SHA-256 of its secret, lower-case hex; NULL: an upload service's, or none */
+    int64_t link_expires; /* of our own: until then the payload stays in the spool */
+    int64_t link_fetched; /* of our own: when all of it was */
 
     unsigned round; /* of the ladder, counts from 1 once started */
     unsigned max_rounds;

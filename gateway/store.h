@@ -18,6 +18,8 @@ struct record_filter {
     enum transfer_state state;
     int64_t since;      /* created at or after; 0: any */
     const char *before; /* cursor: those behind this id in the list's order; NULL: from its front */
+    const char *link;   /* whose link has that digest; NULL: any */
+    int64_t linked;     /* with a link of our own that was sent and can be fetched at that time; 0: any */
     bool unfinished;    /* only states that are not final, and oldest first; everything else is newest first */
     unsigned limit;     /* 1 to 1000; with unfinished also 0: all of them */
 };
@@ -40,6 +42,7 @@ struct store_ops {
     bool (*begin)(struct store_handle *h, struct error *err);
     bool (*put)(struct store_handle *h, const struct record *r,
                 struct error *err); /* insert or replace, with steps and attempts */
+    /* Those that finished before, and whose links of our own were over before. */
     bool (*forget)(struct store_handle *h, int64_t finished_before, struct error *err);
     bool (*commit)(struct store_handle *h, struct error *err);
     void (*rollback)(struct store_handle *h);
@@ -70,7 +73,7 @@ typedef void store_done_fn(void *user, const struct error *err);
  * so that one the engine will not take fails alone. */
 void store_put(struct store *store, struct record *r, store_done_fn *done, void *user);
 
-/* Queues the deletion of records that finished before that wall-clock time. */
+/* Queues the deletion of records that finished, and whose links ended, before that wall-clock time. */
 void store_forget(struct store *store, int64_t finished_before);
 
 bool store_list(struct store *store, const struct record_filter *filter, struct record_list *out, struct error *err);

@@ -25,8 +25,8 @@ enum { BUSY_MS = 5000 };
 enum { CHECK_MAX = 64 * 1024 * 1024 };
 
 /* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
-extern const char embedded_schema_001[], embedded_schema_002[];
-static const char *const schema[] = {embedded_schema_001, embedded_schema_002};
+extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[];
+static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003};
 
 enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 
@@ -79,6 +79,10 @@ static const struct column transfer_columns[] = {
     COLUMN("path",            KIND_FIXED, record, path),
     COLUMN("streamhost",      KIND_OWNED, record, streamhost),
     COLUMN("proof",           KIND_PROOF, record, proof),
+    COLUMN("link_at",         KIND_OWNED, record, link_at),
+    COLUMN("link_digest",     KIND_OWNED, record, link_digest),
+    COLUMN("link_expires",    KIND_INT64, record, link_expires),
+    COLUMN("link_fetched",    KIND_INT64, record, link_fetched),
     COLUMN("round",           KIND_COUNT, record, round),
     COLUMN("max_rounds",      KIND_COUNT, record, max_rounds),
     COLUMN("next_attempt_at", KIND_INT64, record, next_attempt_at),
@@ -315,7 +319,7 @@ static bool prepare_writing(struct store_handle *h, struct error *err)
     buf_puts(&sql, " RETURNING key");
     if (!prepare(h, &h->put, &sql, err))
         return false;
-    buf_puts(&sql, "DELETE FROM transfer WHERE finished > 0 AND finished < ?");
+    buf_puts(&sql, "DELETE FROM transfer WHERE finished > 0 AND finished < ?1 AND link_expires < ?1");
     if (!prepare(h, &h->forget, &sql, err))
         return false;
     for (size_t i = 0; i < CHILDREN; i++) {
@@ -652,6 +656,11 @@ static void make_list(struct buf *sql, const struct record_filter *f)
         buf_puts(sql, " AND created >= :since");
     if (f->before)
         buf_puts(sql, f->unfinished ? " AND id > :before" : " AND id < :before");
+    if (f->link)
+        buf_puts(sql, " AND link_digest = :link");
+    if (f->linked)
+        buf_printf(sql, " AND link_expires > :linked AND state IN ('%s', '%s')",
+                   transfer_state_name(TRANSFER_LINK_SENT), transfer_state_name(TRANSFER_LINK_FETCHED));
     if (f->unfinished) {
         buf_puts(sql, " AND state IN (''");
         for (size_t i = 0; i < TRANSFER_STATE_COUNT; i++) {
@@ -670,7 +679,11 @@ static bool bind_filter(sqlite3_stmt *stmt, const struct record_filter *f)
 {
     const struct {
         const char *name, *text;
-    } texts[] = {{":id", f->id}, {":to", f->to}, {":state", transfer_state_name(f->state)}, {":before", f->before}};
+    } texts[] = {{":id", f->id},
+                 {":to", f->to},
+                 {":state", transfer_state_name(f->state)},
+                 {":before", f->before},
+                 {":link", f->link}};
     int at;
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -682,7 +695,10 @@ static bool bind_filter(sqlite3_stmt *stmt, const struct record_filter *f)
     if (at && bind_bare(stmt, at, f->to) != SQLITE_OK)
         return false;
     at = sqlite3_bind_parameter_index(stmt, ":since");
-    return !at || sqlite3_bind_int64(stmt, at, f->since) == SQLITE_OK;
+    if (at && sqlite3_bind_int64(stmt, at, f->since) != SQLITE_OK)
+        return false;
+    at = sqlite3_bind_parameter_index(stmt, ":linked");
+    return !at || sqlite3_bind_int64(stmt, at, f->linked) == SQLITE_OK;
 }
 
 static bool append(struct record_list *list, struct record *r)

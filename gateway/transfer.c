@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "gateway/digest.h"
 #include "gateway/ladder.h"
+#include "gateway/links.h"
 
 enum event {
     EV_START,         /* the owner gives the turn */
@@ -117,6 +118,15 @@ static void step(struct transfer *t, enum step_direction direction, const char *
 
 static void arm_timer(struct transfer *t);
 
+static void note_link(struct record *r, const struct method_report *report)
+{
+    record_text(&r->link_at, report->link_at);
+    if (report->own_link)
+        return;
+    record_text(&r->link_digest, NULL);
+    r->link_expires = 0;
+}
+
 static void host_report(struct method_host *host, const struct method_report *report)
 {
     struct transfer *t = (struct transfer *)host;
@@ -147,6 +157,7 @@ static void host_report(struct method_host *host, const struct method_report *re
         break;
     case METHOD_LINK_SENT:
         t->record->sent = report->moved;
+        note_link(t->record, report);
         transfer_post(t, EV_LINK_SENT, NULL, PROOF_NONE);
         break;
     case METHOD_FAILED:
@@ -172,7 +183,24 @@ static void host_chose(struct method_host *host, const char *path, const char *s
     t->env->changed(t->env->user, t, false);
 }
 
-static const struct method_host_ops host_ops = {.report = host_report, .step = host_step, .chose = host_chose};
+static bool host_publish(struct method_host *host, char url[static METHOD_URL], struct error *err)
+{
+    struct transfer *t = (struct transfer *)host;
+    const struct config *c = t->env->config;
+    char digest[LINK_DIGEST];
+
+    if (!c->server.public_url)
+        return error_set(err, ERR_METHOD_UNSUPPORTED, "there is no [server] public_url to make a link of");
+    if (!link_make(c->server.public_url, t->record->name, url, METHOD_URL, digest) ||
+        !record_text(&t->record->link_digest, digest))
+        return error_set(err, ERR_INTERNAL, "no link could be made");
+    t->record->link_expires = clock_wall_ms() + c->delivery.link_ttl;
+    t->env->changed(t->env->user, t, true);
+    return true;
+}
+
+static const struct method_host_ops host_ops = {
+    .report = host_report, .step = host_step, .chose = host_chose, .publish = host_publish};
 
 /* ---- attempts: one entry for each method tried, or for a round that found nobody */
 
@@ -353,6 +381,7 @@ static void offer(struct transfer *t)
     struct record *r = t->record;
     struct offer o = {
         .to = to,
+        .to_one = t->to.full,
         .name = r->name,
         .type = r->type,
         .size = r->size,

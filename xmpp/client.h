@@ -18,6 +18,7 @@ struct proxies;        /* xmpp/proxies.h: bytestream proxies known, and how each
 struct ibb_streams;    /* xmpp/ibb.h: what is being sent in-band */
 struct jingle;         /* xmpp/jingle.h: the Jingle sessions there are */
 struct upload_service; /* xmpp/upload_service.h: where the own server takes files */
+struct rooms;          /* xmpp/rooms.h: rooms we are in for the moment, to say something */
 struct messages;       /* xmpp/messages.h: texts on their way, and those that came back */
 
 struct client {
@@ -32,6 +33,7 @@ struct client {
     struct jingle *jingle;
     struct upload_service *uploads;
     struct messages *messages;
+    struct rooms *rooms;
     struct http *http; /* gateway/http_put.h */
     struct jid self;   /* bound full JID while online, else as configured */
     bool online;

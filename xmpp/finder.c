@@ -8,6 +8,7 @@
 #include "xmpp/contacts.h"
 #include "xmpp/disco.h"
 #include "xmpp/ns.h"
+#include "xmpp/rooms.h"
 #include "xmpp/stanza.h"
 
 enum {
@@ -42,6 +43,7 @@ struct search {
     struct asking asking[RESOURCES_MAX];
     int64_t since[RESOURCES_MAX]; /* of the devices' presence */
     size_t pending;
+    uint64_t room;      /* question whether a stranger is a room */
     uint64_t items;     /* question for the devices of a stranger */
     struct error error; /* the first of a device */
 };
@@ -80,6 +82,8 @@ static void drop(struct search *s)
     for (size_t i = 0; i < s->found.count; i++)
         if (s->asking[i].ticket)
             disco_forget(c->disco, s->asking[i].ticket);
+    if (s->room)
+        room_ask_forget(c->rooms, s->room);
     if (s->items)
         iq_forget(c->iq, s->items);
     recipient_free(&s->found);
@@ -409,6 +413,36 @@ static void ask_server(struct search *s)
         answer(s, &err);
 }
 
+static void on_room_known(void *user, bool is_room, const struct error *err)
+{
+    struct search *s = user;
+    struct error room;
+
+    s->room = 0;
+    if (is_room) {
+        error_set(&room, ERR_NO_COMMON_METHOD,
+                  "%.100s is a room, and gets files as links alone: let ?methods= or [delivery] methods have 'link'",
+                  s->found.asked.text);
+        answer(s, &room);
+    } else if (err && err->code == ERR_RECIPIENT_TIMEOUT) {
+        answer_offline(s); /* who is silent once would be so again */
+    } else if (err) {
+        answer(s, err);
+    } else {
+        ask_server(s);
+    }
+}
+
+static void ask_whether_room(struct search *s)
+{
+    struct error err;
+
+    s->phase = PHASE_ASKING;
+    s->room = room_ask(s->finder->client->rooms, &s->found.asked, on_room_known, s, &err);
+    if (s->room == 0)
+        answer(s, &err);
+}
+
 static void on_timer(uv_timer_t *timer);
 
 static void look_among_contacts(struct search *s)
@@ -428,7 +462,7 @@ static void look_among_contacts(struct search *s)
     } else if (s->found.subscribed) {
         answer_offline(s);
     } else {
-        ask_server(s);
+        ask_whether_room(s);
     }
 }
 

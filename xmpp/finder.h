@@ -1,9 +1,10 @@
 /* xmpp/finder.h - from the address a file is for to the devices that could take it, best first.
  *
  * A full JID, or one without a local part, is asked for its features. A bare JID stands for the devices whose
- * presence we see; a stranger's server is asked for them (XEP-0030 section 8), and mostly tells nothing. An IQ to a
- * bare JID itself would be answered by the server and never reach a device (RFC 6121 section 8.5.2).
- * Thread: core's. */
+ * presence we see; a stranger's server is asked for them (XEP-0030 section 8), and mostly tells nothing. Before, it is
+ * asked whether that is a room (xmpp/rooms.h), whose occupants it would name: they are no devices of the room, which
+ * takes links alone. Any other IQ to a bare JID would be answered by the server and never reach a device (RFC 6121
+ * section 8.5.2). Thread: core's. */
 #ifndef XMPP_FINDER_H
 #define XMPP_FINDER_H
 

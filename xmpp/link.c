@@ -1,29 +1,39 @@
-/* xmpp/link.c - the last rung: the file goes to our server's upload service (XEP-0363), and the recipient's bare JID
- * gets a message that says where it is. The server keeps that for who is offline, so nobody need be there. */
-#include <stdio.h>
+/* xmpp/link.c - the last rung: the file is put where it can be fetched, and the recipient's bare JID is told where. The
+ * server keeps that message for who is offline, so nobody need be there.
+ *
+ * There are two ways to a link, and [delivery] link says in which order they are tried: "upload", the server's own
+ * service (XEP-0363), and "own", the gateway's HTTP side, where nothing has to be moved. A way that fails leaves the
+ * next one to be tried; once a message is on its way there is no other. */
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "gateway/http_put.h"
-#include "xmpp/messages.h"
+#include "xmpp/announcement.h"
 #include "xmpp/methods.h"
-#include "xmpp/ns.h"
-#include "xmpp/stanza.h"
 #include "xmpp/upload_service.h"
 
-enum { STALL_MS = 60 * 1000, SHA256_BYTES = 32, SHA256_BASE64 = 45 };
+enum { STALL_MS = 60 * 1000 };
 
 struct method {
     struct method_host *host;
     struct client *client;
     struct jid to;
-    char *name, *type, *caption;
-    char sha256[SHA256_BASE64]; /* empty: not computed */
+    bool to_one;
+    char *name, *type, *caption, *sha256;
     uint64_t size;
-    uint64_t asking, putting, announcing; /* tickets; at most one is not 0 */
-    struct upload_slot *slot;
+
+    char *const *way; /* the one being tried, then those left; NULL at the end */
+    struct error why; /* of those that failed, the most telling */
+    int64_t retry_at;
+
+    bool streaming; /* the host has given the file: */
+    int fd;
+
+    uint64_t asking, putting; /* tickets */
+    struct upload_slot *slot; /* NULL: the link is our own */
+    char url[METHOD_URL];     /* of our own link */
+    struct announcement announcement;
+    struct announcing *announcing;
 };
 
 static void report(struct method *m, enum method_event event, uint64_t moved)
@@ -33,112 +43,109 @@ static void report(struct method *m, enum method_event event, uint64_t moved)
     m->host->ops->report(m->host, &r);
 }
 
-static void fail(struct method *m, const char *step, const struct error *err, int64_t retry_at)
+static void fail(struct method *m, const struct error *err)
 {
-    const struct method_report r = {.event = METHOD_FAILED, .error = *err, .retry_at = retry_at};
+    const struct method_report r = {.event = METHOD_FAILED, .error = *err, .retry_at = m->retry_at};
 
-    m->host->ops->step(m->host, STEP_RECEIVED, step, error_name(err->code), err->text);
     m->host->ops->report(m->host, &r);
 }
 
 /* ---- the message */
 
-static xmpp_stanza_t *text_element(xmpp_ctx_t *ctx, const char *name, const char *ns, const char *text)
-{
-    return stanza_add_text(ctx, stanza_new(ctx, name, ns), text);
-}
-
-static xmpp_stanza_t *message(xmpp_ctx_t *ctx, const char *body)
-{
-    xmpp_stanza_t *s = stanza_set(stanza_new(ctx, "message", NULL), "type", "chat");
-
-    return stanza_add(s, text_element(ctx, "body", NULL, body));
-}
-
-/* XEP-0446: what the file is, before anybody fetches it. */
-static xmpp_stanza_t *file_element(const struct method *m, xmpp_ctx_t *ctx)
-{
-    xmpp_stanza_t *file = stanza_new(ctx, "file", NS_FILE);
-    char size[24];
-
-    snprintf(size, sizeof size, "%llu", (unsigned long long)m->size);
-    if (m->type)
-        file = stanza_add(file, text_element(ctx, "media-type", NULL, m->type));
-    file = stanza_add(file, text_element(ctx, "name", NULL, m->name));
-    file = stanza_add(file, text_element(ctx, "size", NULL, size));
-    if (m->sha256[0])
-        file = stanza_add(file, stanza_set(text_element(ctx, "hash", NS_HASHES, m->sha256), "algo", "sha-256"));
-    return file;
-}
-
-/* XEP-0447; the body and XEP-0066 say the same to clients that do not know it, which want the two to be equal. */
-static xmpp_stanza_t *link_message(const struct method *m, xmpp_ctx_t *ctx)
-{
-    const char *url = m->slot->get;
-    xmpp_stanza_t *s = message(ctx, url);
-    xmpp_stanza_t *sharing = stanza_set(stanza_new(ctx, "file-sharing", NS_SFS), "disposition", "attachment");
-    xmpp_stanza_t *target = stanza_set(stanza_new(ctx, "url-data", NS_URL_DATA), "target", url);
-
-    s = stanza_add(s, stanza_add(stanza_new(ctx, "x", NS_OOB), text_element(ctx, "url", NULL, url)));
-    sharing = stanza_add(sharing, file_element(m, ctx));
-    sharing = stanza_add(sharing, stanza_add(stanza_new(ctx, "sources", NULL), target));
-    s = stanza_add(s, sharing);
-    return stanza_add(s, stanza_add(stanza_set(stanza_new(ctx, "fallback", NS_FALLBACK), "for", NS_SFS),
-                                    stanza_new(ctx, "body", NULL)));
-}
-
 static void on_announced(void *user, const struct error *err)
 {
     struct method *m = user;
+    char at[LINK_ORIGIN];
+    /* of a link of our own nothing has moved yet */
+    const struct method_report r = {
+        .event = METHOD_LINK_SENT, .moved = m->slot ? m->size : 0, .link_at = at, .own_link = !m->slot};
 
-    m->announcing = 0;
+    m->announcing = NULL;
+    link_origin(m->announcement.url, at);
     if (err)
-        fail(m, "link", err, 0);
+        fail(m, err);
     else
-        report(m, METHOD_LINK_SENT, m->size);
-}
-
-static bool send_text(struct method *m, xmpp_stanza_t *s, message_done_fn *done, struct error *err)
-{
-    m->announcing = message_send(m->client->messages, s, &m->to, done, m, err);
-    if (s)
-        xmpp_stanza_release(s);
-    return m->announcing != 0;
+        m->host->ops->report(m->host, &r);
 }
 
 static void announce_link(struct method *m)
 {
     struct error err;
 
-    m->host->ops->step(m->host, STEP_SENT, "link", "", m->slot->get);
-    if (!send_text(m, link_message(m, m->client->ctx), on_announced, &err))
-        fail(m, "link", &err, 0);
+    m->retry_at = 0;
+    m->announcement = (struct announcement){.to = &m->to,
+                                            .to_one = m->to_one,
+                                            .url = m->slot ? m->slot->get : m->url,
+                                            .name = m->name,
+                                            .type = m->type,
+                                            .size = m->size,
+                                            .sha256 = m->sha256,
+                                            .caption = m->caption};
+    m->announcing = announce(m->client, m->host, &m->announcement, on_announced, m, &err);
+    if (!m->announcing)
+        fail(m, &err);
 }
 
-/* Whoever does not get the caption does not get the link. */
-static void on_captioned(void *user, const struct error *err)
+/* ---- one way after the other */
+
+static bool ask_for_slot(struct method *m, struct error *err);
+static void put(struct method *m);
+
+/* The way is open: the bytes are asked for, unless an earlier way had them already. */
+static void proceed(struct method *m)
 {
-    struct method *m = user;
-
-    m->announcing = 0;
-    if (err)
-        fail(m, "caption", err, 0);
-    else
+    if (!m->streaming) {
+        report(m, METHOD_ACCEPTED, 0);
+        report(m, METHOD_STREAM_OPEN, 0);
+    } else if (m->slot) {
+        put(m);
+    } else {
         announce_link(m);
+    }
 }
 
-/* The caption has a message of its own: the body of the link's has to be the link. */
-static void announce(struct method *m)
+static bool publish(struct method *m, struct error *err)
+{
+    if (!m->host->ops->publish(m->host, m->url, err))
+        return false;
+    proceed(m);
+    return true;
+}
+
+/* That a way is not there says nothing when another one failed. */
+static void note(struct method *m, const struct error *err)
+{
+    if (m->why.code == ERR_NONE || err->code != ERR_METHOD_UNSUPPORTED)
+        m->why = *err;
+}
+
+/* false: none is left, and m->why says why. */
+static bool begin_way(struct method *m)
 {
     struct error err;
 
-    if (!m->caption)
-        announce_link(m);
-    else if (!send_text(m, message(m->client->ctx, m->caption), on_captioned, &err))
-        fail(m, "caption", &err, 0);
+    for (; *m->way; m->way++) {
+        if (strcmp(*m->way, "own") == 0 ? publish(m, &err) : ask_for_slot(m, &err))
+            return true;
+        note(m, &err);
+    }
+    return false;
 }
 
-/* ---- the upload */
+/* Without a session no other way leads anywhere either. */
+static void next_way(struct method *m, const char *step, const struct error *err, int64_t retry_at)
+{
+    m->host->ops->step(m->host, STEP_RECEIVED, step, error_name(err->code), err->text);
+    note(m, err);
+    m->retry_at = retry_at;
+    free(m->slot);
+    m->slot = NULL;
+    m->way++;
+    if (err->code == ERR_XMPP_DISCONNECTED || !begin_way(m))
+        fail(m, &m->why);
+}
+
+/* ---- the server's service */
 
 static void on_progress(void *user, uint64_t sent)
 {
@@ -151,22 +158,22 @@ static void on_put(void *user, const struct error *err)
 
     m->putting = 0;
     if (err) {
-        fail(m, "upload", err, 0);
+        next_way(m, "upload", err, 0);
         return;
     }
     m->host->ops->step(m->host, STEP_RECEIVED, "upload", "ok", "");
-    announce(m);
+    announce_link(m);
 }
 
-static void link_stream(struct method *m, int fd)
+static void put(struct method *m)
 {
     struct http *http = m->client->http;
-    const struct http_put put = {
+    const struct http_put p = {
         .url = m->slot->put,
         .type = m->type,
         .headers = m->slot->headers,
         .header_count = m->slot->header_count,
-        .fd = fd,
+        .fd = m->fd,
         .length = m->size,
         .stall_ms = STALL_MS,
         .progress = on_progress,
@@ -176,12 +183,10 @@ static void link_stream(struct method *m, int fd)
     struct error err;
 
     m->host->ops->step(m->host, STEP_SENT, "upload", "", "");
-    m->putting = http->ops->put(http, &put, &err);
+    m->putting = http->ops->put(http, &p, &err);
     if (m->putting == 0)
-        fail(m, "upload", &err, 0);
+        next_way(m, "upload", &err, 0);
 }
-
-/* ---- the slot */
 
 static void on_slot(void *user, struct upload_slot *slot, const struct error *err, int64_t retry_at)
 {
@@ -190,12 +195,30 @@ static void on_slot(void *user, struct upload_slot *slot, const struct error *er
     m->asking = 0;
     m->slot = slot;
     if (!slot) {
-        fail(m, "upload slot", err, retry_at);
+        next_way(m, "upload slot", err, retry_at);
         return;
     }
     m->host->ops->step(m->host, STEP_RECEIVED, "upload slot", "ok", "");
-    report(m, METHOD_ACCEPTED, 0);
-    report(m, METHOD_STREAM_OPEN, 0);
+    proceed(m);
+}
+
+static bool ask_for_slot(struct method *m, struct error *err)
+{
+    const struct upload_file file = {.name = m->name, .type = m->type, .size = m->size};
+
+    m->asking = upload_slot_ask(m->client->uploads, &file, on_slot, m, err);
+    if (m->asking)
+        m->host->ops->step(m->host, STEP_SENT, "upload slot", "", "");
+    return m->asking != 0;
+}
+
+/* ---- the method */
+
+static void link_stream(struct method *m, int fd)
+{
+    m->streaming = true;
+    m->fd = fd;
+    proceed(m);
 }
 
 static void link_end(struct method **m, const struct error *why)
@@ -207,50 +230,30 @@ static void link_end(struct method **m, const struct error *why)
         upload_slot_forget(x->client->uploads, x->asking);
     if (x->putting)
         x->client->http->ops->forget(x->client->http, x->putting);
-    if (x->announcing)
-        message_forget(x->client->messages, x->announcing);
+    announcing_forget(&x->announcing);
     free(x->slot);
     free(x->name);
     free(x->type);
     free(x->caption);
+    free(x->sha256);
     free(x);
     *m = NULL;
 }
 
-static unsigned char nibble(char digit)
+/* Copies an owned text; NULL and "" are none. false: out of memory. */
+static bool keep(char **field, const char *text)
 {
-    return (unsigned char)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
-/* XEP-0300 wants base64 where the record has hex. */
-static void hash_text(const char *hex, char out[static SHA256_BASE64])
-{
-    unsigned char digest[SHA256_BYTES];
-
-    for (size_t i = 0; i < SHA256_BYTES; i++)
-        digest[i] = (unsigned char)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
-    EVP_EncodeBlock((unsigned char *)out, digest, SHA256_BYTES);
-}
-
-static bool copy_offer(struct method *m, const struct offer *o)
-{
-    m->to = *o->to;
-    m->size = o->size;
-    m->name = strdup(o->name);
-    m->type = o->type && *o->type ? strdup(o->type) : NULL;
-    m->caption = o->caption && *o->caption ? strdup(o->caption) : NULL;
-    if (o->sha256 && strlen(o->sha256) == 2 * SHA256_BYTES)
-        hash_text(o->sha256, m->sha256);
-    return m->name && (m->type || !o->type || !*o->type) && (m->caption || !o->caption || !*o->caption);
+    *field = text && *text ? strdup(text) : NULL;
+    return *field || !text || !*text;
 }
 
 static struct method *link_offer(struct method_host *host, void *network, const struct offer *o, struct error *err)
 {
     struct methods_network *net = network;
     struct method *m = calloc(1, sizeof *m);
-    struct upload_file file;
 
-    if (!m || !copy_offer(m, o)) {
+    if (!m || !keep(&m->name, o->name) || !keep(&m->type, o->type) || !keep(&m->caption, o->caption) ||
+        !keep(&m->sha256, o->sha256)) {
         if (m)
             link_end(&m, NULL);
         error_set(err, ERR_INTERNAL, "out of memory");
@@ -258,19 +261,34 @@ static struct method *link_offer(struct method_host *host, void *network, const 
     }
     m->host = host;
     m->client = &net->client;
-    file = (struct upload_file){.name = m->name, .type = m->type, .size = m->size};
-    m->asking = upload_slot_ask(m->client->uploads, &file, on_slot, m, err);
-    if (m->asking == 0) {
+    m->to = *o->to;
+    m->to_one = o->to_one;
+    m->size = o->size;
+    m->way = m->client->settings->link;
+    if (!begin_way(m)) {
+        *err = m->why;
         link_end(&m, NULL);
-        return NULL;
     }
-    host->ops->step(host, STEP_SENT, "upload slot", "", "");
     return m;
 }
 
+/* By the best of the ways there are. */
 static enum method_can link_can(void *network, uint64_t size, struct error *why)
 {
-    return upload_service_takes(((struct methods_network *)network)->client.uploads, size, why);
+    const struct client *c = &((struct methods_network *)network)->client;
+    enum method_can best = METHOD_CANNOT;
+
+    error_set(why, ERR_METHOD_UNSUPPORTED, "there is no way to a link ([delivery] link, [server] public_url)");
+    for (char *const *way = c->settings->link; *way && best != METHOD_CAN; way++) {
+        enum method_can can = METHOD_CANNOT;
+
+        if (strcmp(*way, "upload") == 0)
+            can = upload_service_takes(c->uploads, size, why);
+        else if (c->settings->own_links)
+            can = METHOD_CAN;
+        best = can > best ? can : best;
+    }
+    return best;
 }
 
 static const char *const needs[] = {NULL};

@@ -17,6 +17,7 @@
 #include "xmpp/methods.h"
 #include "xmpp/proxies.h"
 #include "xmpp/responder.h"
+#include "xmpp/rooms.h"
 #include "xmpp/session.h"
 #include "xmpp/stanza.h"
 #include "xmpp/upload_service.h"
@@ -74,6 +75,8 @@ static void copy_settings(struct xmpp_settings *out, const struct xmpp_settings 
     out->ca = copy(in->ca);
     out->proxies = copy_list(in->proxies);
     out->accept_subscriptions = copy_list(in->accept_subscriptions);
+    out->nick = copy(in->nick);
+    out->link = copy_list(in->link);
 }
 
 static void free_settings(struct xmpp_settings *s)
@@ -85,6 +88,8 @@ static void free_settings(struct xmpp_settings *s)
     free((char *)s->ca);
     free_list(s->proxies);
     free_list(s->accept_subscriptions);
+    free((char *)s->nick);
+    free_list(s->link);
 }
 
 static bool check_settings(const struct xmpp_settings *s, struct error *err)
@@ -175,6 +180,7 @@ static void on_offline(void *user)
     jingle_offline(c->jingle);
     contacts_offline(c->contacts);
     upload_service_offline(c->uploads);
+    rooms_offline(c->rooms);
     proxies_offline(c->proxies);
     finder_offline(n->finder);
     c->self = n->jid;
@@ -183,13 +189,16 @@ static void on_offline(void *user)
 static void on_stanza(void *user, xmpp_stanza_t *stanza)
 {
     struct xmpp_network *n = user;
+    struct client *c = &n->base.client;
 
-    if (strcmp(xmpp_stanza_get_name(stanza), "iq") == 0)
-        iq_incoming(n->base.client.iq, stanza);
-    else if (strcmp(xmpp_stanza_get_name(stanza), "message") == 0)
-        messages_incoming(n->base.client.messages, stanza);
-    else
-        contacts_presence(n->base.client.contacts, stanza);
+    if (strcmp(xmpp_stanza_get_name(stanza), "iq") == 0) {
+        iq_incoming(c->iq, stanza);
+    } else if (strcmp(xmpp_stanza_get_name(stanza), "message") == 0) {
+        messages_incoming(c->messages, stanza);
+        rooms_message(c->rooms, stanza);
+    } else if (!rooms_presence(c->rooms, stanza)) {
+        contacts_presence(c->contacts, stanza);
+    }
 }
 
 static void on_changed(void *user)
@@ -268,6 +277,7 @@ static bool make_parts(struct xmpp_network *n)
         !(c->proxies = proxies_create(c, proxies_changed, n)) || !(c->ibb = ibb_streams_create(c)) ||
         !(c->jingle = jingle_create(c)) || !(c->uploads = upload_service_create(c)) ||
         !(c->messages = messages_create(c, session_send, n->session)) ||
+        !(c->rooms = rooms_create(c, session_send, n->session)) ||
         !(c->http = http_create(c->loop, n->settings.ca, NULL)) || !(n->finder = finder_create(c, methods)) ||
         !(n->keepalive = keepalive_create(c, on_silent, n)))
         return false;
@@ -285,6 +295,7 @@ static void destroy_parts(struct xmpp_network *n)
     keepalive_destroy(&n->keepalive);
     http_destroy(&c->http);
     messages_destroy(&c->messages);
+    rooms_destroy(&c->rooms);
     upload_service_destroy(&c->uploads);
     jingle_destroy(&c->jingle);
     ibb_streams_destroy(&c->ibb);

@@ -8,6 +8,8 @@
 #define NS_DISCO_ITEMS        "http://jabber.org/protocol/disco#items"              /* XEP-0030 */
 #define NS_DATA_FORM          "jabber:x:data"                                       /* XEP-0004 */
 #define NS_FEATURE_NEG        "http://jabber.org/protocol/feature-neg"              /* XEP-0020 */
+#define NS_MUC                "http://jabber.org/protocol/muc"                      /* XEP-0045 */
+#define NS_MUC_USER           "http://jabber.org/protocol/muc#user"                 /* XEP-0045 */
 #define NS_IBB                "http://jabber.org/protocol/ibb"                      /* XEP-0047 */
 #define NS_BYTESTREAMS        "http://jabber.org/protocol/bytestreams"              /* XEP-0065 */
 #define NS_OOB                "jabber:x:oob"                                        /* XEP-0066 */
@@ -25,6 +27,7 @@
 #define NS_JINGLE_S5B         "urn:xmpp:jingle:transports:s5b:1"                    /* XEP-0260 */
 #define NS_JINGLE_IBB         "urn:xmpp:jingle:transports:ibb:1"                    /* XEP-0261 */
 #define NS_HASHES_1           "urn:xmpp:hashes:1"                                   /* XEP-0300 before 0.5 */
+#define NS_DELAY              "urn:xmpp:delay"                                      /* XEP-0203 */
 #define NS_HASHES             "urn:xmpp:hashes:2"                                   /* XEP-0300 */
 #define NS_HTTP_UPLOAD        "urn:xmpp:http:upload:0"                              /* XEP-0363 */
 #define NS_FALLBACK           "urn:xmpp:fallback:0"                                 /* XEP-0428 */

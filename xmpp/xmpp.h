@@ -30,6 +30,9 @@ struct xmpp_settings {
     int64_t activate_timeout_ms;
     uint64_t ibb_max_size; /* the largest file that goes in-band */
     unsigned ibb_window;   /* blocks of it on their way at once, 1 to 3 */
+    const char *nick;      /* in rooms; NULL: the account's name */
+    char *const *link;     /* "upload", "own": the ways to a link, in order; NULL at the end */
+    bool own_links;        /* "own" is possible: the gateway knows its public address */
 };
 
 /* settings are copied. The library's global state is set up here too: one network per process at a time. */

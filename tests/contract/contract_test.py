@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Holds the answers of a running gateway against openapi.yaml.
 
-    contract_test.py --url http://127.0.0.1:8080 --token TOKEN --to ana@example.org/desk
+    contract_test.py --url http://127.0.0.1:8080 --token TOKEN --to ana@example.org/desk \\
+                     --link http://127.0.0.1:8080/d/…/a.txt --revoke tr_…
 
-The recipient must be online and accept files. Calls every operation of the description, well and badly, and checks of
+The recipient must be online and accept files; the link is one of the gateway's own, to a file of at least 4 bytes, that
+nobody needs any more: its transfer is deleted. Calls every operation of the description, well and badly, and checks of
 each answer that its status, its content type, its headers and its body are as described. An operation that was never
 called with success is a failure, and so is an answer that is not described. Needs python3-yaml and python3-jsonschema.
 """
@@ -42,6 +44,7 @@ class Operation:
         self.described = described
         self.parameters = item.get("parameters", []) + described.get("parameters", [])
         self.open = described.get("security") == []
+        self.public = "links" in described["tags"]
         self.seen = set()
 
     @property
@@ -147,9 +150,10 @@ class Contract:
         if not content:
             self.check(answer.body == b"", where, "has a body")
             return
-        self.check(answer.type in content, where, f"is {answer.type or 'without a type'}, not {list(content)}")
-        if answer.type in content:
-            self.check_body(where, answer, content[answer.type]["schema"])
+        kind = "*/*" if "*/*" in content else answer.type
+        self.check(kind in content, where, f"is {answer.type or 'without a type'}, not {list(content)}")
+        if kind in content:
+            self.check_body(where, answer, content[kind]["schema"])
         self.check(answer.headers.get("cache-control") == "no-store", where, "may be stored")
         self.check(answer.headers.get("x-content-type-options") == "nosniff", where, "may be sniffed")
 
@@ -283,6 +287,25 @@ def what_became_of_it(c, ids):
     c.call("listTransfers", 400, query={"to": "@@"})
 
 
+def links(c, link, identifier):
+    path = dict(zip(("secret", "name"), map(urllib.parse.unquote, urllib.parse.urlsplit(link).path.split("/")[-2:])))
+    whole = c.call("download", 200, path=path, token=False)
+    part = c.call("download", 206, path=path, headers={"Range": "bytes=1-3", "If-Range": whole.headers["etag"]})
+    c.check(part.body == whole.body[1:4], "GET /d/ by range", f"is {part.body!r} of {whole.body!r}")
+    c.call("download", 304, path=path, headers={"If-None-Match": whole.headers["etag"]})
+    c.call("download", 304, path=path, headers={"If-Modified-Since": whole.headers["last-modified"]})
+    c.call("download", 416, path=path, headers={"Range": f"bytes={len(whole.body)}-"})
+    c.call("download", 404, path={**path, "name": "another"})
+    c.call("download", 404, path={**path, "secret": "0" * 32})
+    every_operation_is_guarded(c, path)
+    every_path_names_its_methods(c, path)
+    sent = c.call("getTransfer", 200, path={"id": identifier}, query={"wait": "1"})
+    c.check(sent.json["link"] and sent.json["link"]["own"], "GET /v1/transfers/{id}", f"has no link: {sent.json}")
+    revoked = c.call("cancelTransfer", 200, path={"id": identifier})
+    c.check(revoked.json["link"]["expires"] < sent.json["link"]["expires"], "DELETE", "does not end the link")
+    c.call("download", 410, path=path)
+
+
 def recipients(c, to):
     there = c.call("getRecipient", 200, path={"jid": to})
     c.check(there.json["reachable"], f"GET /v1/recipients/{to}", "is not reachable")
@@ -292,25 +315,29 @@ def recipients(c, to):
     away = c.call("getRecipient", 200, path={"jid": nobody})
     c.check(away.json["error"], f"GET /v1/recipients/{nobody}", "has no reason")
     c.call("getRecipient", 400, path={"jid": "@@"})
-    c.call("putNamedFile", (409, 422), path={"jid": nobody, "name": "a"}, query={"wait": "60"})
+    c.call("putNamedFile", (409, 422, 502), path={"jid": nobody, "name": "a"}, query={"wait": "60"})
 
 
-def every_operation_is_guarded(c, to, identifier):
-    path = {"jid": to, "name": "a", "id": identifier, "code": "internal"}
+def every_operation_is_guarded(c, path):
     for name, operation in c.operations.items():
-        values = {key: value for key, value in path.items() if "{%s}" % key in operation.path}
+        needed = set(re.findall(r"{(\w+)}", operation.path))
+        if not needed <= set(path):
+            continue
+        values = {key: path[key] for key in needed}
         headers = FORM if name == "postForm" else {}
-        c.call(name, 403, path=values, headers={**headers, "Origin": "https://evil.example"}, strange=True)
+        if not operation.public:
+            c.call(name, 403, path=values, headers={**headers, "Origin": "https://evil.example"}, strange=True)
         c.call(name, 422, path=values, query={"no_such_parameter": "1"}, headers=headers, strange=True)
         if c.token and not operation.open:
             c.call(name, 401, path=values, headers=headers, token=False)
             c.call(name, 401, path=values, headers={**headers, "Authorization": "Bearer nope"}, strange=True)
 
 
-def every_path_names_its_methods(c, to, identifier):
-    values = {"jid": to, "name": "a", "id": identifier, "code": "internal"}
+def every_path_names_its_methods(c, values):
     problem = {"$ref": "#/components/schemas/Problem"}
     for path, item in c.document["paths"].items():
+        if not set(re.findall(r"{(\w+)}", path)) <= set(values):
+            continue
         target = re.sub(r"{(\w+)}", lambda m: urllib.parse.quote(values[m.group(1)], safe="@"), path)
         described = {method.upper() for method in METHODS if method in item}
         allowed = described | {"OPTIONS"} | ({"HEAD"} if "GET" in described else set())
@@ -334,6 +361,8 @@ def main():
     arguments.add_argument("--url", required=True)
     arguments.add_argument("--token", default="")
     arguments.add_argument("--to", required=True, help="a recipient who is online and accepts files")
+    arguments.add_argument("--link", required=True, help="a link of the gateway's own")
+    arguments.add_argument("--revoke", required=True, help="the id of its transfer")
     given = arguments.parse_args()
     c = Contract(given.url, given.token)
     about_itself(c)
@@ -341,8 +370,10 @@ def main():
     badly_sent(c, given.to)
     what_became_of_it(c, ids)
     recipients(c, given.to)
-    every_operation_is_guarded(c, given.to, ids[0])
-    every_path_names_its_methods(c, given.to, ids[0])
+    values = {"jid": given.to, "name": "a", "id": ids[0], "code": "internal"}
+    every_operation_is_guarded(c, values)
+    every_path_names_its_methods(c, values)
+    links(c, given.link, given.revoke)
     sys.exit(0 if c.summary() else 1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import peers
 from gateway import Gateway
-from lab import LOOPBACK, SERVERS, Cable
+from lab import LOOPBACK, SERVERS, Cable, Ports
 
 DIRECT = {"SOCKS5_ADVERTISE": LOOPBACK}  # without it nothing is advertised and only proxies are left
 QUICK = {"DELIVERY_OFFER_TIMEOUT": "2s", "DELIVERY_CONNECT_TIMEOUT": "2s", "DELIVERY_ACTIVATE_TIMEOUT": "2s",
@@ -62,6 +62,11 @@ class Case(unittest.TestCase):
         self.addCleanup(gateway.kill)
         self.addCleanup(gateway.stop)
         return gateway.start() if start else gateway
+
+    def publishing_gateway(self, **settings):
+        """One whose own links lead back to it."""
+        port = Ports.take()
+        return self.gateway(HTTP_LISTEN=f"{LOOPBACK}:{port}", SERVER_PUBLIC_URL=f"http://{LOOPBACK}:{port}", **settings)
 
     def recipient(self, user, *options, client=peers.slixmpp, resource="desk", server=None):
         peer = client(server or self.server, user, self.path(f"{user}.log"), *options, resource=resource)

@@ -28,6 +28,7 @@ STRANGERS = ("erin", "frank")
 COMPONENT = "fakeproxy." + DOMAIN
 PROXY = "proxy." + DOMAIN
 UPLOAD = "upload." + DOMAIN
+ROOMS = "rooms." + DOMAIN
 
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None)
@@ -195,15 +196,17 @@ class Authority:
 class Server:
     """What both servers have in common. proxy, starttls: whether there is a proxy65 and whether STARTTLS is offered;
     proxy_address: where the proxy is, since some clients never go to 127.0.0.1; contacts, strangers: who has an account;
-    upload: the largest file that its upload service takes, None: it has none."""
+    upload: the largest file that its upload service takes, None: it has none; rooms: settings of the rooms there are,
+    None: there are none."""
 
     def __init__(self, directory, proxy=True, proxy_address=LOOPBACK, starttls=True, contacts=CONTACTS, strangers=STRANGERS,
-                 upload=None):
+                 upload=None, rooms=None):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True)
         self.proxy, self.proxy_address, self.starttls = proxy, proxy_address, starttls
         self.contacts, self.accounts = contacts, contacts + strangers
         self.upload, self.upload_port = upload, Ports.take()
+        self.rooms = rooms
         self.authority = Authority(self.directory / "tls")
         self.port, self.component_port, self.proxy_port = Ports.take(), Ports.take(), Ports.take()
         self.process = None
@@ -294,6 +297,12 @@ class Prosody(Server):
             Component "{UPLOAD}" "http_file_share"
                 http_file_share_size_limit = {self.upload}
             """
+        if self.rooms is not None:
+            text += f"""
+            Component "{ROOMS}" "muc"
+                muc_room_locking = false
+                {self.rooms}
+            """
         return textwrap.dedent(text)
 
     def launch(self):
@@ -354,6 +363,10 @@ class Ejabberd(Server):
             text += f"""
               mod_http_upload: {{ host: {UPLOAD}, docroot: "{self.directory}/uploads", max_size: {self.upload},
                                   put_url: "https://{DOMAIN}:{self.upload_port}/upload", access: anyone }}
+            """
+        if self.rooms is not None:
+            text += f"""
+              mod_muc: {{ host: {ROOMS}, access: anyone, access_create: anyone }}
             """
         return textwrap.dedent(text)
 

@@ -2,7 +2,7 @@
 """A recipient: slixmpp with its own XEP-0047, XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on request, badly.
 
 Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, file, broken, message,
-disconnected.
+room, disconnected. The occupants of a room are told by "room": who, as what, and whether there.
 Ends when its standard input does; a line there is a command: "subscribe JID", "grant JID", "refuse JID", "go".
 
 Needs Debian's python3-slixmpp. Version 1.8.3 registers the coroutine that handles an SI request as a plain callback
@@ -117,7 +117,10 @@ class Recipient(slixmpp.ClientXMPP):
         if not options.no_streams:
             self.understand_streams(options)
         self.add_event_handler("message", self.on_message)
-        self.priority = options.priority
+        self.priority, self.room = options.priority, options.room
+        if self.room:
+            self.register_plugin("xep_0045")
+            self.add_event_handler("groupchat_presence", self.on_occupant)
         if options.subscriptions == "wait":
             self.auto_authorize = None
         self.add_event_handler("session_start", self.on_session)
@@ -162,6 +165,8 @@ class Recipient(slixmpp.ClientXMPP):
     async def on_session(self, _):
         await self.get_roster()
         self.send_presence(ppriority=self.priority)
+        if self.room:
+            self.plugin["xep_0045"].join_muc(self.room, self.boundjid.user)
         tell("ready", jid=self.boundjid.full)
 
     def on_disconnected(self, _):
@@ -171,8 +176,11 @@ class Recipient(slixmpp.ClientXMPP):
             self.loop.stop()
 
     def on_presence(self, presence):
-        if presence["from"].bare != self.boundjid.bare:
+        if presence["from"].bare not in (self.boundjid.bare, self.room):
             tell("presence", sender=str(presence["from"]), type=presence["type"])
+
+    def on_occupant(self, presence):
+        tell("room", occupant=presence["from"].resource, there=presence["type"] != "unavailable")
 
     def on_message(self, message):
         url = message.xml.find(f"{{{OOB}}}x/{{{OOB}}}url")
@@ -272,6 +280,7 @@ def main():
     arguments.add_argument("--no-streams", action="store_true", help="announce and understand no bytestreams either")
     arguments.add_argument("--ibb", action="store_true", help="take in-band streams after an SI offer")
     arguments.add_argument("--only-proxy", action="store_true", help="never reach the sender's own streamhost")
+    arguments.add_argument("--room", help="enter that room, which is made if it is not there")
     arguments.add_argument("--priority", type=int, default=0)
     arguments.add_argument("--subscriptions", choices=("accept", "wait"), default="accept",
                            help="who asks for a subscription gets it, or waits for the command grant or refuse")

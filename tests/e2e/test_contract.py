@@ -8,10 +8,12 @@ from peers import HERE
 
 class Contract(Case):
     def test_answers_are_as_described(self):
-        gateway = self.gateway(**DIRECT, HTTP_TOKEN="contract-token-for-tests")
-        peer = self.recipient("alice")
+        gateway = self.publishing_gateway(**DIRECT, HTTP_TOKEN="contract-token-for-tests")
+        gateway.headers["Authorization"] = "Bearer contract-token-for-tests"
+        peer, reader = self.recipient("alice"), self.recipient("bob", "--no-streams")
+        sent = gateway.put(reader.jid, b"to be fetched", "a b.txt", wait=60, methods="link").json["id"]
         done = subprocess.run(["/usr/bin/python3", str(HERE.parent / "contract" / "contract_test.py"),
                                "--url", f"http://{LOOPBACK}:{gateway.port}", "--token", "contract-token-for-tests",
-                               "--to", peer.jid], capture_output=True, text=True, timeout=300)
+                               "--to", peer.jid, "--link", reader.wait("message")["body"], "--revoke", sent], capture_output=True, text=True, timeout=300)
         print(done.stdout)
         self.assertEqual(done.returncode, 0, done.stdout[-8000:] + done.stderr[-8000:])

@@ -35,9 +35,20 @@ static void chose(struct method_host *host, const char *path, const char *stream
     snprintf(h->streamhost, sizeof h->streamhost, "%s", streamhost ? streamhost : "");
 }
 
+static bool publish(struct method_host *host, char url[static METHOD_URL], struct error *err)
+{
+    struct fake_host *h = (struct fake_host *)host;
+
+    if (!h->public_url)
+        return error_set(err, ERR_METHOD_UNSUPPORTED, "no public_url");
+    h->published++;
+    snprintf(url, METHOD_URL, "%s/d/secret%u/a.txt", h->public_url, h->published);
+    return true;
+}
+
 void fake_host_init(struct fake_host *h, struct carrier *carrier, uv_loop_t *loop)
 {
-    static const struct method_host_ops ops = {report, step, chose};
+    static const struct method_host_ops ops = {report, step, chose, publish};
 
     *h = (struct fake_host){.host = {&ops, carrier, loop}};
 }

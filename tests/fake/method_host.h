@@ -17,6 +17,8 @@ struct fake_host {
     size_t report_count;
     struct fake_step steps[64];
     size_t step_count;
+    const char *public_url; /* NULL: publish() is refused; else its links are <public_url>/d/secret<n>/a.txt */
+    unsigned published;
     char path[8];
     char streamhost[256];
 };

@@ -201,7 +201,12 @@ void fake_network_not_found(struct fake_network *f, enum error_code code)
 
 void fake_method_report(struct fake_network *f, enum method_event event, enum error_code code)
 {
-    struct method_report report = {.event = event, .moved = 5, .proof = PROOF_PEER_CLOSED, .retry_at = f->retry_at};
+    struct method_report report = {.event = event,
+                                   .moved = 5,
+                                   .proof = PROOF_PEER_CLOSED,
+                                   .link_at = f->link_at,
+                                   .own_link = f->own_link,
+                                   .retry_at = f->retry_at};
 
     assert(f->method);
     if (code != ERR_NONE)

@@ -33,7 +33,9 @@ struct fake_network {
     enum sight sight;
     bool asked_before;               /* subscribe() has nothing to send */
     enum error_code subscribe_fails; /* with this; ERR_NONE: it does not */
-    struct offer offered;            /* the last offer's values; to is not kept */
+    const char *link_at;             /* of the links reported */
+    bool own_link;
+    struct offer offered; /* the last offer's values; to is not kept */
     struct network_events events;
 };
 

@@ -18,6 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct auth auth;
     char *value = strndup((const char *)data, size); /* exact size, so that one byte too many is seen */
     struct prefer prefer = {0};
+    uint64_t from, to;
+    char *attachment;
     char name[32];
     int64_t ms;
 
@@ -37,6 +39,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     guard_check(&guard, value, NULL, NULL, NULL);
     assert(!guard_check(&guard, "localhost", "https://evil.example", value, NULL));
     guard_check(&guard, "localhost", value, value, NULL);
+    guard_check_public(&guard, value, NULL);
+    if (range_read(value, 1000, &from, &to) == RANGE_PART)
+        assert(from < to && to <= 1000);
+    attachment = disposition_attachment(value);
+    assert(attachment && !strpbrk(attachment, "\r\n"));
+    free(attachment);
     if (duration_parse(value, &ms))
         assert(ms >= 0);
     time_parse(value, &ms);

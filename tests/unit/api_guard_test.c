@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -66,9 +67,43 @@ static void hosts_and_origins(void **state)
     }
 }
 
+/* The name recipients use opens what is public, and not the rest. */
+static void the_public_host(void **state)
+{
+    static const struct {
+        const char *url, *host;
+        enum error_code want;
+    } rows[] = {
+        {"https://files.example.org", "files.example.org", ERR_NONE},
+        {"https://files.example.org:8443/x", "FILES.example.org:8443", ERR_NONE},
+        {"https://files.example.org", "files.example.org:80", ERR_NONE}, /* the front proxy's own port */
+        {"https://[2001:db8::1]/x", "[2001:db8::1]", ERR_NONE},
+        {"https://files.example.org", "localhost", ERR_NONE},
+        {"https://files.example.org", NULL, ERR_NONE},
+        {"https://files.example.org", "evil.example", ERR_HOST_NOT_ALLOWED},
+        {"https://files.example.org", "org", ERR_HOST_NOT_ALLOWED},
+        {"https://files.example.org", "a@files.example.org", ERR_REQUEST_MALFORMED},
+        {"", "", ERR_REQUEST_MALFORMED},
+        {"", "files.example.org", ERR_HOST_NOT_ALLOWED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct guard guard = {0};
+        struct error err = {0};
+
+        guard_public_host(&guard, rows[i].url);
+        guard_check_public(&guard, rows[i].host, &err);
+        if (err.code != rows[i].want)
+            fail_msg("row %zu, host %s: %s", i, rows[i].host ? rows[i].host : "-", error_name(err.code));
+        if (rows[i].host && strstr(rows[i].host, "iles.example.org"))
+            assert_false(guard_check(&guard, rows[i].host, NULL, NULL, &err));
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(hosts_and_origins)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(hosts_and_origins), cmocka_unit_test(the_public_host)};
 
     return cmocka_run_group_tests_name("api/guard", tests, NULL, NULL);
 }

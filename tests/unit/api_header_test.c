@@ -189,6 +189,77 @@ static void header_names_are_tokens(void **state)
     assert_false(header_is_token("a\x0b"));
 }
 
+static void one_range_is_served_and_everything_else_is_the_whole(void **state)
+{
+    static const struct {
+        const char *value;
+        uint64_t size;
+        enum range want;
+        uint64_t from, to;
+    } rows[] = {
+        {"bytes=0-0", 10, RANGE_PART, 0, 1},
+        {"bytes=0-", 10, RANGE_PART, 0, 10},
+        {"bytes=3-5", 10, RANGE_PART, 3, 6},
+        {"Bytes= 3-5 ", 10, RANGE_PART, 3, 6},
+        {"bytes=9-9", 10, RANGE_PART, 9, 10},
+        {"bytes=3-10", 10, RANGE_PART, 3, 10},
+        {"bytes=3-99999999999999999999999", 10, RANGE_PART, 3, 10},
+        {"bytes=-4", 10, RANGE_PART, 6, 10},
+        {"bytes=-10", 10, RANGE_PART, 0, 10},
+        {"bytes=-99999999999999999999999", 10, RANGE_PART, 0, 10},
+        {"bytes=10-", 10, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=10-20", 10, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=99999999999999999999999-", 10, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=-0", 10, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=0-", 0, RANGE_UNSATISFIABLE, 0, 0},
+        {"bytes=-5", 0, RANGE_WHOLE, 0, 0},
+        {"bytes=5-3", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=0-1,3-4", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=-", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=a-b", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=0x1-2", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=+1-2", 10, RANGE_WHOLE, 0, 0},
+        {"bytes=1 - 2", 10, RANGE_WHOLE, 0, 0},
+        {"bytes 1-2", 10, RANGE_WHOLE, 0, 0},
+        {"lines=1-2", 10, RANGE_WHOLE, 0, 0},
+        {"", 10, RANGE_WHOLE, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint64_t from = 0, to = 0;
+        enum range got = range_read(rows[i].value, rows[i].size, &from, &to);
+
+        if (got != rows[i].want || from != rows[i].from || to != rows[i].to)
+            fail_msg("'%s' of %u: %d, %u to %u", rows[i].value, (unsigned)rows[i].size, got, (unsigned)from,
+                     (unsigned)to);
+    }
+}
+
+static void a_file_is_saved_under_its_name(void **state)
+{
+    static const struct {
+        const char *name, *want;
+    } rows[] = {
+        {"a.txt", "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt"},
+        {"a b\"\\c%41.txt", "attachment; filename=\"a b__c_41.txt\"; filename*=UTF-8''a%20b%22%5Cc%2541.txt"},
+        {"\xc3\xa4\xe2\x82\xac.md", "attachment; filename=\"__.md\"; filename*=UTF-8''%C3%A4%E2%82%AC.md"},
+        {"a\r\nX: y", "attachment; filename=\"a__X: y\"; filename*=UTF-8''a%0D%0AX%3A%20y"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *got = disposition_attachment(rows[i].name);
+        char name[64];
+
+        assert_string_equal(got, rows[i].want);
+        assert_true(disposition_filename(got, name, sizeof name));
+        assert_string_equal(name, rows[i].name);
+        free(got);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +272,8 @@ int main(void)
         cmocka_unit_test(words_are_for_those_who_ask_for_nothing_else),
         cmocka_unit_test(entity_tags_are_compared_weakly),
         cmocka_unit_test(header_names_are_tokens),
+        cmocka_unit_test(one_range_is_served_and_everything_else_is_the_whole),
+        cmocka_unit_test(a_file_is_saved_under_its_name),
     };
 
     return cmocka_run_group_tests_name("api/header", tests, NULL, NULL);

@@ -556,6 +556,7 @@ static void waiting_tells_by_the_status_how_it_ended(void **state)
     } rows[] = {
         {"delivered", TRANSFER_DELIVERED, ERR_NONE, 200, NULL},
         {"a link sent", TRANSFER_LINK_SENT, ERR_NONE, 200, NULL},
+        {"a link fetched already", TRANSFER_LINK_FETCHED, ERR_NONE, 200, NULL},
         {"still on its way", TRANSFER_QUEUED, ERR_NONE, 202, NULL},
         {"declined", TRANSFER_FAILED, ERR_RECIPIENT_DECLINED, 409, "recipient_declined"},
         {"no way", TRANSFER_FAILED, ERR_NO_COMMON_METHOD, 422, "no_common_method"},
@@ -1025,6 +1026,190 @@ static void head_is_get_without_its_body(void **state)
 
 /* ---- tokens */
 
+#define SECRET "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define LINK   "/d/" SECRET "/a.txt"
+
+static void fetch(struct world *w, const char *method, const char *headers)
+{
+    ask(w, "%s " LINK " HTTP/1.1\r\nHost: localhost\r\n%s\r\n", method, headers);
+}
+
+static void a_link_is_fetched_by_whoever_has_it(void **state)
+{
+    struct world *w = *state;
+
+    w->config.http.token = (char[]){"0123456789abcdef0123456789abcdef"};
+    w->config.server.public_url = (char[]){"https://files.example.org/x"};
+    restart(w);
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.file = "0123456789"});
+    ask(w, "GET " LINK " HTTP/1.1\r\nHost: files.example.org\r\nOrigin: https://chat.example\r\n"
+           "Sec-Fetch-Site: cross-site\r\n\r\n");
+    expect(w, "without a token, from another page", 200, NULL);
+    assert_string_equal(w->body, "0123456789");
+    assert_string_equal(header(w, "Content-Type"), "text/plain; charset=utf-8");
+    assert_string_equal(header(w, "Content-Disposition"), "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt");
+    assert_string_equal(header(w, "Content-Security-Policy"), "sandbox; default-src 'none'");
+    assert_string_equal(header(w, "X-Content-Type-Options"), "nosniff");
+    assert_string_equal(header(w, "Referrer-Policy"), "no-referrer");
+    assert_string_equal(header(w, "Cache-Control"), "no-store");
+    assert_string_equal(header(w, "Accept-Ranges"), "bytes");
+    assert_string_equal(header(w, "Last-Modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_string_equal(header(w, "Content-Range"), "(none)");
+    assert_true(fake_gateway_await_fetches(w->gw, 1));
+    assert_int_equal(seen(w).fetch_from, 0);
+    assert_int_equal(seen(w).fetch_to, 10);
+    ask(w, "GET /v1 HTTP/1.1\r\nHost: files.example.org\r\n\r\n");
+    expect(w, "the rest", 401, "auth_missing");
+    w->config.http.token = NULL;
+    restart(w);
+    ask(w, "GET /v1 HTTP/1.1\r\nHost: files.example.org\r\n\r\n");
+    expect(w, "the rest by the public name", 403, "host_not_allowed");
+    ask(w, "GET " LINK " HTTP/1.1\r\nHost: files.example.org\r\n\r\n");
+    expect(w, "no link", 404, "not_found");
+    ask(w, "GET " LINK " HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    expect(w, "a foreign name", 403, "host_not_allowed");
+}
+
+static void a_link_is_fetched_by_ranges(void **state)
+{
+    static const struct {
+        const char *headers;
+        unsigned status;
+        const char *range, *body;
+    } rows[] = {
+        {"Range: bytes=0-3\r\n", 206, "bytes 0-3/10", "0123"},
+        {"Range: bytes=4-6\r\n", 206, "bytes 4-6/10", "456"},
+        {"Range: bytes=-3\r\n", 206, "bytes 7-9/10", "789"},
+        {"Range: bytes=0-1,4-5\r\n", 200, "(none)", "0123456789"},
+        {"Range: bytes=x\r\n", 200, "(none)", "0123456789"},
+        {"Range: bytes=4-\r\nIf-Range: \"00112233445566778899aabbccddeeff\"\r\n", 206, "bytes 4-9/10", "456789"},
+        {"Range: bytes=4-\r\nIf-Range: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 206, "bytes 4-9/10", "456789"},
+        {"Range: bytes=4-\r\nIf-Range: \"another\"\r\n", 200, "(none)", "0123456789"},
+        {"Range: bytes=4-\r\nIf-Range: W/\"00112233445566778899aabbccddeeff\"\r\n", 200, "(none)", "0123456789"},
+        {"If-None-Match: \"00112233445566778899aabbccddeeff\"\r\n", 304, "(none)", ""},
+        {"If-None-Match: \"another\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 200, "(none)",
+         "0123456789"},
+        {"If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 304, "(none)", ""},
+    };
+    struct world *w = *state;
+
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.file = "0123456789"});
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fetch(w, "GET", rows[i].headers);
+        expect(w, rows[i].headers, rows[i].status, NULL);
+        assert_string_equal(header(w, "Content-Range"), rows[i].range);
+        assert_string_equal(w->body, rows[i].body);
+    }
+    assert_true(fake_gateway_await_fetches(w->gw, 10));
+    fetch(w, "GET", "Range: bytes=10-\r\n");
+    expect(w, "behind the end", 416, "range_unsatisfiable");
+    assert_string_equal(header(w, "Content-Range"), "bytes */10");
+}
+
+static void only_what_was_sent_counts_as_fetched(void **state)
+{
+    struct world *w = *state;
+
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.file = "0123456789"});
+    ask(w, "HEAD " LINK " HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-3\r\nConnection: close\r\n\r\n");
+    expect(w, "HEAD", 200, NULL);
+    assert_string_equal(header(w, "Content-Length"), "10");
+    assert_string_equal(w->body, "");
+    fetch(w, "GET", "Range: bytes=10-\r\n");
+    fetch(w, "GET", "If-None-Match: *\r\n");
+    fetch(w, "GET", "Range: bytes=2-4\r\n");
+    assert_true(fake_gateway_await_fetches(w->gw, 1));
+    api_stop(&w->api); /* so everything has ended */
+    assert_int_equal(seen(w).fetches, 1);
+    assert_int_equal(seen(w).fetch_from, 2);
+    assert_int_equal(seen(w).fetch_to, 5);
+}
+
+static void nothing_a_browser_would_run_is_served_as_such(void **state)
+{
+    struct world *w = *state;
+
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.file = "<html><script>alert(1)</script>"});
+    fetch(w, "GET", "");
+    expect(w, "a page", 200, NULL);
+    assert_string_equal(header(w, "Content-Type"), "application/octet-stream");
+}
+
+static void an_empty_file_is_fetched_too(void **state)
+{
+    struct world *w = *state;
+
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.file = ""});
+    fetch(w, "GET", "");
+    expect(w, "nothing", 200, NULL);
+    assert_string_equal(header(w, "Content-Length"), "0");
+    assert_true(fake_gateway_await_fetches(w->gw, 1));
+    assert_int_equal(seen(w).fetch_to, 0);
+    fetch(w, "GET", "Range: bytes=0-\r\n");
+    expect(w, "a range of nothing", 416, "range_unsatisfiable");
+}
+
+static void a_link_that_is_over_is_gone_and_an_unknown_one_not_found(void **state)
+{
+    struct world *w = *state;
+
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.file = "x", .fetch = ERR_GONE});
+    fetch(w, "GET", "");
+    expect(w, "over", 410, "gone");
+    ask(w, GET("/d/" SECRET "/b.txt"));
+    expect(w, "another name", 404, "not_found");
+    ask(w, GET("/d/" SECRET));
+    expect(w, "no name", 404, "not_found");
+    ask(w, GET("/d/" SECRET "/a.txt/"));
+    expect(w, "more than the name", 404, "not_found");
+    ask(w, "PUT " LINK " HTTP/1.1\r\nHost: localhost\r\n" THREE);
+    expect(w, "another method", 405, "method_not_allowed");
+}
+
+static char lines[65536];
+
+static void keep_line(void *user, enum log_level level, const char *line)
+{
+    size_t len = strlen(lines);
+
+    (void)user;
+    (void)level;
+    snprintf(lines + len, sizeof lines - len, "%s\n", line);
+}
+
+static void a_secret_never_reaches_the_log(void **state)
+{
+    static const char *const requests[] = {
+        GET(LINK),
+        GET("/d/" SECRET "/b"),
+        GET("/d/" SECRET),
+        "PUT " LINK " HTTP/1.1\r\nHost: localhost\r\n" THREE,
+        GET(LINK "?x=1"),
+        "GET " LINK " HTTP/1.1\r\n\r\n",
+        GET("/d/" SECRET "/%zz"),
+        "GET " LINK "\r\n\r\n",
+    };
+    struct world *w = *state;
+
+    lines[0] = '\0';
+    log_setup(LOG_DEBUG, LOG_TEXT);
+    log_capture(keep_line, NULL);
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.file = "0123456789"});
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        int fd = dial(w);
+
+        send_all(fd, requests[i], strlen(requests[i]));
+        shutdown(fd, SHUT_WR);
+        read_answer(w, fd);
+        fd_close(&fd);
+    }
+    end(w);
+    log_capture(NULL, NULL);
+    begin(w);
+    assert_non_null(strstr(lines, "/d/{}/{}"));
+    assert_null(strstr(lines, SECRET));
+}
+
 static void with_a_token_only_its_bearer_gets_in(void **state)
 {
     static char token[] = "s3cret-token";
@@ -1219,6 +1404,13 @@ int main(void)
         TEST(a_recipient_who_is_away_is_an_answer),
         TEST(the_gateway_tells_about_itself),
         TEST(head_is_get_without_its_body),
+        TEST(a_link_is_fetched_by_whoever_has_it),
+        TEST(a_link_is_fetched_by_ranges),
+        TEST(only_what_was_sent_counts_as_fetched),
+        TEST(nothing_a_browser_would_run_is_served_as_such),
+        TEST(an_empty_file_is_fetched_too),
+        TEST(a_link_that_is_over_is_gone_and_an_unknown_one_not_found),
+        TEST(a_secret_never_reaches_the_log),
         TEST(with_a_token_only_its_bearer_gets_in),
         TEST(beyond_loopback_a_token_is_needed),
         TEST(a_port_in_use_is_a_reason),

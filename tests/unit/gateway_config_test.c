@@ -136,6 +136,10 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.delivery.per_recipient_parallel, 4);
     assert_int_equal(c.delivery.ibb_max_size, 2 << 20);
     assert_int_equal(c.delivery.ibb_window, 1);
+    assert_list(c.delivery.link, "upload|own|");
+    assert_int_equal(c.delivery.link_ttl, 604800000);
+    assert_null(c.server.public_url);
+    assert_null(c.xmpp.nick);
     assert_string_equal(c.spool.dir, "/var/lib/jidpost/spool");
     assert_int_equal(c.spool.max_bytes, 10ULL << 30);
     assert_int_equal(c.spool.max_file, 5ULL << 30);
@@ -150,19 +154,19 @@ static void account_and_password_are_enough(void **state)
 static void every_key_of_a_file_arrives(void **state)
 {
     static const char ini[] =
-        "[server]\nstate_dir = /srv/jp\n"
+        "[server]\nstate_dir = /srv/jp\npublic_url = https://gw.example.org/x//\n"
         "[http]\nlisten = [::]:80\ntoken = " TOKEN "\nhosts = gw.example.org, gw\n"
         "max_connections = 10\nidle_timeout = 5s\nmax_wait = 1m\n"
         "[xmpp]\njid = Gw@Example.ORG/one\npassword = a ; b = c # d\nserver = xmpp.example.org\n"
         "port = 5223\ntls = direct\nca = some.ini\nproxies = proxy.example.org\n"
         "accept_subscriptions = *@a.org *@b.org\nping_interval = 1m\nping_timeout = 2s\n"
-        "reconnect_min = 2s\nreconnect_max = 3s\niq_timeout = 4s\n"
+        "reconnect_min = 2s\nreconnect_max = 3s\niq_timeout = 4s\nnick = The Gateway\n"
         "[socks5]\nlisten = :1080\nadvertise = gw.example.org:7777\ndirect = always\n"
         "threads = 2\nmax_streams = 100\npending_per_peer = 9\n"
         "[delivery]\nmethods = s5b\noffer_timeout = 1s\nconnect_timeout = 2s\n"
         "activate_timeout = 3s\nstall_timeout = 4s\nlinger_timeout = 5s\nmax_attempts = 6\n"
         "backoff = 7s\nttl = 8d\nhold = 90m\nretention = 9d\nparallel = 10\nper_recipient_parallel = 11\n"
-        "ibb_max_size = 12K\nibb_window = 2\n"
+        "ibb_max_size = 12K\nibb_window = 2\nlink = own\nlink_ttl = 14d\n"
         "[spool]\ndir = /spool\nmax_bytes = 2G\nmax_file = 1G\ndurability = process\n"
         "[store]\nurl = sqlite:///db\n"
         "[egress]\nallow_nets = 10.0.0.0/8, fd00::/8\n"
@@ -213,6 +217,10 @@ static void every_key_of_a_file_arrives(void **state)
     assert_int_equal(c.delivery.per_recipient_parallel, 11);
     assert_int_equal(c.delivery.ibb_max_size, 12 << 10);
     assert_int_equal(c.delivery.ibb_window, 2);
+    assert_list(c.delivery.link, "own|");
+    assert_int_equal(c.delivery.link_ttl, 14 * 86400000);
+    assert_string_equal(c.server.public_url, "https://gw.example.org/x");
+    assert_string_equal(c.xmpp.nick, "The Gateway");
     assert_string_equal(c.spool.dir, "/spool");
     assert_int_equal(c.spool.max_bytes, 2ULL << 30);
     assert_int_equal(c.spool.max_file, 1ULL << 30);
@@ -598,6 +606,18 @@ static void a_bad_environment_is_refused_by_name(void **state)
          "'smtp' is no method; there are jingle-s5b, si-s5b, s5b, jingle-ibb, si-ibb, ibb, link"},
         {"a method twice", {ACCOUNT, "JIDPOST_DELIVERY_METHODS=s5b si-s5b s5b"}, "'s5b' stands there twice"},
         {"no method", {ACCOUNT, "JIDPOST_DELIVERY_METHODS=,"}, "at least one of"},
+        {"no such way",
+         {ACCOUNT, "JIDPOST_DELIVERY_LINK=own,mail"},
+         "'mail' is no way to a link; there are upload, own"},
+        {"one way twice", {ACCOUNT, "JIDPOST_DELIVERY_LINK=own,own"}, "'own' stands there twice"},
+        {"a bare host", {ACCOUNT, "JIDPOST_SERVER_PUBLIC_URL=files.example.org"}, "expected https://"},
+        {"no host", {ACCOUNT, "JIDPOST_SERVER_PUBLIC_URL=https:///x"}, "expected https://"},
+        {"a query", {ACCOUNT, "JIDPOST_SERVER_PUBLIC_URL=https://a.example/?x"}, "expected https://"},
+        {"a user", {ACCOUNT, "JIDPOST_SERVER_PUBLIC_URL=https://me@a.example/"}, "expected https://"},
+        {"another scheme", {ACCOUNT, "JIDPOST_SERVER_PUBLIC_URL=ftp://a.example/"}, "expected https://"},
+        {"a bad port", {ACCOUNT, "JIDPOST_SERVER_PUBLIC_URL=https://a.example:x/"}, "no host with an optional port"},
+        {"links without TLS", {ACCOUNT, "JIDPOST_SERVER_PUBLIC_URL=http://a.example"}, "http is for loopback hosts"},
+        {"a nick that is none", {ACCOUNT, "JIDPOST_XMPP_NICK=a\x01z"}, "xmpp.nick"},
         {"no network", {ACCOUNT, "JIDPOST_EGRESS_ALLOW_NETS=10.0.0.0/8 x"}, "'x' is no network"},
         {"another engine", {ACCOUNT, "JIDPOST_STORE_URL=postgres://db"}, "expected sqlite:///absolute/path.db"},
         {"a relative store", {ACCOUNT, "JIDPOST_STORE_URL=sqlite://x.db"}, "expected sqlite:///absolute/path.db"},

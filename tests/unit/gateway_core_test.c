@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 
 /* The whole gateway with a real store and spool on its real threads, and a network that behaves as told: whatever it
  * does happens on core's loop a turn later, as with the real one. */
-enum behaviour { DELIVERS, DECLINES, NEVER_ANSWERS, OFFLINE };
+enum behaviour { DELIVERS, DECLINES, NEVER_ANSWERS, OFFLINE, LINKS };
 
 struct method {
     struct auto_network *network;
@@ -43,6 +44,7 @@ struct auto_network {
     struct jid who; /* of the news */
     atomic_size_t requests;
     atomic_size_t offers;
+    char url[METHOD_URL]; /* the link made last */
 };
 
 static void method_turn(struct method *m)
@@ -61,6 +63,11 @@ static void method_turn(struct method *m)
     default:
         report.event = METHOD_COMPLETE;
         break;
+    }
+    if (m->network->behaviour == LINKS && m->next > 3) {
+        assert_true(m->host->ops->publish(m->host, m->network->url, NULL));
+        report =
+            (struct method_report){.event = METHOD_LINK_SENT, .link_at = "https://files.example.org", .own_link = true};
     }
     if (m->network->behaviour == DECLINES) {
         report.event = METHOD_FAILED;
@@ -310,6 +317,8 @@ static int setup(void **state)
     f->config.delivery.max_attempts = 3;
     f->config.delivery.parallel = 32;
     f->config.delivery.per_recipient_parallel = 4;
+    f->config.delivery.link_ttl = 60 * 60 * 1000;
+    f->config.server.public_url = (char *)"https://files.example.org";
     *state = f;
     return 0;
 }
@@ -889,6 +898,230 @@ static void how_long_to_wait_is_asked_configured_or_not_at_all(void **state)
     stop(f);
 }
 
+/* ---- links of our own */
+
+struct fetched {
+    pthread_mutex_t lock;
+    pthread_cond_t given;
+    bool done;
+    char text[64], type[64];
+    struct error error;
+};
+
+static void on_download(void *user, struct download *d, const struct error *err)
+{
+    struct fetched *f = user;
+
+    pthread_mutex_lock(&f->lock);
+    if (err) {
+        f->error = *err;
+    } else {
+        assert_true(d->size < sizeof f->text);
+        assert_int_equal(pread(d->fd, f->text, d->size, 0), d->size);
+        snprintf(f->type, sizeof f->type, "%s", d->type);
+    }
+    f->done = true;
+    pthread_cond_signal(&f->given);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static struct fetched fetch(struct fixture *f, const char *url, const char *name)
+{
+    struct fetched got = {.lock = PTHREAD_MUTEX_INITIALIZER, .given = PTHREAD_COND_INITIALIZER};
+    char secret[33];
+
+    snprintf(secret, sizeof secret, "%s", strstr(url, "/d/") + 3);
+    gateway_download(f->gw, secret, name, on_download, &got);
+    pthread_mutex_lock(&got.lock);
+    while (!got.done)
+        pthread_cond_wait(&got.given, &got.lock);
+    pthread_mutex_unlock(&got.lock);
+    return got;
+}
+
+static void expect_fetched(struct fixture *f, const char *url, const char *text)
+{
+    struct fetched got = fetch(f, url, "a.txt");
+
+    assert_int_equal(got.error.code, ERR_NONE);
+    assert_string_equal(got.text, text);
+    assert_string_equal(got.type, "text/plain");
+}
+
+/* Uploads and has a link sent; the id is in *id. */
+static void send_link(struct fixture *f, char id[static ID_SIZE])
+{
+    struct record *r = upload(f, "ana@example.org", "hello"), *end;
+
+    memcpy(id, r->id, ID_SIZE);
+    record_free(&r);
+    end = one(f, wait_long, id, ERR_NONE);
+    assert_int_equal(end->state, TRANSFER_LINK_SENT);
+    assert_string_equal(end->link_at, "https://files.example.org");
+    assert_true(end->link_expires > end->finished);
+    record_free(&end);
+}
+
+static void a_link_is_kept_and_fetched_also_after_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    char id[ID_SIZE], url[METHOD_URL];
+
+    start(f, LINKS);
+    send_link(f, id);
+    assert_int_equal(spooled(f), 1);
+    strcpy(url, f->network.url);
+    expect_fetched(f, url, "hello");
+    assert_int_equal(fetch(f, url, "b.txt").error.code, ERR_NOT_FOUND);
+    assert_int_equal(fetch(f, "/d/00000000000000000000000000000000", "a.txt").error.code, ERR_NOT_FOUND);
+    assert_int_equal(fetch(f, "/d/nonsense", "a.txt").error.code, ERR_NOT_FOUND);
+    stop(f);
+    start(f, LINKS);
+    assert_int_equal(spooled(f), 1);
+    expect_fetched(f, url, "hello");
+    stop(f);
+}
+
+static void a_link_fetched_whole_is_noted_and_stays(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+    char id[ID_SIZE], url[METHOD_URL];
+
+    start(f, LINKS);
+    send_link(f, id);
+    gateway_downloaded(f->gw, id, 0, 2);
+    gateway_downloaded(f->gw, id, 3, 5);
+    r = one(f, gateway_get, id, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_LINK_SENT);
+    assert_int_equal(r->sent, 0);
+    record_free(&r);
+    gateway_downloaded(f->gw, id, 2, 5);
+    strcpy(url, f->network.url);
+    stop(f); /* so it is written */
+    start(f, LINKS);
+    r = one(f, gateway_get, id, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_LINK_FETCHED);
+    assert_true(r->link_fetched > 0);
+    assert_int_equal(r->sent, 5);
+    assert_string_equal(r->steps[r->step_count - 1].name, "link fetched");
+    record_free(&r);
+    assert_int_equal(spooled(f), 1);
+    expect_fetched(f, url, "hello");
+    stop(f);
+}
+
+/* What lies in the folder of a gateway that has stopped. */
+static size_t left_in_spool(struct fixture *f)
+{
+    DIR *dir = opendir(f->spool_dir);
+    size_t count = 0;
+
+    assert_non_null(dir);
+    for (struct dirent *d; (d = readdir(dir));)
+        count += d->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+static void what_is_fetched_after_a_restart_is_noted_too(void **state)
+{
+    struct fixture *f = *state;
+    char id[ID_SIZE];
+
+    start(f, LINKS);
+    send_link(f, id);
+    stop(f);
+    start(f, LINKS);
+    gateway_downloaded(f->gw, id, 0, 5);
+    stop(f);
+    start(f, LINKS);
+    expect_end(f, id, TRANSFER_LINK_FETCHED, ERR_NONE);
+    stop(f);
+}
+
+static void a_link_ends_when_its_transfer_is_deleted(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+    char id[ID_SIZE];
+
+    start(f, LINKS);
+    send_link(f, id);
+    for (int i = 0; i < 2; i++) { /* may be repeated */
+        r = one(f, gateway_cancel, id, ERR_NONE);
+        assert_int_equal(r->state, TRANSFER_LINK_SENT);
+        assert_true(r->link_expires <= clock_wall_ms());
+        record_free(&r);
+    }
+    assert_int_equal(fetch(f, f->network.url, "a.txt").error.code, ERR_GONE);
+    assert_int_equal(fetch(f, f->network.url, "b.txt").error.code, ERR_NOT_FOUND);
+    gateway_downloaded(f->gw, id, 0, 5); /* too late */
+    stop(f);
+    assert_int_equal(left_in_spool(f), 0);
+    start(f, LINKS);
+    assert_int_equal(spooled(f), 0);
+    r = one(f, gateway_get, id, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_LINK_SENT);
+    record_free(&r);
+    stop(f);
+}
+
+static void a_link_ends_by_itself_when_its_time_is_over(void **state)
+{
+    struct fixture *f = *state;
+    struct fetched got;
+    char id[ID_SIZE];
+
+    f->config.delivery.link_ttl = 700;
+    start(f, LINKS);
+    send_link(f, id);
+    assert_int_equal(spooled(f), 1);
+    for (int i = 0; i < 1000 && spooled(f) > 0; i++) /* nobody tells */
+        usleep(5000);
+    assert_int_equal(spooled(f), 0);
+    got = fetch(f, f->network.url, "a.txt");
+    assert_int_equal(got.error.code, ERR_GONE);
+    stop(f);
+}
+
+static void a_link_that_ended_while_the_gateway_was_away_is_swept(void **state)
+{
+    struct fixture *f = *state;
+    char id[ID_SIZE], url[METHOD_URL];
+
+    f->config.delivery.link_ttl = 400;
+    start(f, LINKS);
+    send_link(f, id);
+    strcpy(url, f->network.url);
+    stop(f);
+    usleep(500 * 1000);
+    start(f, LINKS);
+    assert_int_equal(spooled(f), 0);
+    assert_int_equal(fetch(f, url, "a.txt").error.code, ERR_GONE);
+    stop(f);
+}
+
+static void a_record_outlives_its_retention_with_its_link(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+    char id[ID_SIZE];
+
+    f->config.delivery.retention = 1;
+    start(f, LINKS);
+    send_link(f, id);
+    stop(f);
+    usleep(5000);
+    start(f, LINKS); /* forgets with its first heartbeat, before this upload is written */
+    r = upload(f, "bob@example.org", "x");
+    record_free(&r);
+    r = one(f, gateway_get, id, ERR_NONE);
+    assert_non_null(r);
+    record_free(&r);
+    stop(f);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -909,6 +1142,13 @@ int main(void)
         T(a_list_tells_the_newest_first),
         T(draining_answers_who_waits_and_takes_nothing_new),
         T(bad_submissions_leave_nothing_behind),
+        T(a_link_is_kept_and_fetched_also_after_a_restart),
+        T(a_link_fetched_whole_is_noted_and_stays),
+        T(what_is_fetched_after_a_restart_is_noted_too),
+        T(a_link_ends_when_its_transfer_is_deleted),
+        T(a_link_ends_by_itself_when_its_time_is_over),
+        T(a_link_that_ended_while_the_gateway_was_away_is_swept),
+        T(a_record_outlives_its_retention_with_its_link),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

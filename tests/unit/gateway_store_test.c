@@ -91,6 +91,10 @@ static struct record *full(unsigned n)
     strcpy(r->method, "si-s5b");
     strcpy(r->path, "proxy");
     record_text(&r->streamhost, "proxy.example.org");
+    record_text(&r->link_at, "https://files.example.org");
+    record_text(&r->link_digest, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08");
+    r->link_expires = 14;
+    r->link_fetched = 19;
     r->proof = PROOF_PEER_CLOSED;
     r->round = 2;
     r->max_rounds = 3;
@@ -144,6 +148,10 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_string_equal(a->method, b->method);
     assert_string_equal(a->path, b->path);
     assert_same_text(a->streamhost, b->streamhost);
+    assert_same_text(a->link_at, b->link_at);
+    assert_same_text(a->link_digest, b->link_digest);
+    assert_int_equal(a->link_expires, b->link_expires);
+    assert_int_equal(a->link_fetched, b->link_fetched);
     assert_int_equal(a->proof, b->proof);
     assert_int_equal(a->round, b->round);
     assert_int_equal(a->max_rounds, b->max_rounds);
@@ -556,12 +564,12 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 
     (void)state;
     engine->close(&h);
-    assert_int_equal(sql("PRAGMA user_version"), 2);
+    assert_int_equal(sql("PRAGMA user_version"), 3);
     sql("PRAGMA user_version = 99");
     assert_null(engine->open(url, true, &err));
     assert_int_equal(err.code, ERR_CONFIG);
     assert_non_null(strstr(err.text, "version 99"));
-    assert_non_null(strstr(err.text, "up to version 2"));
+    assert_non_null(strstr(err.text, "up to version 3"));
     assert_non_null(strstr(err.text, "newer jidpost"));
     assert_int_equal(sql("PRAGMA user_version"), 99);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "gateway/links.h"
 #include "gateway/transfer.h"
 #include "tests/fake/network.h"
 
@@ -706,6 +707,63 @@ static void when_no_device_can_be_offered_to_a_link_is_sent(void **state)
         if (i + 1 < sizeof rows / sizeof *rows)
             teardown(state);
     }
+}
+
+static bool publish(struct fixture *f, char url[static METHOD_URL], struct error *err)
+{
+    struct method_host *host = f->network.method->host;
+
+    return host->ops->publish(host, url, err);
+}
+
+static void a_link_of_our_own_is_kept_by_its_digest(void **state)
+{
+    struct fixture *f = *state;
+    char url[METHOD_URL], again[METHOD_URL], digest[LINK_DIGEST], secret[33];
+    struct error error;
+
+    allow_post(f);
+    begin(f, new_record("ana@example.org", "post"));
+    assert_false(publish(f, url, &error));
+    assert_int_equal(error.code, ERR_METHOD_UNSUPPORTED);
+    f->config.server.public_url = (char[]){"https://files.example.org"};
+    f->config.delivery.link_ttl = 1000;
+    assert_true(publish(f, url, &error));
+    assert_true(publish(f, again, &error));
+    assert_string_not_equal(url, again);
+    snprintf(secret, sizeof secret, "%s", again + strlen("https://files.example.org/d/"));
+    assert_true(link_digest(secret, digest));
+    assert_string_equal(record(f)->link_digest, digest);
+    assert_true(record(f)->link_expires > clock_wall_ms());
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    f->network.own_link = true;
+    f->network.link_at = "https://files.example.org";
+    report(f, METHOD_LINK_SENT, ERR_NONE);
+    assert_string_equal(record(f)->link_digest, digest);
+    assert_string_equal(record(f)->link_at, "https://files.example.org");
+    assert_true(record(f)->link_expires > 0);
+    for (size_t i = 0; i < record(f)->step_count; i++)
+        assert_null(strstr(record(f)->steps[i].detail, secret));
+}
+
+/* One was made, but another way was taken. */
+static void a_link_elsewhere_leaves_none_of_our_own(void **state)
+{
+    struct fixture *f = *state;
+    char url[METHOD_URL];
+
+    allow_post(f);
+    f->config.server.public_url = (char[]){"https://files.example.org"};
+    begin(f, new_record("ana@example.org", "post"));
+    assert_true(publish(f, url, NULL));
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    f->network.link_at = "https://upload.example.org";
+    report(f, METHOD_LINK_SENT, ERR_NONE);
+    assert_null(record(f)->link_digest);
+    assert_int_equal(record(f)->link_expires, 0);
+    assert_string_equal(record(f)->link_at, "https://upload.example.org");
 }
 
 static void a_link_is_sent_and_not_delivered(void **state)
@@ -1421,6 +1479,8 @@ int main(void)
         T(a_failure_leads_where_its_kind_says),
         T(when_no_device_can_be_offered_to_a_link_is_sent),
         T(a_link_is_sent_and_not_delivered),
+        T(a_link_of_our_own_is_kept_by_its_digest),
+        T(a_link_elsewhere_leaves_none_of_our_own),
         T(a_link_is_the_last_rung_below_the_streams),
         T(the_next_device_comes_before_a_link),
         T(where_only_a_link_is_wanted_nobody_is_looked_for),

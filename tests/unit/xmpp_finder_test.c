@@ -307,6 +307,22 @@ static void a_young_session_waits_for_a_contact_to_appear(void **state)
     assert_int_equal(f->answers, 2);
 }
 
+/* Whether it is a room. */
+static void is_asked_what_he_is(struct fixture *f, const char *who)
+{
+    char xml[256];
+
+    snprintf(xml, sizeof(xml), "<iq type='get' id='*id' to='%s'><query xmlns='" NS_DISCO_INFO "'/></iq>", who);
+    peer_expects(&f->peer, xml);
+}
+
+static void is_no_room(struct fixture *f)
+{
+    is_asked_what_he_is(f, ANA);
+    peer_says(&f->peer, "<iq type='result' id='$id' from='" ANA "'><query xmlns='" NS_DISCO_INFO
+                        "'><identity category='account' type='registered'/><feature var='" NS_MUC "'/></query></iq>");
+}
+
 /* Until the roster is here a contact looks like a stranger. */
 static void a_young_session_waits_for_the_roster(void **state)
 {
@@ -317,8 +333,7 @@ static void a_young_session_waits_for_the_roster(void **state)
     peer_expects_nothing(&f->peer);
     roster(f, ANA_IS_A_CONTACT);
     peer_turn(&f->peer);
-    peer_expects(&f->peer,
-                 "<iq type='get' id='*id' to='stranger@example.net'><query xmlns='" NS_DISCO_ITEMS "'/></iq>");
+    is_asked_what_he_is(f, "stranger@example.net");
     peer_expects_nothing(&f->peer);
     presence(f, DESK, "");
     peer_skip(&f->peer);
@@ -333,6 +348,7 @@ static void the_server_of_a_stranger_may_name_his_devices(void **state)
 
     roster(f, "");
     find(f, ANA);
+    is_no_room(f);
     peer_expects(&f->peer, "<iq type='get' id='*id' to='" ANA "'><query xmlns='" NS_DISCO_ITEMS "'/></iq>");
     peer_says(&f->peer, "<iq type='result' id='$id' from='" ANA "'><query xmlns='" NS_DISCO_ITEMS "'>"
                         "<item jid='" DESK "'/><item jid='" ANA "'/><item jid='eve@example.org/x'/><item/>"
@@ -360,6 +376,7 @@ static void a_stranger_nobody_names_is_offline_and_we_say_what_would_help(void *
     roster(f, "");
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         find(f, ANA);
+        is_no_room(f);
         peer_next(&f->peer);
         if (rows[i].condition[0])
             peer_refuses(&f->peer, ANA, "cancel", rows[i].condition, "");
@@ -369,6 +386,47 @@ static void a_stranger_nobody_names_is_offline_and_we_say_what_would_help(void *
             fail_msg("%s: %s", rows[i].condition, error_name(f->error.code));
         if (rows[i].want == ERR_RECIPIENT_OFFLINE)
             assert_non_null(strstr(f->error.text, "add initiator@example.com as a contact"));
+    }
+}
+
+/* Its occupants are not asked, nor is it asked for them. */
+static void a_room_is_no_device_and_has_none(void **state)
+{
+    struct fixture *f = *state;
+
+    roster(f, "");
+    find(f, ANA);
+    is_asked_what_he_is(f, ANA);
+    peer_says(&f->peer, "<iq type='result' id='$id' from='" ANA "'><query xmlns='" NS_DISCO_INFO
+                        "'><identity category='conference' type='text'/><feature var='" NS_MUC "'/></query></iq>");
+    assert_int_equal(f->answers, 1);
+    assert_int_equal(f->error.code, ERR_NO_COMMON_METHOD);
+    assert_non_null(strstr(f->error.text, "is a room"));
+    peer_expects_nothing(&f->peer);
+}
+
+static void what_cannot_be_asked_whether_it_is_a_room_is_not_asked_again(void **state)
+{
+    static const struct {
+        const char *condition; /* NULL: silence */
+        enum error_code want;
+    } rows[] = {
+        {"remote-server-not-found", ERR_REMOTE_SERVER_UNREACHABLE},
+        {"remote-server-timeout", ERR_REMOTE_SERVER_TIMEOUT},
+        {NULL, ERR_RECIPIENT_OFFLINE},
+    };
+    struct fixture *f = *state;
+
+    roster(f, "");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        find(f, ANA);
+        is_asked_what_he_is(f, ANA);
+        if (rows[i].condition)
+            peer_refuses(&f->peer, ANA, "cancel", rows[i].condition, "");
+        else
+            peer_skip(&f->peer);
+        assert_int_equal(f->error.code, rows[i].want);
+        peer_expects_nothing(&f->peer);
     }
 }
 
@@ -432,6 +490,8 @@ int main(void)
         TEST(a_young_session_waits_for_the_roster),
         TEST(the_server_of_a_stranger_may_name_his_devices),
         TEST(a_stranger_nobody_names_is_offline_and_we_say_what_would_help),
+        TEST(a_room_is_no_device_and_has_none),
+        TEST(what_cannot_be_asked_whether_it_is_a_room_is_not_asked_again),
         TEST(without_a_session_nobody_is_found),
         TEST(the_end_of_the_session_ends_every_search),
         TEST(a_forgotten_search_gets_no_answer),

@@ -106,6 +106,13 @@ static void upload(struct bench *b, const char *caption, const char *sha256)
     assert_true(b->http.under_way);
 }
 
+/* The address is asked what it is. */
+static void is_a_person(struct bench *b)
+{
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_refuses(&b->peer, BARE, "cancel", "service-unavailable", "");
+}
+
 static void the_file_is_put_into_the_slot_and_the_bare_address_told_where(void **state)
 {
     struct bench *b = *state;
@@ -124,11 +131,13 @@ static void the_file_is_put_into_the_slot_and_the_bare_address_told_where(void *
     assert_int_equal(fake_host_last(&b->host, METHOD_PROGRESS)->moved, 2);
     peer_expects_nothing(&b->peer); /* nobody is told of what is not there yet */
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     peer_expects(&b->peer, LINK(""));
     peer_expects(&b->peer, PING);
     assert_int_equal(fake_host_count(&b->host, METHOD_LINK_SENT), 0);
     peer_says(&b->peer, PONG);
     assert_int_equal(fake_host_last(&b->host, METHOD_LINK_SENT)->moved, 3);
+    assert_false(fake_host_last(&b->host, METHOD_LINK_SENT)->own_link);
     assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 0);
     assert_string_equal(fake_host_timeline(&b->host, timeline), "upload slot; upload slot ok; upload; upload ok; link");
 }
@@ -139,6 +148,7 @@ static void a_known_digest_goes_with_the_link(void **state)
 
     upload(b, NULL, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     peer_expects(&b->peer, LINK("<hash xmlns='" NS_HASHES
                                 "' algo='sha-256'>LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=</hash>"));
 }
@@ -149,6 +159,7 @@ static void a_caption_comes_first_as_a_message_of_its_own(void **state)
 
     upload(b, "look <here>", NULL);
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     peer_expects(&b->peer, CAPTION);
     peer_expects(&b->peer, PING);
     peer_expects_nothing(&b->peer);
@@ -168,6 +179,7 @@ static void a_message_that_comes_back_is_a_failure(void **state)
 
         upload(b, captions[i], NULL);
         fake_http_ends(&b->http, ERR_NONE);
+        is_a_person(b);
         peer_expects(&b->peer, captions[i] ? CAPTION : LINK(""));
         peer_says(&b->peer, BOUNCE);
         assert_int_equal(fake_host_error(&b->host), ERR_LINK_FAILED);
@@ -192,6 +204,7 @@ static void other_messages_mean_nothing(void **state)
 
     upload(b, NULL, NULL);
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     peer_expects(&b->peer, LINK(""));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         peer_says(&b->peer, rows[i]);
@@ -236,8 +249,224 @@ static void a_session_lost_behind_the_message_is_reported(void **state)
 
     upload(b, NULL, NULL);
     fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
     iq_disconnected(b->peer.client->iq);
     assert_int_equal(fake_host_error(&b->host), ERR_XMPP_DISCONNECTED);
+}
+
+#define OWN_LINK "https://files.example.org/d/secret1/a.txt"
+#define OWN                                                                                                            \
+    "<message type='chat' to='" BARE "' id='*sid'><body>" OWN_LINK "</body><x xmlns='" NS_OOB "'><url>" OWN_LINK       \
+    "</url></x><file-sharing xmlns='" NS_SFS "' disposition='attachment'><file xmlns='" NS_FILE                        \
+    "'><media-type>text/plain</media-type><name>a.txt</name><size>3</size></file><sources><url-data "                  \
+    "xmlns='" NS_URL_DATA "' target='" OWN_LINK "'/></sources></file-sharing><fallback xmlns='" NS_FALLBACK            \
+    "' for='" NS_SFS "'><body/></fallback></message>"
+
+static void use_ways(struct bench *b, const char *first, const char *second)
+{
+    static char *ways[3];
+
+    ways[0] = (char *)first;
+    ways[1] = (char *)second;
+    b->peer.settings.link = ways;
+    b->host.public_url = "https://files.example.org";
+}
+
+static void expect_own_link(struct bench *b)
+{
+    is_a_person(b);
+    peer_expects(&b->peer, OWN);
+    peer_expects(&b->peer, PING);
+    peer_says(&b->peer, PONG);
+    assert_int_equal(fake_host_last(&b->host, METHOD_LINK_SENT)->moved, 0);
+    assert_true(fake_host_last(&b->host, METHOD_LINK_SENT)->own_link);
+    assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
+    assert_int_equal(b->host.published, 1);
+    assert_int_equal(fake_host_error(&b->host), ERR_NONE);
+}
+
+static void a_link_of_our_own_moves_nothing(void **state)
+{
+    struct bench *b = *state;
+    const struct offer o = {.to = &b->to, .name = "a.txt", .type = "text/plain", .size = 3};
+    char timeline[1024];
+    struct error err;
+
+    use_ways(b, "own", "upload");
+    b->method = method_link.offer(&b->host.host, &b->peer.network, &o, &err);
+    assert_non_null(b->method);
+    assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
+    peer_expects_nothing(&b->peer);
+    method_link.stream(b->method, 5);
+    expect_own_link(b);
+    assert_string_equal(fake_host_timeline(&b->host, timeline), "link");
+    assert_string_equal(b->host.steps[0].detail, "https://files.example.org");
+}
+
+static void what_the_service_does_not_take_becomes_a_link_of_our_own(void **state)
+{
+    struct bench *b = *state;
+
+    use_ways(b, "upload", "own");
+    begin(b, NULL, NULL);
+    peer_refuses(&b->peer, SERVICE, "modify", "not-acceptable", "<file-too-large xmlns='" NS_HTTP_UPLOAD "'/>");
+    assert_int_equal(fake_host_error(&b->host), ERR_NONE);
+    method_link.stream(b->method, 5);
+    expect_own_link(b);
+}
+
+static void an_upload_that_fails_becomes_a_link_of_our_own(void **state)
+{
+    struct bench *b = *state;
+
+    use_ways(b, "upload", "own");
+    upload(b, NULL, NULL);
+    fake_http_moves(&b->http, 2);
+    fake_http_ends(&b->http, ERR_UPLOAD_SERVICE_FAILED);
+    expect_own_link(b);
+}
+
+static void without_a_service_the_link_is_our_own(void **state)
+{
+    struct bench *b = *state;
+    const struct offer o = {.to = &b->to, .name = "a.txt", .type = "text/plain", .size = 3};
+    struct error err;
+
+    use_ways(b, "upload", "own");
+    b->method = method_link.offer(&b->host.host, &b->peer.network, &o, &err);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_refuses(&b->peer, "example.com", "cancel", "service-unavailable", "");
+    peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_refuses(&b->peer, "example.com", "cancel", "service-unavailable", "");
+    method_link.stream(b->method, 5);
+    expect_own_link(b);
+}
+
+static void without_a_session_no_other_way_is_tried(void **state)
+{
+    struct bench *b = *state;
+
+    use_ways(b, "upload", "own");
+    begin(b, NULL, NULL);
+    iq_disconnected(b->peer.client->iq);
+    assert_int_equal(fake_host_error(&b->host), ERR_XMPP_DISCONNECTED);
+    assert_int_equal(b->host.published, 0);
+}
+
+static void where_no_way_is_left_the_refusal_is_the_reason(void **state)
+{
+    struct bench *b = *state;
+
+    use_ways(b, "upload", "own");
+    b->host.public_url = NULL;
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_UPLOAD_SERVICE_REFUSED);
+    assert_int_equal(fake_host_error(&b->host), ERR_UPLOAD_SERVICE_REFUSED);
+    peer_expects_nothing(&b->peer);
+}
+
+static void without_any_way_nothing_begins(void **state)
+{
+    struct bench *b = *state;
+    const struct offer o = {.to = &b->to, .name = "a.txt", .type = "text/plain", .size = 3};
+    struct error err;
+
+    use_ways(b, "own", NULL);
+    b->host.public_url = NULL;
+    assert_null(method_link.offer(&b->host.host, &b->peer.network, &o, &err));
+    assert_int_equal(err.code, ERR_METHOD_UNSUPPORTED);
+}
+
+static void others_hear_where_a_link_leads_and_not_the_link(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    is_a_person(b);
+    assert_string_equal(b->host.steps[b->host.step_count - 1].name, "link");
+    assert_string_equal(b->host.steps[b->host.step_count - 1].detail, "https://upload.example.com");
+}
+
+#define AS_A_ROOM                                                                                                      \
+    "<iq type='result' id='$id' from='" BARE "' to='" INITIATOR "'><query xmlns='" NS_DISCO_INFO                       \
+    "'><identity category='conference' type='text'/><feature var='" NS_MUC "'/></query></iq>"
+#define SELF BARE "/initiator"
+
+static void a_room_is_entered_told_and_left(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, "look", NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_says(&b->peer, AS_A_ROOM);
+    peer_expects(&b->peer, "<presence to='" SELF "'><x xmlns='" NS_MUC "'><history maxstanzas='0'/></x></presence>");
+    peer_expects_nothing(&b->peer);
+    peer_says(&b->peer, "<presence from='" SELF "'/>");
+    peer_expects(&b->peer, "<message type='groupchat' to='" BARE "' id='*sid'><body>look</body></message>");
+    peer_expects_nothing(&b->peer);
+    peer_says(&b->peer, "<message type='groupchat' from='" SELF "' id='$sid'><body>look</body></message>");
+    assert_non_null(strstr(peer_next(&b->peer), "<body>" GET_URL "</body>"));
+    peer_expects_nothing(&b->peer);
+    assert_int_equal(fake_host_count(&b->host, METHOD_LINK_SENT), 0);
+    peer_says(&b->peer, "<message type='groupchat' from='" SELF "' id='$id'><body>" GET_URL "</body></message>");
+    assert_int_equal(fake_host_count(&b->host, METHOD_LINK_SENT), 1);
+    peer_expects(&b->peer, "<presence type='unavailable' to='" SELF "'/>");
+    peer_expects_nothing(&b->peer);
+}
+
+static void a_room_that_takes_us_not_is_a_failure(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_says(&b->peer, AS_A_ROOM);
+    peer_next(&b->peer);
+    peer_says(&b->peer, "<presence type='error' from='" SELF
+                        "'><error type='auth'><registration-required xmlns='" NS_STANZAS "'/></error></presence>");
+    assert_int_equal(fake_host_error(&b->host), ERR_RECIPIENT_FORBIDS);
+    peer_expects_nothing(&b->peer);
+}
+
+static void what_is_for_one_occupant_is_not_told_to_the_room(void **state)
+{
+    struct bench *b = *state;
+    const struct offer o = {.to = &b->to, .to_one = true, .name = "a.txt", .type = "text/plain", .size = 3};
+    struct error err;
+
+    use_ways(b, "own", NULL);
+    b->method = method_link.offer(&b->host.host, &b->peer.network, &o, &err);
+    method_link.stream(b->method, 5);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_says(&b->peer, AS_A_ROOM);
+    assert_int_equal(fake_host_error(&b->host), ERR_LINK_FAILED);
+    peer_expects_nothing(&b->peer);
+}
+
+static void who_does_not_say_what_he_is_is_told_as_a_person(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_skip(&b->peer);
+    peer_expects(&b->peer, LINK(""));
+}
+
+static void who_is_on_a_server_out_of_reach_is_told_nothing(void **state)
+{
+    struct bench *b = *state;
+
+    upload(b, NULL, NULL);
+    fake_http_ends(&b->http, ERR_NONE);
+    peer_expects(&b->peer, ASKS_INFO(BARE));
+    peer_refuses(&b->peer, BARE, "cancel", "remote-server-not-found", "");
+    assert_int_equal(fake_host_error(&b->host), ERR_REMOTE_SERVER_UNREACHABLE);
+    peer_expects_nothing(&b->peer);
 }
 
 static void without_a_session_nothing_is_announced(void **state)
@@ -253,7 +482,7 @@ static void without_a_session_nothing_is_announced(void **state)
 /* Its end comes at any step, and whatever was asked has no one to tell. */
 static void an_ended_link_hears_nothing(void **state)
 {
-    for (unsigned steps = 0; steps < 3; steps++) {
+    for (unsigned steps = 0; steps < 4; steps++) {
         struct bench *b = *state;
         size_t reported;
 
@@ -264,6 +493,8 @@ static void an_ended_link_hears_nothing(void **state)
         }
         if (steps > 1)
             fake_http_ends(&b->http, ERR_NONE);
+        if (steps > 2)
+            is_a_person(b);
         reported = b->host.report_count;
         method_link.end(&b->method, &(struct error){.code = ERR_CANCELLED});
         assert_null(b->method);
@@ -271,6 +502,9 @@ static void an_ended_link_hears_nothing(void **state)
         if (steps == 0) {
             peer_says(&b->peer, SLOT);
         } else if (steps == 2) {
+            is_a_person(b);
+            peer_expects_nothing(&b->peer);
+        } else if (steps == 3) {
             peer_expects(&b->peer, LINK(""));
             peer_expects(&b->peer, PING);
             peer_says(&b->peer, PONG);
@@ -302,6 +536,19 @@ int main(void)
         TEST(what_went_wrong_with_the_upload_is_reported),
         TEST(an_upload_that_cannot_begin_is_reported),
         TEST(a_session_lost_behind_the_message_is_reported),
+        TEST(a_link_of_our_own_moves_nothing),
+        TEST(what_the_service_does_not_take_becomes_a_link_of_our_own),
+        TEST(an_upload_that_fails_becomes_a_link_of_our_own),
+        TEST(without_a_service_the_link_is_our_own),
+        TEST(without_a_session_no_other_way_is_tried),
+        TEST(where_no_way_is_left_the_refusal_is_the_reason),
+        TEST(without_any_way_nothing_begins),
+        TEST(others_hear_where_a_link_leads_and_not_the_link),
+        TEST(a_room_is_entered_told_and_left),
+        TEST(a_room_that_takes_us_not_is_a_failure),
+        TEST(what_is_for_one_occupant_is_not_told_to_the_room),
+        TEST(who_does_not_say_what_he_is_is_told_as_a_person),
+        TEST(who_is_on_a_server_out_of_reach_is_told_nothing),
         TEST(without_a_session_nothing_is_announced),
         TEST(an_ended_link_hears_nothing),
         TEST(it_asks_nothing_of_a_device),

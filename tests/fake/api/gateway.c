@@ -3,25 +3,31 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/text.h"
 
 enum { RECORDS = 64 };
 
-/* An answer on its way: of these three exactly one function is set. */
+/* An answer on its way: of these four exactly one function is set. */
 struct answer {
     struct answer *next;
     gateway_record_fn *record_fn;
     gateway_list_fn *list_fn;
     gateway_recipient_fn *recipient_fn;
+    gateway_download_fn *download_fn;
     void *user;
     struct record *record;
     struct record_list list;
     struct recipient recipient;
     struct gateway_ladder *ladder; /* who is answered frees it */
+    struct download download;
     struct error error;
 };
 
@@ -55,7 +61,10 @@ static void deliver(struct answer *a)
         a->list_fn(a->user, &a->list, err);
     if (a->recipient_fn)
         a->recipient_fn(a->user, &a->recipient, a->ladder, err);
+    if (a->download_fn)
+        a->download_fn(a->user, &a->download, err);
     record_list_free(&a->list);
+    download_free(&a->download);
     recipient_free(&a->recipient);
     free(a);
 }
@@ -159,6 +168,11 @@ bool fake_gateway_await_aborted(struct gateway *gw, unsigned n)
     return await(gw, &gw->seen.aborted, n);
 }
 
+bool fake_gateway_await_fetches(struct gateway *gw, unsigned n)
+{
+    return await(gw, &gw->seen.fetches, n);
+}
+
 bool fake_gateway_await_questions(struct gateway *gw, unsigned n)
 {
     return await(gw, &gw->open, n);
@@ -180,6 +194,7 @@ static struct answer *answer_new(void *user, enum error_code code)
 
     assert(a);
     a->user = user;
+    a->download.fd = -1;
     if (code != ERR_NONE)
         error_set(&a->error, code, "scripted %s", error_name(code));
     return a;
@@ -458,6 +473,53 @@ void gateway_find(struct gateway *gw, const struct jid *to, const char *methods,
         a->recipient = (struct recipient){.asked = *to, .subscribed = true, .resources = c, .count = 1};
     }
     answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+void download_free(struct download *d)
+{
+    fd_close(&d->fd);
+    free(d->type);
+    d->type = NULL;
+}
+
+static void give_file(struct download *d, const char *text)
+{
+    id_make(d->id, "tr", 1000);
+    d->fd = memfd_create("download", MFD_CLOEXEC);
+    assert(d->fd >= 0);
+    d->size = strlen(text);
+    if (write(d->fd, text, d->size) != (ssize_t)d->size)
+        abort();
+    d->type = strdup(strstr(text, "<html>") ? "text/html" : "text/plain; charset=utf-8");
+    snprintf(d->tag, sizeof d->tag, "00112233445566778899aabbccddeeff");
+    d->modified = 784111777000;
+}
+
+void gateway_download(struct gateway *gw, const char *secret, const char *name, gateway_download_fn *done, void *user)
+{
+    struct answer *a;
+    bool there;
+
+    pthread_mutex_lock(&gw->lock);
+    there = gw->script.file && strspn(secret, "a") == 32 && strlen(secret) == 32 && strcmp(name, "a.txt") == 0;
+    a = answer_new(user, there ? gw->script.fetch : ERR_NOT_FOUND);
+    a->download_fn = done;
+    if (a->error.code == ERR_NONE)
+        give_file(&a->download, gw->script.file);
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+void gateway_downloaded(struct gateway *gw, const char *id, uint64_t from, uint64_t to)
+{
+    assert(id_valid(id, "tr"));
+    (void)id;
+    pthread_mutex_lock(&gw->lock);
+    gw->seen.fetches++;
+    gw->seen.fetch_from = from;
+    gw->seen.fetch_to = to;
+    pthread_cond_broadcast(&gw->changed);
     pthread_mutex_unlock(&gw->lock);
 }
 

@@ -15,6 +15,8 @@ struct fake_gateway_script {
     enum error_code end_error;                          /* of the transfer, when it ends badly */
     bool silent;                                        /* does not answer before fake_gateway_speak() */
     bool not_ready;
+    const char *file;      /* what is to be fetched at /d/<32 digits of "a">/a.txt; NULL: nothing, not_found */
+    enum error_code fetch; /* refuses that */
 };
 
 /* What it saw. Texts are empty for NULL. */
@@ -25,6 +27,8 @@ struct fake_gateway_seen {
     char body[256];   /* its beginning */
     char to[256], name[300], type[128], caption[256], methods[64], request_id[80];
     int64_t ttl_ms, hold_ms, wait_ms;
+    unsigned fetches;              /* counted ones */
+    uint64_t fetch_from, fetch_to; /* of the last */
     bool digest, subscribe;
     struct record_filter filter; /* its strings are gone */
     char filter_to[256], filter_before[64];
@@ -37,6 +41,9 @@ void fake_gateway_destroy(struct gateway **gw); /* answers what is still open */
 
 void fake_gateway_script(struct gateway *gw, const struct fake_gateway_script *script);
 void fake_gateway_seen(struct gateway *gw, struct fake_gateway_seen *out);
+
+/* Waits for that fetch to be counted. */
+bool fake_gateway_await_fetches(struct gateway *gw, unsigned n);
 
 /* Waits until so many uploads were begun or aborted, or questions are open; false after five seconds. */
 bool fake_gateway_await_begun(struct gateway *gw, unsigned n);

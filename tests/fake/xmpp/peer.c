@@ -17,6 +17,7 @@
 #include "xmpp/messages.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
+#include "xmpp/rooms.h"
 #include "xmpp/stanza.h"
 #include "xmpp/upload_service.h"
 
@@ -25,6 +26,7 @@ struct peer_sent {
     char *text;
 };
 
+static char *const only_upload[] = {(char[]){"upload"}, NULL};
 char *const peer_proxy[] = {(char[]){"streamer.example.com"}, NULL};
 
 /* ---- start and end */
@@ -73,7 +75,8 @@ void peer_start(struct peer *p, char *const *proxies)
                                          .iq_timeout_ms = 10000,
                                          .activate_timeout_ms = 20000,
                                          .ibb_max_size = 2 << 20,
-                                         .ibb_window = 1};
+                                         .ibb_window = 1,
+                                         .link = only_upload};
     uv_loop_init(&p->loop);
     p->client = &p->network.client;
     p->client->settings = &p->settings;
@@ -89,6 +92,7 @@ void peer_start(struct peer *p, char *const *proxies)
     p->client->jingle = jingle_create(p->client);
     p->client->uploads = upload_service_create(p->client);
     p->client->messages = messages_create(p->client, catch, p);
+    p->client->rooms = rooms_create(p->client, catch, p);
 }
 
 void peer_stop(struct peer *p)
@@ -97,6 +101,7 @@ void peer_stop(struct peer *p)
         continue;
     upload_service_destroy(&p->client->uploads);
     messages_destroy(&p->client->messages);
+    rooms_destroy(&p->client->rooms);
     ibb_streams_destroy(&p->client->ibb);
     jingle_destroy(&p->client->jingle);
     proxies_destroy(&p->client->proxies);
@@ -247,8 +252,11 @@ void peer_says(struct peer *p, const char *xml)
     xmpp_stanza_t *s = parse(p, text);
 
     free(text);
-    if (strcmp(xmpp_stanza_get_name(s), "message") == 0)
+    if (strcmp(xmpp_stanza_get_name(s), "message") == 0) {
         messages_incoming(p->client->messages, s);
+        rooms_message(p->client->rooms, s);
+    } else if (strcmp(xmpp_stanza_get_name(s), "presence") == 0)
+        p->ours = rooms_presence(p->client->rooms, s);
     else
         iq_incoming(p->client->iq, s);
     xmpp_stanza_release(s);

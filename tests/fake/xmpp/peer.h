@@ -26,6 +26,7 @@ struct peer {
     char id[64], sid[128];          /* of '*id' and '*sid' */
     bool deaf;                      /* nothing can be sent, as without a session */
     unsigned proxies_changed;
+    bool ours; /* the last presence said was about a room of ours */
 };
 
 /* We are INITIATOR, bound and online, on direct terms with everybody. proxies: configured ones, NULL at the end, or
