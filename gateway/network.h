@@ -20,6 +20,7 @@ struct candidate_resource {
     int priority;           /* RFC 6121 section 4.7.2.3 */
     char show[8];           /* "", "chat", "away", "xa", "dnd" */
     bool answered;          /* its features are known */
+    bool proven;            /* an earlier file got there */
     const char *methods[8]; /* names of usable methods in order of preference; NULL at the end */
     char **features;        /* NULL at the end; owned */
 };
@@ -91,6 +92,8 @@ struct network_ops {
      * The returned ticket, not 0, cancels it: after forget() no answer comes. */
     uint64_t (*find)(struct network *n, const struct jid *to, network_recipient_fn *done, void *user);
     void (*forget)(struct network *n, uint64_t ticket);
+    /* A file got to that device: it is preferred to others that are as good. */
+    void (*succeeded)(struct network *n, const struct jid *who);
     enum sight (*sight)(struct network *n, const struct jid *to);
     /* Asks that bare JID to let us see when it is online. *sent false: that was done not long ago, and is still open.
      * ERR_RECIPIENT_FORBIDS: it was refused not long ago; ERR_XMPP_DISCONNECTED. */

@@ -747,8 +747,11 @@ static void finish(struct transfer *t, const struct pending *p)
 {
     struct record *r = t->record;
     bool well = p->event == EV_COMPLETE || p->event == EV_LINK_SENT;
+    struct network *network = t->env->network;
 
     attempt_end(t, well ? NULL : &p->error);
+    if (p->event == EV_COMPLETE)
+        network->ops->succeeded(network, &t->recipient.resources[t->resource].jid);
     drop_work(t, well ? NULL : &p->error);
     end_round(t);
     r->finished = clock_wall_ms();

@@ -4,14 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
+#include "xmpp/file_hash.h"
 #include "xmpp/messages.h"
 #include "xmpp/ns.h"
 #include "xmpp/rooms.h"
 #include "xmpp/stanza.h"
-
-enum { SHA256_BYTES = 32, SHA256_BASE64 = 45 };
 
 struct announcing {
     struct client *client;
@@ -38,23 +35,6 @@ static xmpp_stanza_t *message(xmpp_ctx_t *ctx, const char *body)
     return stanza_add(s, text_element(ctx, "body", NULL, body));
 }
 
-static unsigned char nibble(char digit)
-{
-    return (unsigned char)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
-/* XEP-0300 wants base64 where the record has hex. */
-static xmpp_stanza_t *hash_element(xmpp_ctx_t *ctx, const char *hex)
-{
-    unsigned char digest[SHA256_BYTES];
-    char text[SHA256_BASE64];
-
-    for (size_t i = 0; i < SHA256_BYTES; i++)
-        digest[i] = (unsigned char)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
-    EVP_EncodeBlock((unsigned char *)text, digest, SHA256_BYTES);
-    return stanza_set(text_element(ctx, "hash", NS_HASHES, text), "algo", "sha-256");
-}
-
 /* XEP-0446: what the file is, before anybody fetches it. */
 static xmpp_stanza_t *file_element(const struct announcement *a, xmpp_ctx_t *ctx)
 {
@@ -66,8 +46,8 @@ static xmpp_stanza_t *file_element(const struct announcement *a, xmpp_ctx_t *ctx
         file = stanza_add(file, text_element(ctx, "media-type", NULL, a->type));
     file = stanza_add(file, text_element(ctx, "name", NULL, a->name));
     file = stanza_add(file, text_element(ctx, "size", NULL, size));
-    if (a->sha256 && strlen(a->sha256) == 2 * SHA256_BYTES)
-        file = stanza_add(file, hash_element(ctx, a->sha256));
+    if (a->sha256)
+        file = stanza_add(file, file_hash(ctx, NS_HASHES, a->sha256));
     return file;
 }
 

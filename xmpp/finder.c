@@ -14,6 +14,7 @@
 enum {
     RESOURCES_MAX = 32,
     METHODS_MAX = sizeof(((struct candidate_resource *)NULL)->methods) / sizeof(char *) - 1,
+    PROVEN_MAX = 256,
     YOUNG_MS = 5000, /* the server sends our contacts' presence in the first seconds of a session */
     SETTLE_MS = 250  /* a contact's devices come one right after the other */
 };
@@ -54,6 +55,8 @@ struct finder {
     int64_t online_since;
     uint64_t last_ticket;
     LIST_HEAD(, search) searches;
+    char *proven[PROVEN_MAX]; /* full JIDs of devices that files got to, a ring; NULL: not used yet */
+    size_t next_proven;
 };
 
 struct finder *finder_create(struct client *c, const struct method_ops *const *methods)
@@ -133,6 +136,8 @@ void finder_destroy(struct finder **f)
         return;
     while (!LIST_EMPTY(&(*f)->searches))
         answer_disconnected(LIST_FIRST(&(*f)->searches)); /* everybody who asked is answered */
+    for (size_t i = 0; i < PROVEN_MAX; i++)
+        free((*f)->proven[i]);
     free(*f);
     *f = NULL;
 }
@@ -199,7 +204,16 @@ static int show_rank(const char *show)
     return rank;
 }
 
-/* The better method first, then the priority its owner gave, then who is most likely there, then the newest. */
+static bool is_proven(const struct finder *f, const struct jid *who)
+{
+    for (size_t i = 0; i < PROVEN_MAX && f->proven[i]; i++)
+        if (strcmp(f->proven[i], who->text) == 0)
+            return true;
+    return false;
+}
+
+/* The better method first, then what worked before, then the priority its owner gave, then who is most likely there,
+ * then the newest. */
 static bool is_better(const struct search *s, size_t a, size_t b)
 {
     const struct candidate_resource *x = &s->found.resources[a], *y = &s->found.resources[b];
@@ -208,6 +222,8 @@ static bool is_better(const struct search *s, size_t a, size_t b)
 
     if (by_method != 0)
         return by_method < 0;
+    if (x->proven != y->proven)
+        return x->proven;
     if (x->priority != y->priority)
         return x->priority > y->priority;
     if (by_show != 0)
@@ -341,7 +357,7 @@ static bool add_device(struct search *s, const struct jid *who, const struct res
         return false;
     s->found.resources = r;
     r += s->found.count;
-    *r = (struct candidate_resource){.jid = *who};
+    *r = (struct candidate_resource){.jid = *who, .proven = is_proven(s->finder, who)};
     if (presence) {
         r->priority = presence->priority;
         snprintf(r->show, sizeof(r->show), "%s", presence->show);
@@ -511,6 +527,17 @@ void finder_forget(struct finder *f, uint64_t ticket)
             drop(s);
             return;
         }
+}
+
+void finder_succeeded(struct finder *f, const struct jid *who)
+{
+    char **slot = &f->proven[f->next_proven % PROVEN_MAX], *text;
+
+    if (is_proven(f, who) || !(text = strdup(who->text)))
+        return;
+    free(*slot);
+    *slot = text;
+    f->next_proven++;
 }
 
 void finder_online(struct finder *f)

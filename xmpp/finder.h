@@ -28,4 +28,7 @@ void finder_presence(struct finder *f, const struct jid *who); /* a device came 
 uint64_t finder_find(struct finder *f, const struct jid *to, network_recipient_fn *done, void *user);
 void finder_forget(struct finder *f, uint64_t ticket);
 
+/* As network_ops.succeeded; the last 256 are remembered. */
+void finder_succeeded(struct finder *f, const struct jid *who);
+
 #endif

@@ -1,32 +1,14 @@
 #include "xmpp/jingle_description.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "xmpp/file_hash.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
-
-enum { SHA256 = 32 };
-
-/* XEP-0300 has digests in base64. */
-static char *base64_of(const char *hex)
-{
-    unsigned char digest[SHA256];
-    char *out = malloc(4 * ((SHA256 + 2) / 3) + 1);
-
-    for (size_t i = 0; i < SHA256; i++) {
-        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-
-        digest[i] = (unsigned char)strtoul(pair, NULL, 16);
-    }
-    if (out)
-        EVP_EncodeBlock((unsigned char *)out, digest, SHA256);
-    return out;
-}
 
 static bool copy_text(char **to, const char *from)
 {
@@ -61,8 +43,7 @@ bool jingle_file_copy(struct jingle_file *f, const struct offer *o, struct error
 bool jingle_file_set_digest(struct jingle_file *f, const char *sha256)
 {
     free(f->sha256);
-    f->sha256 = base64_of(sha256);
-    return f->sha256 != NULL;
+    return copy_text(&f->sha256, sha256);
 }
 
 void jingle_file_clear(struct jingle_file *f)
@@ -79,16 +60,12 @@ static xmpp_stanza_t *add_element(xmpp_ctx_t *ctx, xmpp_stanza_t *parent, const 
     return text ? stanza_add(parent, stanza_add_text(ctx, stanza_new(ctx, name, NULL), text)) : parent;
 }
 
-/* Without a digest it announces that a checksum follows: in version 4 by an empty <hash/>. */
 static xmpp_stanza_t *add_hash(xmpp_ctx_t *ctx, xmpp_stanza_t *file, const struct jingle_file *f)
 {
-    bool plain = f->sha256 || strcmp(f->ns, NS_JINGLE_FILE) != 0;
-    xmpp_stanza_t *hash = stanza_new(ctx, plain ? "hash" : "hash-used", f->hashes_ns);
+    const char *to_come = strcmp(f->ns, NS_JINGLE_FILE) == 0 ? "hash-used" : "hash";
 
-    hash = stanza_set(hash, "algo", "sha-256");
-    if (f->sha256)
-        hash = stanza_add_text(ctx, hash, f->sha256);
-    return stanza_add(file, hash);
+    return stanza_add(file, f->sha256 ? file_hash(ctx, f->hashes_ns, f->sha256)
+                                      : file_hash_to_come(ctx, to_come, f->hashes_ns));
 }
 
 xmpp_stanza_t *jingle_file_description(xmpp_ctx_t *ctx, const struct jingle_file *f)

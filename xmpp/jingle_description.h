@@ -14,7 +14,7 @@ struct jingle_file {
     char *name;
     char *type;    /* NULL: none */
     char *caption; /* NULL: none */
-    char *sha256;  /* base64; NULL: not known yet */
+    char *sha256;  /* lower-case hex; NULL: not known yet */
     uint64_t size;
     int64_t modified;
     const char *ns, *hashes_ns;

@@ -125,8 +125,11 @@ static bool begin_way(struct method *m)
     struct error err;
 
     for (; *m->way; m->way++) {
-        if (strcmp(*m->way, "own") == 0 ? publish(m, &err) : ask_for_slot(m, &err))
+        bool own = strcmp(*m->way, "own") == 0;
+
+        if (own ? publish(m, &err) : ask_for_slot(m, &err))
             return true;
+        m->host->ops->step(m->host, STEP_LOCAL, own ? "own link" : "upload slot", error_name(err.code), err.text);
         note(m, &err);
     }
     return false;

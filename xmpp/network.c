@@ -348,6 +348,11 @@ static bool subscribe(struct network *network, const struct jid *who, bool *sent
     return contacts_ask(((struct xmpp_network *)network)->base.client.contacts, who, sent, err);
 }
 
+static void succeeded(struct network *network, const struct jid *who)
+{
+    finder_succeeded(((struct xmpp_network *)network)->finder, who);
+}
+
 static const struct method_ops *const *list_methods(struct network *network)
 {
     (void)network;
@@ -393,6 +398,7 @@ static void stop(struct network *network, void (*stopped)(void *user), void *use
 static const struct network_ops ops = {.start = start,
                                        .find = find,
                                        .forget = forget,
+                                       .succeeded = succeeded,
                                        .sight = sight,
                                        .subscribe = subscribe,
                                        .methods = list_methods,

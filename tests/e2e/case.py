@@ -15,7 +15,7 @@ DIRECT = {"SOCKS5_ADVERTISE": LOOPBACK}  # without it nothing is advertised and 
 QUICK = {"DELIVERY_OFFER_TIMEOUT": "2s", "DELIVERY_CONNECT_TIMEOUT": "2s", "DELIVERY_ACTIVATE_TIMEOUT": "2s",
          "DELIVERY_STALL_TIMEOUT": "2s", "DELIVERY_MAX_ATTEMPTS": "1", "XMPP_IQ_TIMEOUT": "3s"}
 
-EVERY_METHOD = {"DELIVERY_METHODS": "jingle-s5b,si-s5b,s5b,si-ibb,ibb,link"}  # the default is the streams alone
+STREAMS_ALONE = {"DELIVERY_METHODS": "jingle-s5b,si-s5b,s5b"}  # neither in-band nor a link, as by default
 
 
 class Case(unittest.TestCase):

@@ -5,14 +5,14 @@ import socket
 import subprocess
 import urllib.parse
 
-from case import DIRECT, EVERY_METHOD, QUICK, Case
+from case import DIRECT, QUICK, Case
 from lab import DOMAIN, wait_until
 
 SIZE = 3000000
 
 
 class OwnLinks(Case):
-    settings = {**EVERY_METHOD, **DIRECT, **QUICK}
+    settings = {**DIRECT, **QUICK}
 
     def publish(self, gateway, size=SIZE, name="holiday photo ä.bin", **query):
         """Sends a file to who takes no streams; the answer, the file's digest, and the link as it arrived."""
@@ -158,7 +158,7 @@ class OwnLinks(Case):
 
 class ServiceBeforeOwnLink(Case):
     """A server with an upload service that takes 100,000 bytes."""
-    settings = {**EVERY_METHOD, **DIRECT, **QUICK}
+    settings = {**DIRECT, **QUICK}
     server_options = {"upload": 100000}
 
     def send(self, size, **settings):

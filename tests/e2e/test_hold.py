@@ -2,14 +2,14 @@
 on without him."""
 import hashlib
 
-from case import DIRECT, QUICK, Case
+from case import DIRECT, QUICK, STREAMS_ALONE, Case
 from lab import DOMAIN, wait_until
 
 LIMIT = 3000000
 
 
 class Hold:
-    settings = {**DIRECT, **QUICK}
+    settings = {**DIRECT, **QUICK, **STREAMS_ALONE}
     server_options = {"upload": LIMIT}
     weight = 2
 

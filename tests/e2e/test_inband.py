@@ -3,14 +3,13 @@ import hashlib
 import os
 
 import peers
-from case import DIRECT, EVERY_METHOD, Case
+from case import DIRECT, Case
 
 SIZES = {"empty": 0, "one byte": 1, "more than 64 KiB by one": 65537, "1 MiB": 1 << 20}
 OFTEN = {"XMPP_RECONNECT_MIN": "200ms", "XMPP_RECONNECT_MAX": "500ms"}
 
 
 class Inband:
-    settings = EVERY_METHOD
     weight = 2
     server_options = {"proxy": False}
 

@@ -2,14 +2,13 @@
 import hashlib
 import subprocess
 
-from case import DIRECT, EVERY_METHOD, QUICK, Case
+from case import DIRECT, QUICK, Case
 from lab import DOMAIN, wait_until
 
 LIMIT = 3000000
 
 
 class Links:
-    settings = EVERY_METHOD
     server_options = {"upload": LIMIT}
 
     def gateway(self, **settings):
@@ -140,7 +139,6 @@ class LinksOnEjabberd(Links, Case):
 
 
 class NoUploadService(Case):
-    settings = EVERY_METHOD
     def test_without_an_upload_service_the_reason_stays_what_it_was(self):
         gateway = self.gateway(**DIRECT, **QUICK)
         answer = gateway.put(f"erin@{DOMAIN}", b"x", wait=60)

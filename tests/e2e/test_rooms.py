@@ -1,14 +1,14 @@
 """A room gets files as links: the gateway enters, says where the file is, and leaves."""
 import subprocess
 
-from case import DIRECT, EVERY_METHOD, QUICK, Case
+from case import DIRECT, QUICK, Case
 from lab import ROOMS, wait_until
 
 ROOM = f"coven@{ROOMS}"
 
 
 class Occupants:
-    settings = {**EVERY_METHOD, **DIRECT, **QUICK}
+    settings = {**DIRECT, **QUICK}
     server_options = {"rooms": ""}
 
     def occupant(self, user, *options):

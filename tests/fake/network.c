@@ -137,9 +137,17 @@ static void stop(struct network *n, void (*stopped)(void *user), void *user)
     stopped(user);
 }
 
+static void succeeded(struct network *n, const struct jid *who)
+{
+    struct fake_network *f = (struct fake_network *)n;
+
+    snprintf(f->succeeded, sizeof f->succeeded, "%s", who->text);
+}
+
 static const struct network_ops ops = {.start = start,
                                        .find = find,
                                        .forget = forget,
+                                       .succeeded = succeeded,
                                        .sight = sight,
                                        .subscribe = subscribe,
                                        .methods = methods,

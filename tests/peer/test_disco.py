@@ -1,5 +1,4 @@
 """Rows 82 to 87 of the checklist: who a file is offered to, and what is believed of what others announce."""
-from case import EVERY_METHOD
 from lab import COMPONENT, DOMAIN, SERVERS, Cable, Prosody, wait_until
 
 from .peer import BYTESTREAM, INFO, JINGLE, NS_BYTESTREAMS, NS_ITEMS, OFFER, OPEN, SI_STREAMS
@@ -32,7 +31,6 @@ class Tap(Cable):
 
 class Announcements(Script):
     """Each contact has an account of its own, so that one test's devices are not another's."""
-    settings = {**Script.settings, **EVERY_METHOD}
     server_options = {"proxy": False, "upload": 1000000}
 
     def gateway(self, **settings):

@@ -6,7 +6,6 @@ import socket
 import time
 import urllib.parse
 
-from case import EVERY_METHOD
 from lab import COMPONENT, DOMAIN, LOOPBACK
 
 from . import socks
@@ -136,7 +135,7 @@ class Proxies(WithComponent):
                                       ("wait", "resource-constraint", "proxy_busy"),
                                       ("cancel", "conflict", "proxy_already_active"),
                                       ("wait", "internal-server-error", "proxy_failed")):
-            with self.subTest(condition), self.running(**EVERY_METHOD) as gateway:
+            with self.subTest(condition), self.running() as gateway:
                 peer, sent, _, _, activation = self.activating(gateway, b"in-band", (*SI_STREAMS, NS_IBB))
                 self.component.refuse(activation, kind, condition)
                 accept_si(peer, peer.expect(OFFER), NS_IBB)
@@ -146,7 +145,6 @@ class Proxies(WithComponent):
 
 class Streamhosts(Script):
     """Rows about what the recipient makes of our streamhosts."""
-    settings = {**Script.settings, **EVERY_METHOD}
     weight = 2
 
     def test_row_29_a_streamhost_that_was_not_offered(self):
@@ -273,7 +271,6 @@ class Streamhosts(Script):
 
 class Refusals(Script):
     """Rows about a no to the offer; there is an upload service for a link."""
-    settings = {**Script.settings, **EVERY_METHOD}
     server_options = {"proxy": False, "upload": 1000000}
 
     def gateway(self, **settings):

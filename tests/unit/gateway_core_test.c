@@ -237,9 +237,16 @@ static void auto_stop(struct network *network, void (*stopped)(void *user), void
     stopped(user);
 }
 
+static void auto_succeeded(struct network *n, const struct jid *who)
+{
+    (void)n;
+    (void)who;
+}
+
 static const struct network_ops auto_ops = {.start = auto_start,
                                             .find = auto_find,
                                             .forget = auto_forget,
+                                            .succeeded = auto_succeeded,
                                             .sight = auto_sight,
                                             .subscribe = auto_subscribe,
                                             .methods = auto_methods,

@@ -300,6 +300,7 @@ static void a_transfer_goes_through_its_states_to_delivered(void **state)
     assert_int_equal(record(f)->attempt_count, 1);
     assert_int_equal(record(f)->attempts[0].error.code, ERR_NONE);
     assert_string_equal(record(f)->resource, "desk");
+    assert_string_equal(f->network.succeeded, "ana@example.org/desk");
     assert_int_equal(f->idles, 1);
 }
 

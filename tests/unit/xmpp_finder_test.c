@@ -262,6 +262,31 @@ static void the_best_device_is_first(void **state)
     }
 }
 
+/* What worked before counts more than what a client says of itself, and less than a better method. */
+static void a_device_that_got_a_file_before_is_preferred(void **state)
+{
+    struct fixture *f = *state;
+    struct jid desk = jid(DESK), other;
+    char who[64];
+
+    finder_succeeded(f->finder, &desk);
+    finder_succeeded(f->finder, &desk); /* once is enough to know */
+    roster(f, ANA_IS_A_CONTACT);
+    presence(f, DESK, "<priority>1</priority><show>xa</show>");
+    presence(f, PHONE, "<priority>9</priority>");
+    find(f, ANA);
+    is_asked(f, DESK, "y");
+    is_asked(f, PHONE, "y");
+    assert_string_equal(f->found, "desk:worse phone:worse ");
+    for (int i = 0; i < 256; i++) { /* so many are remembered */
+        snprintf(who, sizeof(who), "u%d@example.org/x", i);
+        other = jid(who);
+        finder_succeeded(f->finder, &other);
+    }
+    find(f, ANA);
+    assert_string_equal(f->found, "phone:worse desk:worse ");
+}
+
 static void a_silent_device_does_not_spoil_the_others(void **state)
 {
     struct fixture *f = *state;
@@ -484,6 +509,7 @@ int main(void)
         TEST(what_is_known_is_not_asked_again),
         TEST(a_contact_is_all_his_devices),
         TEST(the_best_device_is_first),
+        TEST(a_device_that_got_a_file_before_is_preferred),
         TEST(a_silent_device_does_not_spoil_the_others),
         TEST(a_contact_out_of_sight_is_offline),
         TEST(a_young_session_waits_for_a_contact_to_appear),
