@@ -94,7 +94,8 @@ struct method_ops {
     void (*end)(struct method **m, const struct error *why);
     /* Whether it could be begun at all now with a file of that size, whoever it is for; *why set if not. NULL: yes. */
     enum method_can (*can)(void *network, uint64_t size, struct error *why);
-    bool offline; /* addressed to the bare JID, with nobody there: the last rung when no device can be offered to */
+    bool offline;     /* addressed to the bare JID, with nobody there: the last rung when no device can be offered to */
+    const char *asks; /* the kind of its offer: who leaves one unanswered is not asked by another. NULL: none is made */
     const struct method_ops *successor; /* see METHOD_SWITCHED; works with the same struct method. NULL: none */
 };
 

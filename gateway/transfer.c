@@ -638,6 +638,22 @@ void transfer_roster(struct transfer *t)
         post_end_of_hold(t, EV_UNSEEN, "the recipient would not be seen to come online");
 }
 
+/* Who left an offer unanswered, or takes none of that kind, is not asked by another of it. */
+static void skip_kin(struct transfer *t, const struct error *error)
+{
+    const char *asks = t->method ? t->ops->asks : NULL;
+    size_t kept = t->rung + 1;
+
+    if (!asks || stage_of(t) != STAGE_OFFER ||
+        (error->code != ERR_RECIPIENT_TIMEOUT && error->code != ERR_METHOD_UNSUPPORTED &&
+         error->code != ERR_PROFILE_UNSUPPORTED && error->code != ERR_OFFER_REJECTED))
+        return;
+    for (size_t i = kept; i < t->ladder.count; i++)
+        if (!t->ladder.rungs[i]->asks || strcmp(t->ladder.rungs[i]->asks, asks) != 0)
+            t->ladder.rungs[kept++] = t->ladder.rungs[i];
+    t->ladder.count = kept;
+}
+
 /* A method failed, or nobody was found: the next rung, another round, or the end. */
 static void step_down(struct transfer *t, const struct pending *p)
 {
@@ -650,6 +666,7 @@ static void step_down(struct transfer *t, const struct pending *p)
         t->later = true;
     attempt_end(t, &p->error);
     remember_why(t, &p->error, retry == RETRY_NEVER);
+    skip_kin(t, &p->error);
     if (t->ops && t->ops->offline)
         t->record->sent = 0; /* to a service, which drops it: the recipient has none of it */
     drop_work(t, &p->error);

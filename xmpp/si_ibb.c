@@ -70,6 +70,7 @@ static void si_ibb_stream(struct method *m, int fd)
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_IBB, NULL};
 const struct method_ops method_si_ibb = {.name = "si-ibb",
                                          .needs = needs,
+                                         .asks = "si",
                                          .offer = si_ibb_offer,
                                          .stream = si_ibb_stream,
                                          .end = si_ibb_end,

@@ -47,6 +47,11 @@ static struct method *offer_two(struct method_host *host, void *network, const s
     return offer(host, network, o, err, "two");
 }
 
+static struct method *offer_kin(struct method_host *host, void *network, const struct offer *o, struct error *err)
+{
+    return offer(host, network, o, err, "kin");
+}
+
 static struct method *offer_post(struct method_host *host, void *network, const struct offer *o, struct error *err)
 {
     return offer(host, network, o, err, "post");
@@ -73,9 +78,10 @@ static void digest(struct method *m, const char *sha256)
 }
 
 static const struct method_ops two = {
-    .name = "two", .offer = offer_two, .stream = stream, .digest = digest, .end = end};
+    .name = "two", .asks = "that", .offer = offer_two, .stream = stream, .digest = digest, .end = end};
 static const struct method_ops one = {
-    .name = "one", .offer = offer_one, .stream = stream, .end = end, .successor = &two};
+    .name = "one", .asks = "this", .offer = offer_one, .stream = stream, .end = end, .successor = &two};
+static const struct method_ops kin = {.name = "kin", .asks = "this", .offer = offer_kin, .stream = stream, .end = end};
 static const struct method_ops post = {
     .name = "post", .offer = offer_post, .stream = stream, .end = end, .offline = true};
 
@@ -125,7 +131,7 @@ static bool subscribe(struct network *n, const struct jid *who, bool *sent, stru
 
 static const struct method_ops *const *methods(struct network *n)
 {
-    static const struct method_ops *const list[] = {&one, &two, &post, NULL};
+    static const struct method_ops *const list[] = {&one, &two, &kin, &post, NULL};
 
     (void)n;
     return list;

@@ -1,8 +1,8 @@
 /* tests/fake/network.h - a network whose answers and methods the test decides.
  *
- * Two methods, "one", which may go on as "two", and "two", which wants a digest; and an offline one, "post". What they
- * are asked to do is kept in calls, and what they report is called by the test. Everything runs on the test's own
- * thread and loop. */
+ * Two methods, "one", which may go on as "two", and "two", which wants a digest; "kin", whose offer is of the same kind
+ * as that of "one"; and an offline one, "post". What they are asked to do is kept in calls, and what they report is
+ * called by the test. Everything runs on the test's own thread and loop. */
 #ifndef FAKE_NETWORK_H
 #define FAKE_NETWORK_H
 

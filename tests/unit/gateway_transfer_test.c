@@ -208,6 +208,41 @@ static void run_timers(struct fixture *f)
     turn(f);
 }
 
+/* Nobody is asked a second time what he left unanswered, or does not know. */
+static void an_offer_is_not_made_again_in_its_own_kind(void **state)
+{
+    static const struct {
+        enum error_code code;
+        bool again;
+    } rows[] = {
+        {ERR_RECIPIENT_TIMEOUT, false},      {ERR_METHOD_UNSUPPORTED, false}, {ERR_PROFILE_UNSUPPORTED, false},
+        {ERR_OFFER_REJECTED, false},         {ERR_NO_COMMON_METHOD, true},    {ERR_TRANSPORT_FAILED, true},
+        {ERR_STREAMHOSTS_UNREACHABLE, true},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f = *state;
+
+        begin(f, new_record("ana@example.org", "one,kin"));
+        found(f, "one", "kin");
+        report(f, METHOD_FAILED, rows[i].code);
+        if ((record(f)->state == TRANSFER_OFFERING) != rows[i].again)
+            fail_msg("%s: %s", error_name(rows[i].code), fake_last_call(&f->network));
+        transfer_destroy(&f->t);
+    }
+}
+
+static void who_said_yes_may_be_asked_again(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", "one,kin"));
+    found(f, "one", "kin");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_FAILED, ERR_RECIPIENT_TIMEOUT);
+    assert_string_equal(fake_last_call(&f->network), "offer kin ana@example.org/desk");
+}
+
 /* A session that goes on by another method has climbed that rung: two attempts, and no third. */
 static void a_method_that_switches_is_two_attempts(void **state)
 {
@@ -1473,6 +1508,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_transfer_goes_through_its_states_to_delivered),
+        T(an_offer_is_not_made_again_in_its_own_kind),
+        T(who_said_yes_may_be_asked_again),
         T(a_method_that_switches_is_two_attempts),
         T(a_method_may_switch_only_to_a_rung_below_it),
         T(a_digest_that_the_method_wants_is_computed_beside_the_stream),
