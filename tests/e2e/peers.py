@@ -14,16 +14,16 @@ HERE = Path(__file__).resolve().parent
 BUILD = Path(os.environ.get("JIDPOST_BUILD", HERE.parent.parent / "build"))
 
 
-def qxmpp_peer():
-    """The QXmpp client, compiled when it is older than its source; two test programs may ask at once."""
-    source, program = HERE / "qxmpp_peer.cpp", BUILD / "e2e" / "qxmpp_peer"
+def compiled(source, compiler, *packages):
+    """A client of that source, compiled when it is older; two test programs may ask at once."""
+    source, program = HERE / source, BUILD / "e2e" / Path(source).stem
     program.parent.mkdir(parents=True, exist_ok=True)
     with open(program.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            flags = subprocess.run(["pkg-config", "--cflags", "--libs", "Qt5Core", "Qt5Network", "Qt5Xml", "qxmpp"],
+            flags = subprocess.run(["pkg-config", "--cflags", "--libs", *packages],
                                    check=True, capture_output=True, text=True).stdout
-            subprocess.run(["g++", "-O1", "-fPIC", "-Wall", "-Wextra", "-o", str(program), str(source),
+            subprocess.run([compiler, "-O1", "-fPIC", "-Wall", "-Wextra", "-o", str(program), str(source),
                             *shlex.split(flags)], check=True)
     return str(program)
 
@@ -88,7 +88,14 @@ def slixmpp(server, user, log, *options, resource="desk", domain=DOMAIN, passwor
 
 
 def qxmpp(server, user, log, *options, resource="desk"):
-    return Peer([qxmpp_peer()], f"{user}@{DOMAIN}/{resource}", server, log, options)
+    program = compiled("qxmpp_peer.cpp", "g++", "Qt5Core", "Qt5Network", "Qt5Xml", "qxmpp")
+    return Peer([program], f"{user}@{DOMAIN}/{resource}", server, log, options)
+
+
+def libpurple(server, user, log, *options, resource="desk"):
+    """The library of Pidgin and Finch; on a server that offers no STARTTLS."""
+    return Peer([compiled("purple_peer.c", "gcc", "purple", "jansson")], f"{user}@{DOMAIN}/{resource}", server, log,
+                ["--home", f"{log}-home", *options])
 
 
 def gajim(server, user, log, *options, resource="desk"):
