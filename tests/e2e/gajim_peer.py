@@ -8,17 +8,15 @@ ready, offer, file, broken. Ends when its standard input does.
 Gajim never goes to 127.0.0.1 or ::1, so whoever sends to it has to be at another address of the loopback network.
 """
 import argparse
-import ctypes
 import hashlib
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from desktop import make_room
+
 OWN_ADDRESS = "127.0.0.2"
 
 
@@ -39,34 +37,6 @@ def options():
     arguments.add_argument("--home", required=True, help="files and settings go there")
     arguments.add_argument("--decline", action="store_true", help="say no to every offer")
     return arguments.parse_args()
-
-
-def start_helper(argv, what):
-    """A program that ends with us and writes what is to be known about it to the descriptor named in its argv."""
-    reading, writing = os.pipe()
-    subprocess.Popen([word.replace("%d", str(writing)) for word in argv], pass_fds=[writing],
-                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                     preexec_fn=lambda: ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        line = told.readline().strip()
-    if not line:
-        sys.exit(f"{what} did not start")
-    return line
-
-
-def make_room(home):
-    """A home, a display and a session bus of its own."""
-    for name in "run", "config", "data", "cache", "files":
-        (home / name).mkdir(parents=True, mode=0o700)
-    os.environ.update(HOME=str(home), XDG_RUNTIME_DIR=f"{home}/run", XDG_CONFIG_HOME=f"{home}/config",
-                      XDG_DATA_HOME=f"{home}/data", XDG_CACHE_HOME=f"{home}/cache", NO_AT_BRIDGE="1",
-                      GSETTINGS_BACKEND="memory", LIBGL_ALWAYS_SOFTWARE="1", GDK_BACKEND="x11")
-    os.environ.pop("WAYLAND_DISPLAY", None)
-    os.environ["DISPLAY"] = ":" + start_helper(
-        ["Xvfb", "-displayfd", "%d", "-screen", "0", "1280x900x24", "-nolisten", "tcp"], "Xvfb")
-    os.environ["DBUS_SESSION_BUS_ADDRESS"] = start_helper(
-        ["dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=%d"], "dbus-daemon")
 
 
 def free_port():

@@ -14,17 +14,17 @@ HERE = Path(__file__).resolve().parent
 BUILD = Path(os.environ.get("JIDPOST_BUILD", HERE.parent.parent / "build"))
 
 
-def compiled(source, compiler, *packages):
-    """A client of that source, compiled when it is older; two test programs may ask at once."""
-    source, program = HERE / source, BUILD / "e2e" / Path(source).stem
+def compiled(source, compiler, *packages, shared=False):
+    """A client of that source, or what one needs, compiled when it is older; two test programs may ask at once."""
+    source, program = HERE / source, BUILD / "e2e" / (Path(source).stem + (".so" if shared else ""))
     program.parent.mkdir(parents=True, exist_ok=True)
-    with open(program.with_suffix(".lock"), "w") as lock:
+    with open(f"{program}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            flags = subprocess.run(["pkg-config", "--cflags", "--libs", *packages],
-                                   check=True, capture_output=True, text=True).stdout
-            subprocess.run([compiler, "-O1", "-fPIC", "-Wall", "-Wextra", "-o", str(program), str(source),
-                            *shlex.split(flags)], check=True)
+            flags = ["pkg-config", "--cflags", "--libs", *packages]
+            flags = subprocess.run(flags, check=True, capture_output=True, text=True).stdout if packages else ""
+            subprocess.run([compiler, "-O1", "-fPIC", "-Wall", "-Wextra", *(["-shared"] if shared else []),
+                            "-o", str(program), str(source), *shlex.split(flags)], check=True)
     return str(program)
 
 
@@ -101,4 +101,11 @@ def libpurple(server, user, log, *options, resource="desk"):
 def gajim(server, user, log, *options, resource="desk"):
     """Real Gajim, for files by Jingle; it must not be reached at 127.0.0.1, nor does it go there."""
     return Peer(["/usr/bin/python3", str(HERE / "gajim_peer.py"), "--home", f"{log}-home"],
+                f"{user}@{DOMAIN}/{resource}", server, log, options)
+
+
+def dino(server, user, log, *options, resource="desk"):
+    """Real Dino, for files by Jingle and for links; it takes nobody's word that a connection without TLS is fine."""
+    return Peer(["/usr/bin/python3", str(HERE / "dino_peer.py"), "--home", f"{log}-home",
+                 "--world", compiled("dino_world.c", "gcc", shared=True), "--ca", str(server.authority.certificate)],
                 f"{user}@{DOMAIN}/{resource}", server, log, options)

@@ -1,6 +1,6 @@
 """Files to clients that people use, beyond the three of the other tests: by every method and path each of them has."""
 import peers
-from case import DIRECT, Case
+from case import DIRECT, EVERY_METHOD, QUICK, Case
 
 SIZES = {"one byte": 1, "more than 64 KiB by one": 65537, "1 MiB": 1 << 20}
 
@@ -16,6 +16,12 @@ class Clients:
                 self.assertEqual(answer.json["progress"]["sent"], size)
                 received = peer.wait("file", sha256=digest)
                 self.assertEqual((received["name"], received["size"]), (f"{size}.bin", size))
+
+    def link(self, peer, gateway):
+        upload, digest = self.file(1 << 20, "photo.bin")
+        answer = gateway.curl(upload, peer.jid, wait=60, methods="link")
+        self.assertEqual((answer.status, answer.json["state"]), (200, "link_sent"), answer)
+        self.assertEqual(peer.wait("file", sha256=digest)["name"], "photo.bin")
 
 
 class Libpurple(Clients):
@@ -42,4 +48,42 @@ class LibpurpleOnProsody(Libpurple, Case):
 
 
 class LibpurpleOnEjabberd(Libpurple, Case):
+    server_name = "ejabberd"
+
+
+class Dino(Clients):
+    server_options = {"upload": 3000000}
+    weight = 2
+
+    def jingle(self, path, streamhost, **settings):
+        gateway = self.gateway(**settings)
+        self.deliver(self.recipient("alice", client=peers.dino), gateway, "jingle-s5b", path)
+        for transfer in gateway.get("/v1/transfers").json["items"]:
+            self.assertIn(streamhost, transfer["method"]["streamhost"])
+            self.assertEqual(transfer["delivery_proof"], "peer_confirmed")
+
+    def test_dino_comes_to_us(self):
+        self.jingle("direct", "gateway@localhost/jidpost", **DIRECT)
+
+    def test_we_go_to_dino(self):
+        self.jingle("direct", "alice@localhost/desk", EGRESS_ALLOW_NETS="127.0.0.0/8")
+
+    def test_dino_and_we_meet_at_the_proxy(self):
+        self.jingle("proxy", "proxy.localhost")
+
+    def test_dino_fetches_what_a_link_names(self):
+        gateway = self.gateway(**EVERY_METHOD, XMPP_CA=str(self.server.authority.certificate))
+        self.link(self.recipient("alice", client=peers.dino), gateway)
+
+    def test_dino_leaves_an_offer_without_a_conversation_unanswered(self):
+        gateway, peer = self.gateway(**DIRECT, **QUICK), self.recipient("alice", "--alone", client=peers.dino)
+        self.assertFailed(gateway.put(peer.jid, b"x", wait=30), 504, "recipient_timeout")
+        peer.wait("offer")
+
+
+class DinoOnProsody(Dino, Case):
+    server_name = "prosody"
+
+
+class DinoOnEjabberd(Dino, Case):
     server_name = "ejabberd"
