@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 
 import peers
+import results
 from gateway import Gateway
 from lab import LOOPBACK, SERVERS, Cable, Ports
 
@@ -97,6 +98,15 @@ class Case(unittest.TestCase):
         self.assertEqual(answer.json["state"], "delivered", answer)
         if path:
             self.assertEqual(answer.json["method"]["path"], path, answer)
+
+    def assertArrived(self, answer, peer, digest, path=None):
+        """Delivered, says the gateway; and the recipient has it, byte for byte. That goes into the table of clients."""
+        self.assertDelivered(answer, path)
+        received = peer.wait("file", sha256=digest)
+        self.assertEqual(received["size"], answer.json["file"]["size"])
+        method = answer.json["method"]
+        results.record(peer.client, self.server_name, method["name"], method["path"], received["size"])
+        return received
 
     def assertFailed(self, answer, status, code):
         self.assertEqual((answer.status, answer.json.get("code")), (status, code), answer)

@@ -29,10 +29,10 @@ def compiled(source, compiler, *packages, shared=False):
 
 
 class Peer:
-    """events: everything the client told so far, oldest first."""
+    """client: its name in results.PACKAGES; events: everything it told so far, oldest first."""
 
-    def __init__(self, argv, jid, server, log, options=(), password=PASSWORD):
-        self.jid, self.events = jid, []
+    def __init__(self, client, argv, jid, server, log, options=(), password=PASSWORD):
+        self.client, self.jid, self.events = client, jid, []
         self.news = threading.Condition()
         self.process = Process([*argv, jid, password, LOOPBACK, str(server.port), *options], log,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -83,29 +83,30 @@ class Peer:
 
 
 def slixmpp(server, user, log, *options, resource="desk", domain=DOMAIN, password=PASSWORD):
-    return Peer(["/usr/bin/python3", str(HERE / "slixmpp_peer.py")], f"{user}@{domain}/{resource}", server, log,
-                options, password)
+    return Peer("slixmpp", ["/usr/bin/python3", str(HERE / "slixmpp_peer.py")], f"{user}@{domain}/{resource}", server,
+                log, options, password)
 
 
 def qxmpp(server, user, log, *options, resource="desk"):
     program = compiled("qxmpp_peer.cpp", "g++", "Qt5Core", "Qt5Network", "Qt5Xml", "qxmpp")
-    return Peer([program], f"{user}@{DOMAIN}/{resource}", server, log, options)
+    return Peer("QXmpp", [program], f"{user}@{DOMAIN}/{resource}", server, log, options)
 
 
 def libpurple(server, user, log, *options, resource="desk"):
     """The library of Pidgin and Finch; on a server that offers no STARTTLS."""
-    return Peer([compiled("purple_peer.c", "gcc", "purple", "jansson")], f"{user}@{DOMAIN}/{resource}", server, log,
-                ["--home", f"{log}-home", *options])
+    return Peer("libpurple", [compiled("purple_peer.c", "gcc", "purple", "jansson")], f"{user}@{DOMAIN}/{resource}", server,
+                log, ["--home", f"{log}-home", *options])
 
 
 def gajim(server, user, log, *options, resource="desk"):
     """Real Gajim, for files by Jingle; it must not be reached at 127.0.0.1, nor does it go there."""
-    return Peer(["/usr/bin/python3", str(HERE / "gajim_peer.py"), "--home", f"{log}-home"],
+    return Peer("Gajim", ["/usr/bin/python3", str(HERE / "gajim_peer.py"), "--home", f"{log}-home"],
                 f"{user}@{DOMAIN}/{resource}", server, log, options)
 
 
 def dino(server, user, log, *options, resource="desk"):
     """Real Dino, for files by Jingle and for links; it takes nobody's word that a connection without TLS is fine."""
-    return Peer(["/usr/bin/python3", str(HERE / "dino_peer.py"), "--home", f"{log}-home",
-                 "--world", compiled("dino_world.c", "gcc", shared=True), "--ca", str(server.authority.certificate)],
+    return Peer("Dino", ["/usr/bin/python3", str(HERE / "dino_peer.py"), "--home", f"{log}-home",
+                         "--world", compiled("dino_world.c", "gcc", shared=True), "--ca",
+                         str(server.authority.certificate)],
                 f"{user}@{DOMAIN}/{resource}", server, log, options)

@@ -11,6 +11,8 @@ import time
 import unittest
 from pathlib import Path
 
+from results import RESULTS
+
 HERE = Path(__file__).resolve().parent
 TESTS = HERE.parent
 SCRIPTED = TESTS / "peer"  # a package, since its files are named as ours are
@@ -91,6 +93,7 @@ def main():
     if not classes:
         sys.exit(f"no test has {' or '.join(options.patterns)} in its name; --list names them")
     LOGS.mkdir(parents=True, exist_ok=True)
+    RESULTS.unlink(missing_ok=True)
     waiting, running, passed, failed = list(classes.items()), [], 0, 0
     try:
         while waiting or running:

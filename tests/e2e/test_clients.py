@@ -1,5 +1,6 @@
 """Files to clients that people use, beyond the three of the other tests: by every method and path each of them has."""
 import peers
+import results
 from case import DIRECT, EVERY_METHOD, QUICK, Case
 
 SIZES = {"one byte": 1, "more than 64 KiB by one": 65537, "1 MiB": 1 << 20}
@@ -11,10 +12,9 @@ class Clients:
             with self.subTest(what):
                 upload, digest = self.file(size, f"{size}.bin")
                 answer = gateway.curl(upload, peer.jid, wait=60, digest="sha-256", **query)
-                self.assertDelivered(answer, path)
+                received = self.assertArrived(answer, peer, digest, path)
                 self.assertEqual(answer.json["method"]["name"], method)
                 self.assertEqual(answer.json["progress"]["sent"], size)
-                received = peer.wait("file", sha256=digest)
                 self.assertEqual((received["name"], received["size"]), (f"{size}.bin", size))
 
     def link(self, peer, gateway):
@@ -22,6 +22,7 @@ class Clients:
         answer = gateway.curl(upload, peer.jid, wait=60, methods="link")
         self.assertEqual((answer.status, answer.json["state"]), (200, "link_sent"), answer)
         self.assertEqual(peer.wait("file", sha256=digest)["name"], "photo.bin")
+        results.record(peer.client, self.server_name, "link", "fetched", 1 << 20)
 
 
 class Libpurple(Clients):

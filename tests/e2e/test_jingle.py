@@ -25,12 +25,11 @@ class Jingle:
             with self.subTest(what):
                 upload, digest = self.file(size, f"{size}.bin")
                 answer = gateway.curl(upload, peer.jid, wait=60, digest="sha-256")
-                self.assertDelivered(answer, path)
+                received = self.assertArrived(answer, peer, digest, path)
                 self.assertEqual(answer.json["method"]["name"], "jingle-s5b")
                 self.assertIn(streamhost, answer.json["method"]["streamhost"])
                 self.assertEqual(answer.json["delivery_proof"], "peer_confirmed")
                 self.assertEqual(answer.json["progress"]["sent"], size)
-                received = peer.wait("file", sha256=digest)
                 self.assertEqual((received["name"], received["size"]), (f"{size}.bin", size))
         self.assertEqual(len(peer.all("offer")), len(SIZES))
 

@@ -2,6 +2,7 @@
 import hashlib
 import subprocess
 
+import results
 from case import DIRECT, QUICK, Case
 from lab import DOMAIN, wait_until
 
@@ -63,6 +64,7 @@ class Links:
         self.assertLinkSent(answer)
         self.assertEqual(self.attempts(answer.json), [(None, "no_common_method"), ("link", None)])
         self.assertLinked(peer.wait("message"), hashlib.sha256(b"for a phone").hexdigest())
+        results.record(peer.client, self.server_name, "link", "shown", len(b"for a phone"))
 
     def test_who_takes_streams_is_streamed_to(self):
         gateway = self.gateway()

@@ -14,14 +14,12 @@ class Matrix:
             with self.subTest(what):
                 upload, digest = self.file(size, f"{size}.bin")
                 answer = gateway.curl(upload, peer.jid, wait=60, methods=methods, digest="sha-256")
-                self.assertDelivered(answer, path)
+                received = self.assertArrived(answer, peer, digest, path)
                 self.assertEqual(answer.json["method"]["name"], methods)
                 self.assertEqual(answer.json["file"]["sha256"], digest)
                 self.assertEqual(answer.json["progress"]["sent"], size)
                 self.assertIn(PROXY if path == "proxy" else "gateway@localhost/jidpost",
                               answer.json["method"]["streamhost"])
-                received = peer.wait("file", sha256=digest)
-                self.assertEqual(received["size"], size)
                 if methods == "si-s5b":
                     self.assertEqual(received["name"], f"{size}.bin")
 
