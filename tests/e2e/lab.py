@@ -178,7 +178,7 @@ class Authority:
         self._openssl("req", "-x509", *self._new_key("ca.key"), "-days", "2", "-subj", "/CN=jidpost test CA",
                       "-addext", "basicConstraints=critical,CA:TRUE", "-out", "ca.crt")
         self._openssl("req", *self._new_key("server.key"), "-subj", f"/CN={DOMAIN}", "-out", "server.csr")
-        (self.directory / "names").write_text(f"subjectAltName=DNS:{DOMAIN},DNS:*.{DOMAIN}\n")
+        (self.directory / "names").write_text(f"subjectAltName=DNS:{DOMAIN},DNS:{UPLOAD},DNS:{PROXY}\n")
         self._openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
                       "-days", "2", "-extfile", "names", "-out", "server.crt")
 

@@ -110,3 +110,8 @@ def dino(server, user, log, *options, resource="desk"):
                          "--world", compiled("dino_world.c", "gcc", shared=True), "--ca",
                          str(server.authority.certificate)],
                 f"{user}@{DOMAIN}/{resource}", server, log, options)
+
+
+def libervia(server, user, log, *options, resource="desk"):
+    return Peer("Libervia", ["/usr/bin/python3", str(HERE / "libervia_peer.py"), "--home", f"{log}-home", "--ca",
+                             str(server.authority.certificate)], f"{user}@{DOMAIN}/{resource}", server, log, options)

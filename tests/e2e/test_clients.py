@@ -88,3 +88,28 @@ class DinoOnProsody(Dino, Case):
 
 class DinoOnEjabberd(Dino, Case):
     server_name = "ejabberd"
+
+
+class Libervia(Clients):
+    weight = 2
+
+    def test_libervia_comes_to_us_and_takes_it_in_band(self):
+        """One of it for both, since it takes long to start."""
+        gateway, peer = self.gateway(**EVERY_METHOD, **DIRECT), self.recipient("alice", client=peers.libervia)
+        self.deliver(peer, gateway, "si-s5b", "direct", methods="si-s5b")
+        self.deliver(peer, gateway, "si-ibb", "inband", {"half a MiB": 1 << 19}, methods="si-ibb")
+
+    def test_libervia_and_we_meet_at_the_proxy_after_it_stumbled_over_jingle(self):
+        gateway, peer = self.gateway(), self.recipient("alice", client=peers.libervia)
+        self.deliver(peer, gateway, "si-s5b", "proxy")
+        for transfer in gateway.get("/v1/transfers").json["items"]:
+            self.assertEqual([(attempt["method"], attempt["code"]) for attempt in transfer["attempts"]],
+                             [("jingle-s5b", "offer_rejected"), ("si-s5b", None)])
+
+
+class LiberviaOnProsody(Libervia, Case):
+    server_name = "prosody"
+
+
+class LiberviaOnEjabberd(Libervia, Case):
+    server_name = "ejabberd"

@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+"""A recipient: the real Libervia (once Salut à Toi), whose backend has no window and is spoken to over D-Bus.
+  libervia_peer.py JID PASSWORD HOST PORT --home DIR --ca FILE [--decline]
+
+Says yes to every offer the way its own command line does. Tells what happens as one JSON object a line: ready, offer,
+file, broken. Ends when its standard input does.
+
+Its habits, as far as a sender meets them:
+- a Jingle offer without <hash/> and <hash-used/> ends in failed-application, and so does one with a <hash/>: it takes
+  that for base64 of hexadecimal digits. Only <hash-used/>, with such a checksum later, gets through;
+- a stream, also in-band, that no offer came before is not-acceptable to it;
+- it says nothing to its user about the end of an empty file by SOCKS5.
+"""
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import dbus
+import dbus.mainloop.glib
+from desktop import end_with_us, make_home, start_bus
+from gi.repository import GLib
+
+NAME, PATH = "org.libervia.Libervia", "/org/libervia/Libervia/bridge"
+PROFILE = "test"
+
+
+listener = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+
+def tell(event, **facts):
+    print(json.dumps({"event": event, **facts}), file=listener, flush=True)
+
+
+def options():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("jid", help="full JID")
+    arguments.add_argument("password")
+    arguments.add_argument("host")
+    arguments.add_argument("port")
+    arguments.add_argument("--home", type=Path, required=True, help="files and settings go there")
+    arguments.add_argument("--ca", required=True, help="who signed the server's certificate")
+    arguments.add_argument("--decline", action="store_true", help="say no to every offer")
+    return arguments.parse_args()
+
+
+def start_backend(arguments):
+    data = arguments.home / "data" / "sat"
+    data.mkdir()
+    (arguments.home / ".sat.conf").write_text(f"[DEFAULT]\nlocal_dir = {data}\nbridge = dbus\nxmpp_domain = localhost\n")
+    subprocess.Popen(["/usr/bin/python3", "/usr/bin/libervia-backend", "fg"], stdin=subprocess.DEVNULL, stdout=2,
+                     preexec_fn=end_with_us,
+                     env=dict(os.environ, PATH="/usr/bin:/bin", SSL_CERT_FILE=arguments.ca, PYTHONUNBUFFERED="1"))
+
+
+class Recipient:
+    def __init__(self, arguments, bus):
+        self.arguments, self.files, self.names = arguments, arguments.home / "files", {}
+        bridge = bus.get_object(NAME, PATH)
+        self.core = dbus.Interface(bridge, NAME + ".core")
+        for signal, handler in (("actionNew", self.on_action), ("progressFinished", self.on_finished),
+                                ("progressError", self.on_error), ("progressStarted", self.on_started),
+                                ("connected", lambda profile, jid: tell("ready", jid=jid))):
+            bridge.connect_to_signal(signal, handler, dbus_interface=NAME + ".core")
+        self.then(self.core.getReady, self.create)
+
+    def then(self, method, step, *values):
+        method(*values, reply_handler=lambda *answer: step(), error_handler=self.give_up, timeout=60)
+
+    def give_up(self, error):
+        print(f"libervia: {error}", file=sys.stderr)
+        os._exit(1)
+
+    def create(self):
+        self.then(self.core.profileCreate, self.start_session, PROFILE, "", "")
+
+    def start_session(self):
+        self.then(self.core.profileStartSession, self.connect, "", PROFILE)
+
+    def connect(self):
+        for name, value in (("JabberID", self.arguments.jid), ("Password", self.arguments.password),
+                            ("Force server", self.arguments.host), ("Force port", self.arguments.port)):
+            self.core.setParam(name, value, "Connection", -1, PROFILE)
+        self.then(self.core.connect, lambda: None, PROFILE, "", dbus.Dictionary(signature="ss"))
+
+    def on_action(self, action, number, limit, profile):
+        if action.get("meta_type") != "file":
+            return print(f"libervia asks: {dict(action)}", file=sys.stderr)
+        tell("offer", sender=action["meta_from_jid"])
+        question = ElementTree.fromstring(action["xmlui"]).get("submit")
+        answer = {"cancelled": "true"} if self.arguments.decline else {"path": str(self.files)}
+        self.then(self.core.launchAction, lambda: None, question, answer, profile)
+
+    def on_started(self, number, metadata, profile):
+        self.names[number] = os.path.basename(metadata["name"])  # it may be a path
+
+    def on_finished(self, number, metadata, profile):
+        name = self.names[number]
+        data = (self.files / name).read_bytes()
+        tell("file", name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+    def on_error(self, number, error, profile):
+        tell("broken", name=self.names.get(number), error=error)
+
+
+def main():
+    arguments = options()
+    make_home(arguments.home)
+    start_bus()
+    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
+    bus = dbus.SessionBus()
+    start_backend(arguments)
+    recipients = []
+    bus.watch_name_owner(NAME, lambda owner: owner and not recipients and recipients.append(Recipient(arguments, bus)))
+    GLib.io_add_watch(sys.stdin.fileno(), GLib.IO_IN | GLib.IO_HUP, lambda *_: os._exit(0))
+    GLib.MainLoop().run()
+
+
+main()
