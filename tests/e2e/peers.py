@@ -115,3 +115,9 @@ def dino(server, user, log, *options, resource="desk"):
 def libervia(server, user, log, *options, resource="desk"):
     return Peer("Libervia", ["/usr/bin/python3", str(HERE / "libervia_peer.py"), "--home", f"{log}-home", "--ca",
                              str(server.authority.certificate)], f"{user}@{DOMAIN}/{resource}", server, log, options)
+
+
+def profanity(server, user, log, *options, resource="desk"):
+    """Real Profanity, for links."""
+    return Peer("Profanity", ["/usr/bin/python3", str(HERE / "profanity_peer.py"), "--home", f"{log}-home", "--ca",
+                              str(server.authority.certificate)], f"{user}@{DOMAIN}/{resource}", server, log, options)

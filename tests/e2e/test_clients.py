@@ -113,3 +113,26 @@ class LiberviaOnProsody(Libervia, Case):
 
 class LiberviaOnEjabberd(Libervia, Case):
     server_name = "ejabberd"
+
+
+class Profanity(Clients):
+    server_options = {"upload": 3000000}
+
+    def test_profanity_shows_a_link_and_fetches_it_when_told_to(self):
+        gateway = self.gateway(**EVERY_METHOD, XMPP_CA=str(self.server.authority.certificate))
+        peer = self.recipient("alice", client=peers.profanity)
+        upload, digest = self.file(1 << 20, "photo.bin")
+        answer = gateway.curl(upload, peer.jid, wait=60, caption="as promised")
+        self.assertEqual((answer.status, answer.json["state"]), (200, "link_sent"), answer)
+        self.assertEqual([attempt["code"] for attempt in answer.json["attempts"]], ["no_common_method", None])
+        peer.wait("message", body="as promised")
+        self.assertEqual(peer.wait("file", sha256=digest)["name"], "photo.bin")
+        results.record(peer.client, self.server_name, "link", "fetched", 1 << 20)
+
+
+class ProfanityOnProsody(Profanity, Case):
+    server_name = "prosody"
+
+
+class ProfanityOnEjabberd(Profanity, Case):
+    server_name = "ejabberd"
