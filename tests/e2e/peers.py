@@ -121,3 +121,10 @@ def profanity(server, user, log, *options, resource="desk"):
     """Real Profanity, for links."""
     return Peer("Profanity", ["/usr/bin/python3", str(HERE / "profanity_peer.py"), "--home", f"{log}-home", "--ca",
                               str(server.authority.certificate)], f"{user}@{DOMAIN}/{resource}", server, log, options)
+
+
+def psi(server, user, log, *options, resource="desk"):
+    """Real Psi; on a server that offers no STARTTLS."""
+    return Peer("Psi", ["/usr/bin/python3", str(HERE / "psi_peer.py"), "--home", f"{log}-home", "--fingers",
+                        compiled("psi_fingers.cpp", "g++", "Qt5Widgets", shared=True)],
+                f"{user}@{DOMAIN}/{resource}", server, log, options)

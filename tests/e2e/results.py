@@ -20,7 +20,7 @@ BEGIN, END = "<!-- made by tests/e2e/results.py -->\n", "<!-- as far as that -->
 METHODS = ("jingle-s5b", "jingle-ibb", "si-s5b", "si-ibb", "s5b", "ibb", "link")
 SERVERS = ("prosody", "ejabberd")
 PACKAGES = {"Dino": "dino-im", "Gajim": "gajim", "Libervia": "libervia-backend", "libpurple": "libpurple0",
-            "Profanity": "profanity", "QXmpp": "libqxmpp-dev", "slixmpp": "python3-slixmpp"}
+            "Profanity": "profanity", "Psi": "psi", "QXmpp": "libqxmpp-dev", "slixmpp": "python3-slixmpp"}
 
 
 def version(client):

@@ -2,6 +2,7 @@
 import peers
 import results
 from case import DIRECT, EVERY_METHOD, QUICK, Case
+from lab import wait_until
 
 SIZES = {"one byte": 1, "more than 64 KiB by one": 65537, "1 MiB": 1 << 20}
 
@@ -135,4 +136,52 @@ class ProfanityOnProsody(Profanity, Case):
 
 
 class ProfanityOnEjabberd(Profanity, Case):
+    server_name = "ejabberd"
+
+
+class Psi(Clients):
+    """It goes to every streamhost at once; so there is one at a time."""
+    weight = 2
+
+    def online(self, gateway, *options):
+        peer = self.recipient("alice", *options, client=peers.psi)
+        wait_until(lambda: gateway.get("/v1/recipients/alice@localhost").json["reachable"], 30, "Psi online")
+        return peer
+
+
+class PsiWithoutProxy(Psi):
+    server_options = {"starttls": False, "proxy": False}
+
+    def test_psi_comes_to_us_and_takes_it_in_band(self):
+        gateway = self.gateway(**EVERY_METHOD, **DIRECT)
+        peer = self.online(gateway)
+        self.deliver(peer, gateway, "si-s5b", "direct")
+        self.deliver(peer, gateway, "si-ibb", "inband", {"half a MiB": 1 << 19}, methods="si-ibb")
+
+
+class PsiWithProxy(Psi):
+    server_options = {"starttls": False}
+
+    def test_psi_and_we_meet_at_the_proxy(self):
+        gateway = self.gateway()
+        self.deliver(self.online(gateway), gateway, "si-s5b", "proxy")
+
+    def test_a_person_with_psi_declines(self):
+        gateway = self.gateway()
+        self.assertFailed(gateway.put(self.online(gateway, "--decline").jid, b"x", wait=30), 409, "recipient_declined")
+
+
+class PsiWithoutProxyOnProsody(PsiWithoutProxy, Case):
+    server_name = "prosody"
+
+
+class PsiWithoutProxyOnEjabberd(PsiWithoutProxy, Case):
+    server_name = "ejabberd"
+
+
+class PsiOnProsody(PsiWithProxy, Case):
+    server_name = "prosody"
+
+
+class PsiOnEjabberd(PsiWithProxy, Case):
     server_name = "ejabberd"
