@@ -117,7 +117,8 @@ def news(database, files, known):
             continue
         known.add(number)
         data = (files / path).read_bytes() if path and (files / path).exists() else b""
-        tell("file" if state == COMPLETE else "broken", name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        tell("file" if state == COMPLETE else "broken", name=name, size=len(data),
+             sha256=hashlib.sha256(data).hexdigest())
 
 
 def main():

@@ -52,7 +52,8 @@ def options():
 def start_backend(arguments):
     data = arguments.home / "data" / "sat"
     data.mkdir()
-    (arguments.home / ".sat.conf").write_text(f"[DEFAULT]\nlocal_dir = {data}\nbridge = dbus\nxmpp_domain = localhost\n")
+    (arguments.home / ".sat.conf").write_text(
+        f"[DEFAULT]\nlocal_dir = {data}\nbridge = dbus\nxmpp_domain = localhost\n")
     subprocess.Popen(["/usr/bin/python3", "/usr/bin/libervia-backend", "fg"], stdin=subprocess.DEVNULL, stdout=2,
                      preexec_fn=end_with_us,
                      env=dict(os.environ, PATH="/usr/bin:/bin", SSL_CERT_FILE=arguments.ca, PYTHONUNBUFFERED="1"))

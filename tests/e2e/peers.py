@@ -92,10 +92,15 @@ def qxmpp(server, user, log, *options, resource="desk"):
     return Peer("QXmpp", [program], f"{user}@{DOMAIN}/{resource}", server, log, options)
 
 
+def gloox(server, user, log, *options, resource="desk"):
+    program = compiled("gloox_peer.cpp", "g++", "gloox", "jansson", "libcrypto")
+    return Peer("gloox", [program], f"{user}@{DOMAIN}/{resource}", server, log, options)
+
+
 def libpurple(server, user, log, *options, resource="desk"):
     """The library of Pidgin and Finch; on a server that offers no STARTTLS."""
-    return Peer("libpurple", [compiled("purple_peer.c", "gcc", "purple", "jansson")], f"{user}@{DOMAIN}/{resource}", server,
-                log, ["--home", f"{log}-home", *options])
+    program = compiled("purple_peer.c", "gcc", "purple", "jansson")
+    return Peer("libpurple", [program], f"{user}@{DOMAIN}/{resource}", server, log, ["--home", f"{log}-home", *options])
 
 
 def gajim(server, user, log, *options, resource="desk"):

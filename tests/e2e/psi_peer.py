@@ -3,8 +3,8 @@
   psi_peer.py JID PASSWORD HOST PORT --home DIR --fingers SO [--decline]
 
 Its profile gets the account before it starts, on a server that offers no STARTTLS; psi_fingers.cpp presses the buttons.
-Tells what happens as one JSON object a line: ready, file. Ready is said when there is a window, which is a little before
-it is online. Ends when its standard input does.
+Tells what happens as one JSON object a line: ready, file. Ready is said when it has begun, which is a while before it is
+online. Ends when its standard input does.
 
 Its habits, as far as a sender meets them:
 - Psi 1.5 of Debian announces no file transfer by Jingle;

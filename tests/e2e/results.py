@@ -19,8 +19,9 @@ BEGIN, END = "<!-- made by tests/e2e/results.py -->\n", "<!-- as far as that -->
 
 METHODS = ("jingle-s5b", "jingle-ibb", "si-s5b", "si-ibb", "s5b", "ibb", "link")
 SERVERS = ("prosody", "ejabberd")
-PACKAGES = {"Dino": "dino-im", "Gajim": "gajim", "Libervia": "libervia-backend", "libpurple": "libpurple0",
-            "Profanity": "profanity", "Psi": "psi", "QXmpp": "libqxmpp-dev", "slixmpp": "python3-slixmpp"}
+PACKAGES = {"Dino": "dino-im", "Gajim": "gajim", "gloox": "libgloox-dev", "Libervia": "libervia-backend",
+            "libpurple": "libpurple0", "Profanity": "profanity", "Psi": "psi", "QXmpp": "libqxmpp-dev",
+            "slixmpp": "python3-slixmpp"}
 
 
 def version(client):
@@ -49,11 +50,12 @@ def cell(paths):
 
 
 def table():
-    seen, versions = {}, {}
+    seen, versions = {}, {}  # seen: {client: {method: {path: servers}}}
     for line in RESULTS.read_text().splitlines():
         one = json.loads(line)
         versions[one["client"]] = one["version"]
-        seen.setdefault(one["client"], {}).setdefault(one["method"], {}).setdefault(one["path"], set()).add(one["server"])
+        methods = seen.setdefault(one["client"], {})
+        methods.setdefault(one["method"], {}).setdefault(one["path"], set()).add(one["server"])
     rows = [("client", *(f"`{method}`" for method in METHODS)), ("---",) * (len(METHODS) + 1)]
     for client in sorted(seen, key=str.casefold):
         rows.append((f"{client} {versions[client]}", *(cell(seen[client].get(method, {})) for method in METHODS)))

@@ -53,6 +53,26 @@ class LibpurpleOnEjabberd(Libpurple, Case):
     server_name = "ejabberd"
 
 
+class Gloox(Clients):
+    sizes = {"empty": 0, **SIZES}
+
+    def test_gloox_comes_to_us_and_takes_it_in_band(self):
+        gateway, peer = self.gateway(**EVERY_METHOD, **DIRECT), self.recipient("alice", client=peers.gloox)
+        self.deliver(peer, gateway, "si-s5b", "direct", self.sizes)
+        self.deliver(peer, gateway, "si-ibb", "inband", methods="si-ibb")
+
+    def test_gloox_and_we_meet_at_the_proxy(self):
+        self.deliver(self.recipient("alice", client=peers.gloox), self.gateway(), "si-s5b", "proxy", self.sizes)
+
+
+class GlooxOnProsody(Gloox, Case):
+    server_name = "prosody"
+
+
+class GlooxOnEjabberd(Gloox, Case):
+    server_name = "ejabberd"
+
+
 class Dino(Clients):
     server_options = {"upload": 3000000}
     weight = 2
