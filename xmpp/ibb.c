@@ -16,7 +16,8 @@
 
 enum {
     WAITING_MS = 60 * 1000,
-    ANSWER_MS = 30 * 1000, /* for a block or a close: a program answers, but behind all that servers hold back */
+    ANSWER_MS = 30 * 1000, /* for a block: a program answers, but behind all that servers hold back */
+    CLOSE_MS = 10 * 1000,  /* for the close: libpurple never answers one */
     PAUSE_MS = 5 * 1000,   /* before a block that did not get through is sent again */
     PAUSES = 6,            /* in a row, so half a minute */
     HELD_MS = 1000,        /* likewise, when too much waits to be sent on our own connection */
@@ -400,8 +401,10 @@ static void on_closed(void *user, const struct iq_reply *reply)
     struct error err;
 
     b->question = 0;
-    /* Who knows how much was to come may have closed already. */
-    if (reply->outcome == IQ_RESULT || strcmp(reply->condition, "item-not-found") == 0) {
+    /* Who knows how much was to come may have closed already, and libpurple closes without a word: every byte was
+     * acknowledged before. Of an empty file nothing was. */
+    if (reply->outcome == IQ_RESULT || strcmp(reply->condition, "item-not-found") == 0 ||
+        (reply->outcome == IQ_TIMEOUT && b->length > 0)) {
         done(b);
         return;
     }
@@ -411,7 +414,7 @@ static void on_closed(void *user, const struct iq_reply *reply)
 
 static void send_close(struct ibb *b)
 {
-    b->question = ask(b, build(b, "close"), ANSWER_MS, on_closed, b);
+    b->question = ask(b, build(b, "close"), CLOSE_MS, on_closed, b);
     if (b->question)
         b->known = false;
 }

@@ -34,7 +34,7 @@ enum ibb_event_kind {
     IBB_WAITING,  /* still, for a turn; told every minute */
     IBB_OPEN,     /* the peer took it: ibb_send() may be called, once */
     IBB_PROGRESS, /* moved */
-    IBB_DONE,     /* everything was acknowledged, and so was our close */
+    IBB_DONE,     /* everything was acknowledged, and so was our close; that only if the file was empty */
     IBB_FAILED    /* error: ibb_refused, ibb_sequence_error, stream_broken, stalled, recipient_offline … */
 };
 

@@ -7,6 +7,7 @@
  * answer at all;
  * - it goes to the streamhosts one after the other, 15 s each, and takes the bytes as far as the size told in the
  * offer;
+ * - it takes the close of an in-band stream without a word;
  * - it answers the offer of an empty file and connects, but counts a stream without bytes as cancelled by the sender.
  */
 #include <glib.h>

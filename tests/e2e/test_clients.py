@@ -35,6 +35,10 @@ class Libpurple(Clients):
     def test_libpurple_and_we_meet_at_the_proxy(self):
         self.deliver(self.recipient("alice", client=peers.libpurple), self.gateway(), "si-s5b", "proxy")
 
+    def test_libpurple_takes_it_in_band_and_leaves_the_close_unanswered(self):
+        gateway, peer = self.gateway(**EVERY_METHOD, **DIRECT), self.recipient("alice", client=peers.libpurple)
+        self.deliver(peer, gateway, "si-ibb", "inband", {"1 MiB": 1 << 20}, methods="si-ibb")
+
     def test_libpurple_counts_a_stream_without_bytes_as_broken_off(self):
         gateway, peer = self.gateway(**DIRECT), self.recipient("alice", client=peers.libpurple)
         gateway.put(peer.jid, b"", wait=30)
