@@ -460,7 +460,9 @@ static void use_theirs(struct jingle_s5b *t)
 
     t->through_proxy = c->proxy;
     t->host->ops->chose(t->host, c->proxy ? "proxy" : "direct", c->jid);
-    if (t->dial_lost.code != ERR_NONE) {
+    if (t->dial_lost.code != ERR_NONE && t->size == 0) {
+        open_for_bytes(t, NULL); /* there was nothing to wait for, and it has hung up on having it */
+    } else if (t->dial_lost.code != ERR_NONE) {
         error_set(&err, ERR_TRANSPORT_FAILED, "%s closed the connection that was agreed on: %.80s", t->to.text,
                   t->dial_lost.text);
         fail(t, &err);
@@ -557,7 +559,8 @@ static void dial_proxy(struct jingle_s5b *t)
         step(t, STEP_SENT, "socks5 connect", "", c->jid);
 }
 
-/* An empty file is complete once it was described: the recipient may be gone before both have met at the proxy. */
+/* An empty file is complete once it was described: the recipient may be gone before both have met, here or at a proxy.
+ */
 static bool nothing_was_left(const struct jingle_s5b *t, const struct error *why)
 {
     return t->size == 0 && (why->code == ERR_PROXY_PAIR_INCOMPLETE || why->code == ERR_PROXY_HASH_MISMATCH);
@@ -611,12 +614,16 @@ static void on_stream(struct jingle_s5b *t, const struct carrier_event *event)
         over(t, NULL);
         break;
     case CARRIER_FAILED:
+        if (t->state == OPEN && t->size == 0) {
+            t->stream = NULL; /* it has it all, and hung up */
+            break;
+        }
         if (t->state == OPEN) {
             fail(t, &event->error);
             break;
         }
         t->events->moved(t->user, event->moved);
-        over(t, &event->error);
+        over(t, t->size == 0 ? NULL : &event->error);
         break;
     case CARRIER_CLAIMED:
     case CARRIER_DIALED:

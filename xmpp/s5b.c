@@ -97,6 +97,19 @@ static void open_for_bytes(struct s5b *s)
     report(s, &(struct method_report){.event = METHOD_STREAM_OPEN});
 }
 
+/* An SI told the recipient that the file is empty, or it has all of it already; so it may hang up as soon as it has
+ * answered. Everything there was to deliver is delivered. */
+static bool nothing_to_send(const struct s5b *s)
+{
+    return !s->terms.bare && s->range.length == 0;
+}
+
+static void open_without_stream(struct s5b *s)
+{
+    s->host->carrier->ops->close(&s->stream);
+    open_for_bytes(s);
+}
+
 static bool is_direct(const struct s5b *s)
 {
     return s->direct && s->used == 0;
@@ -365,7 +378,9 @@ static void on_unclaimed(uv_timer_t *timer)
 
 static void bind_direct(struct s5b *s)
 {
-    if (s->lost.code != ERR_NONE) {
+    if (s->lost.code != ERR_NONE && nothing_to_send(s)) {
+        open_without_stream(s);
+    } else if (s->lost.code != ERR_NONE) {
         fail(s, &s->lost);
     } else if (s->claimed) {
         open_for_bytes(s);
@@ -477,12 +492,10 @@ static void activate(struct s5b *s)
         fail(s, &err);
 }
 
-/* An SI told the recipient that the file is empty, or it has all of it already; so it may hang up as soon as it has
- * answered, and the proxy is left with one side. Everything there was to deliver is delivered. */
+/* The proxy is left with one side: see nothing_to_send(). */
 static bool nothing_was_left(const struct s5b *s, const struct error *why)
 {
-    return !s->terms.bare && s->range.length == 0 &&
-           (why->code == ERR_PROXY_PAIR_INCOMPLETE || why->code == ERR_PROXY_HASH_MISMATCH);
+    return nothing_to_send(s) && (why->code == ERR_PROXY_PAIR_INCOMPLETE || why->code == ERR_PROXY_HASH_MISMATCH);
 }
 
 static void on_activated(void *user, const struct error *why, bool faulty)
@@ -493,8 +506,7 @@ static void on_activated(void *user, const struct error *why, bool faulty)
     if (why && why->code == ERR_XMPP_DISCONNECTED) {
         fail(s, why);
     } else if (why && nothing_was_left(s, why)) {
-        s->host->carrier->ops->close(&s->stream);
-        open_for_bytes(s);
+        open_without_stream(s);
     } else if (why) {
         proxy_lost(s, why, faulty);
     } else if (s->lost.code == ERR_NONE) {
@@ -549,10 +561,22 @@ static void stream_failed(struct s5b *s, const struct carrier_event *event)
     case DIALING:
         dial_failed(s, &event->error);
         break;
-    case BINDING:
     case OPEN:
+        if (nothing_to_send(s)) {
+            s->host->carrier->ops->close(&s->stream);
+            break;
+        }
+        fail(s, &event->error);
+        break;
     case STREAMING:
+        if (nothing_to_send(s)) {
+            complete(s, 0);
+            break;
+        }
         progress(s, event->moved);
+        fail(s, &event->error);
+        break;
+    case BINDING:
         fail(s, &event->error);
         break;
     case GATHERING:

@@ -1,7 +1,7 @@
 """Files to clients that people use, beyond the three of the other tests: by every method and path each of them has."""
 import peers
 import results
-from case import DIRECT, EVERY_METHOD, QUICK, Case
+from case import DIRECT, QUICK, STREAMS_ALONE, Case
 from lab import wait_until
 
 SIZES = {"one byte": 1, "more than 64 KiB by one": 65537, "1 MiB": 1 << 20}
@@ -36,7 +36,7 @@ class Libpurple(Clients):
         self.deliver(self.recipient("alice", client=peers.libpurple), self.gateway(), "si-s5b", "proxy")
 
     def test_libpurple_takes_it_in_band_and_leaves_the_close_unanswered(self):
-        gateway, peer = self.gateway(**EVERY_METHOD, **DIRECT), self.recipient("alice", client=peers.libpurple)
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice", client=peers.libpurple)
         self.deliver(peer, gateway, "si-ibb", "inband", {"1 MiB": 1 << 20}, methods="si-ibb")
 
     def test_libpurple_counts_a_stream_without_bytes_as_broken_off(self):
@@ -61,7 +61,7 @@ class Gloox(Clients):
     sizes = {"empty": 0, **SIZES}
 
     def test_gloox_comes_to_us_and_takes_it_in_band(self):
-        gateway, peer = self.gateway(**EVERY_METHOD, **DIRECT), self.recipient("alice", client=peers.gloox)
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice", client=peers.gloox)
         self.deliver(peer, gateway, "si-s5b", "direct", self.sizes)
         self.deliver(peer, gateway, "si-ibb", "inband", methods="si-ibb")
 
@@ -97,14 +97,34 @@ class Dino(Clients):
     def test_dino_and_we_meet_at_the_proxy(self):
         self.jingle("proxy", "proxy.localhost")
 
+    def test_dino_takes_an_empty_file(self):
+        self.deliver(self.recipient("alice", client=peers.dino), self.gateway(), "jingle-s5b", "proxy", {"empty": 0})
+
     def test_dino_fetches_what_a_link_names(self):
-        gateway = self.gateway(**EVERY_METHOD, XMPP_CA=str(self.server.authority.certificate))
+        gateway = self.gateway(XMPP_CA=str(self.server.authority.certificate))
         self.link(self.recipient("alice", client=peers.dino), gateway)
 
     def test_dino_leaves_an_offer_without_a_conversation_unanswered(self):
-        gateway, peer = self.gateway(**DIRECT, **QUICK), self.recipient("alice", "--alone", client=peers.dino)
+        gateway = self.gateway(**DIRECT, **QUICK, **STREAMS_ALONE)
+        peer = self.recipient("alice", "--alone", client=peers.dino)
         self.assertFailed(gateway.put(peer.jid, b"x", wait=30), 504, "recipient_timeout")
         peer.wait("offer")
+
+
+class DinoWithoutAnyCandidate(Clients, Case):
+    server_options = {"proxy": False, "upload": 3000000}
+
+    def test_dino_that_reaches_nobody_gets_a_link(self):
+        """It asks for a transport in-band, and then does not take its acceptance."""
+        gateway = self.gateway(SOCKS5_LISTEN="127.0.0.2:0", SOCKS5_ADVERTISE="127.0.0.2:9",
+                               XMPP_CA=str(self.server.authority.certificate))
+        peer = self.recipient("alice", client=peers.dino)
+        upload, digest = self.file(10000, "photo.bin")
+        answer = gateway.curl(upload, peer.jid, wait=60)
+        self.assertEqual((answer.status, answer.json["state"]), (200, "link_sent"), answer)
+        self.assertEqual([(attempt["method"], attempt["code"]) for attempt in answer.json["attempts"]],
+                         [("jingle-s5b", "transport_failed"), ("jingle-ibb", "ibb_refused"), ("link", None)])
+        peer.wait("file", sha256=digest)
 
 
 class DinoOnProsody(Dino, Case):
@@ -120,7 +140,7 @@ class Libervia(Clients):
 
     def test_libervia_comes_to_us_and_takes_it_in_band(self):
         """One of it for both, since it takes long to start."""
-        gateway, peer = self.gateway(**EVERY_METHOD, **DIRECT), self.recipient("alice", client=peers.libervia)
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice", client=peers.libervia)
         self.deliver(peer, gateway, "si-s5b", "direct", methods="si-s5b")
         self.deliver(peer, gateway, "si-ibb", "inband", {"half a MiB": 1 << 19}, methods="si-ibb")
 
@@ -144,7 +164,7 @@ class Profanity(Clients):
     server_options = {"upload": 3000000}
 
     def test_profanity_shows_a_link_and_fetches_it_when_told_to(self):
-        gateway = self.gateway(**EVERY_METHOD, XMPP_CA=str(self.server.authority.certificate))
+        gateway = self.gateway(XMPP_CA=str(self.server.authority.certificate))
         peer = self.recipient("alice", client=peers.profanity)
         upload, digest = self.file(1 << 20, "photo.bin")
         answer = gateway.curl(upload, peer.jid, wait=60, caption="as promised")
@@ -177,7 +197,7 @@ class PsiWithoutProxy(Psi):
     server_options = {"starttls": False, "proxy": False}
 
     def test_psi_comes_to_us_and_takes_it_in_band(self):
-        gateway = self.gateway(**EVERY_METHOD, **DIRECT)
+        gateway = self.gateway(**DIRECT)
         peer = self.online(gateway)
         self.deliver(peer, gateway, "si-s5b", "direct")
         self.deliver(peer, gateway, "si-ibb", "inband", {"half a MiB": 1 << 19}, methods="si-ibb")

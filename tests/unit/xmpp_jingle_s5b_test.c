@@ -473,6 +473,34 @@ static void empty_file_needs_no_meeting_at_the_proxy(void **state)
     assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 1);
 }
 
+/* Dino hangs up on having been told all there is, wherever that finds us. */
+static void peer_that_hangs_up_on_an_empty_file_has_it(void **state)
+{
+    for (int when = 0; when < 3; when++) {
+        struct jingle_bench *b = *state;
+        struct carrier_stream *s;
+
+        b->offer.size = 0;
+        jingle_accepted(b, ACCEPT(DIRECT));
+        s = jingle_to(b, "192.0.2.1");
+        fake_stream_says(s, CARRIER_DIALED, 0);
+        jingle_hears(b, "<candidate-used cid='d1'/>");
+        if (when == 0)
+            fake_stream_fails(s, ERR_STREAM_BROKEN, "closed before the first byte", 0);
+        jingle_says(b, INFO("<candidate-error/>"));
+        assert_int_equal(jingle_opened(b), 1);
+        if (when == 1)
+            fake_stream_fails(s, ERR_STREAM_BROKEN, "closed before the first byte", 0);
+        jingle_stream(b);
+        if (when == 2)
+            fake_stream_fails(s, ERR_STREAM_BROKEN, "closed before the first byte", 0);
+        assert_int_equal(fake_host_count(&b->host, METHOD_FAILED), 0);
+        jingle_says(b, END("success"));
+        assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->proof, PROOF_PEER_CONFIRMED);
+        jingle_again(state);
+    }
+}
+
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, jingle_setup, jingle_teardown)
 #define PROXY_TEST(name) cmocka_unit_test_setup_teardown(name, jingle_setup_with_proxy, jingle_teardown)
 
@@ -499,6 +527,7 @@ int main(void)
         TEST(direct_connection_that_stands_is_meant_when_the_peer_never_reports),
         TEST(peer_that_never_reports_fails_the_transport_in_the_end),
         TEST(lost_connection_is_not_agreed_on),
+        TEST(peer_that_hangs_up_on_an_empty_file_has_it),
         TEST(peers_proxy_is_used_once_the_peer_had_it_activated),
         TEST(activation_without_a_report_is_agreement),
         TEST(activation_before_our_report_was_heard_waits_for_that),

@@ -914,6 +914,37 @@ static void empty_file_is_delivered_though_the_recipient_left_the_proxy(void **s
     }
 }
 
+/* Psi hangs up on an empty file as soon as it was described; who was not told the size, or has more to come, is lost.
+ */
+static void empty_file_is_delivered_though_the_recipient_hung_up(void **state)
+{
+    static const struct {
+        uint64_t size;
+        bool bare, delivered;
+    } rows[] = {{0, false, true}, {0, true, false}, {1, false, false}};
+
+    for (size_t i = 0; i < 3 * sizeof rows / sizeof *rows; i++) {
+        struct bench *b = *state;
+        size_t when = i / (sizeof rows / sizeof *rows), row = i % (sizeof rows / sizeof *rows);
+
+        begin_with(b, (struct s5b_terms){.size = rows[row].size, .bare = rows[row].bare});
+        expects_offer(b, DIRECT);
+        fake_carrier_says(&b->carrier, CARRIER_CLAIMED, 0);
+        if (when == 0) /* before its answer is here */
+            fake_carrier_fails(&b->carrier, ERR_STREAM_BROKEN, "closed before the first byte", 0);
+        uses(b, INITIATOR);
+        if (when == 1) /* before the bytes, of which there are none */
+            fake_carrier_fails(&b->carrier, ERR_STREAM_BROKEN, "closed before the first byte", 0);
+        s5b_stream(b->s5b, 7);
+        if (when == 2)
+            fake_carrier_fails(&b->carrier, ERR_STREAM_BROKEN, "closed before the first byte", 0);
+        assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), rows[row].delivered);
+        assert_int_equal(fake_host_error(&b->host), rows[row].delivered ? ERR_NONE : ERR_STREAM_BROKEN);
+        teardown(state);
+        setup(state);
+    }
+}
+
 /* ---- the end */
 
 static void stream_can_be_ended_at_any_moment_without_a_report(void **state)
@@ -997,6 +1028,7 @@ int main(void)
         TEST(stream_lost_before_the_transfer_begins_is_reported_once),
         TEST(empty_file_is_a_stream_of_no_bytes),
         TEST(empty_file_is_delivered_though_the_recipient_left_the_proxy),
+        TEST(empty_file_is_delivered_though_the_recipient_hung_up),
         TEST(stream_can_be_ended_at_any_moment_without_a_report),
     };
 
