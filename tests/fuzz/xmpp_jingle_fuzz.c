@@ -134,7 +134,7 @@ static void chose(struct method_host *host, const char *path, const char *stream
     assert(*path && (!streamhost || text_is_xml(streamhost, strlen(streamhost))));
 }
 
-static const struct method_host_ops host_ops = {report, step, chose};
+static const struct method_host_ops host_ops = {.report = report, .step = step, .chose = chose};
 static struct method_host host = {&host_ops, &carrier, &loop};
 
 /* One client for all inputs: what one leaves behind is met by the next. */
