@@ -14,6 +14,7 @@
 
 struct disco;          /* xmpp/disco.h: what a peer supports, asked once and kept */
 struct contacts;       /* xmpp/contacts.h: roster and presence */
+struct services;       /* xmpp/services.h: what our own server has, and what each of that is */
 struct proxies;        /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
 struct ibb_streams;    /* xmpp/ibb.h: what is being sent in-band */
 struct jingle;         /* xmpp/jingle.h: the Jingle sessions there are */
@@ -28,6 +29,7 @@ struct client {
     struct iq_table *iq;
     struct disco *disco;
     struct contacts *contacts;
+    struct services *services;
     struct proxies *proxies;
     struct ibb_streams *ibb;
     struct jingle *jingle;

@@ -333,11 +333,8 @@ void contacts_serve(struct contacts *k)
 void contacts_online(struct contacts *k)
 {
     struct client *c = k->client;
-    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", NS_ROSTER));
 
-    k->asking = iq_ask(c->iq, iq, NULL, c->settings->iq_timeout_ms, roster_came, k, NULL);
-    if (iq)
-        xmpp_stanza_release(iq);
+    k->asking = iq_ask_query(c->iq, NS_ROSTER, NULL, c->settings->iq_timeout_ms, roster_came, k, NULL);
 }
 
 void contacts_offline(struct contacts *k)

@@ -418,13 +418,11 @@ static void server_answered(void *user, const struct iq_reply *reply)
 static void ask_server(struct search *s)
 {
     struct client *c = s->finder->client;
-    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", NS_DISCO_ITEMS));
     struct error err;
 
     s->phase = PHASE_ASKING;
-    s->items = iq_ask(c->iq, iq, &s->found.asked, c->settings->iq_timeout_ms, server_answered, s, &err);
-    if (iq)
-        xmpp_stanza_release(iq);
+    s->items =
+        iq_ask_query(c->iq, NS_DISCO_ITEMS, &s->found.asked, c->settings->iq_timeout_ms, server_answered, s, &err);
     if (s->items == 0)
         answer(s, &err);
 }

@@ -194,6 +194,17 @@ uint64_t iq_ask(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *to,
     return q->ticket;
 }
 
+uint64_t iq_ask_query(struct iq_table *table, const char *ns, const struct jid *to, int64_t timeout_ms,
+                      iq_done_fn *done, void *user, struct error *err)
+{
+    xmpp_stanza_t *iq = stanza_iq(table->ctx, "get", stanza_new(table->ctx, "query", ns));
+    uint64_t ticket = iq_ask(table, iq, to, timeout_ms, done, user, err);
+
+    if (iq)
+        xmpp_stanza_release(iq);
+    return ticket;
+}
+
 void iq_forget(struct iq_table *table, uint64_t ticket)
 {
     struct question *q = find(table, ticket);

@@ -48,6 +48,10 @@ void iq_set_self(struct iq_table *table, const struct jid *bound);
 uint64_t iq_ask(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *to, int64_t timeout_ms, iq_done_fn *done,
                 void *user, struct error *err);
 
+/* The same with an empty get: <query xmlns=ns/>. */
+uint64_t iq_ask_query(struct iq_table *table, const char *ns, const struct jid *to, int64_t timeout_ms,
+                      iq_done_fn *done, void *user, struct error *err);
+
 /* No answer is wanted any more: done will not be called. */
 void iq_forget(struct iq_table *table, uint64_t ticket);
 

@@ -18,6 +18,7 @@
 #include "xmpp/proxies.h"
 #include "xmpp/responder.h"
 #include "xmpp/rooms.h"
+#include "xmpp/services.h"
 #include "xmpp/session.h"
 #include "xmpp/stanza.h"
 #include "xmpp/upload_service.h"
@@ -166,6 +167,7 @@ static void on_online(void *user, const struct jid *bound)
     finder_online(n->finder);
     keepalive_online(n->keepalive);
     contacts_online(c->contacts);
+    services_doubt(c->services, false);
     proxies_online(c->proxies);
 }
 
@@ -274,9 +276,9 @@ static bool make_parts(struct xmpp_network *n)
 
     if (!(c->iq = iq_create(c->ctx, c->loop, session_send, n->session)) ||
         !(c->contacts = contacts_create(c, &events)) || !(c->disco = disco_create(c)) ||
-        !(c->proxies = proxies_create(c, proxies_changed, n)) || !(c->ibb = ibb_streams_create(c)) ||
-        !(c->jingle = jingle_create(c)) || !(c->uploads = upload_service_create(c)) ||
-        !(c->messages = messages_create(c, session_send, n->session)) ||
+        !(c->services = services_create(c)) || !(c->proxies = proxies_create(c, proxies_changed, n)) ||
+        !(c->ibb = ibb_streams_create(c)) || !(c->jingle = jingle_create(c)) ||
+        !(c->uploads = upload_service_create(c)) || !(c->messages = messages_create(c, session_send, n->session)) ||
         !(c->rooms = rooms_create(c, session_send, n->session)) ||
         !(c->http = http_create(c->loop, n->settings.ca, NULL)) || !(n->finder = finder_create(c, methods)) ||
         !(n->keepalive = keepalive_create(c, on_silent, n)))
@@ -300,6 +302,7 @@ static void destroy_parts(struct xmpp_network *n)
     jingle_destroy(&c->jingle);
     ibb_streams_destroy(&c->ibb);
     proxies_destroy(&c->proxies);
+    services_destroy(&c->services);
     disco_destroy(&c->disco);
     contacts_destroy(&c->contacts);
     iq_destroy(&c->iq);

@@ -1,7 +1,7 @@
 /* xmpp/proxies.c - see proxies.h.
  *
- * Discovery is three questions in a row: the server's items, each item's disco#info, and its address. What was learnt
- * ages; whatever is due is asked again when somebody waits for it, so an idle gateway asks nothing. */
+ * Which of the server's services is a proxy, xmpp/services.c finds out; here each is asked for its address. What was
+ * learnt ages; whatever is due is asked again when somebody waits for it, so an idle gateway asks nothing. */
 #include "xmpp/proxies.h"
 
 #include <arpa/inet.h>
@@ -9,17 +9,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "xmpp/ns.h"
+#include "xmpp/services.h"
 #include "xmpp/stanza.h"
 
 enum {
-    ITEMS_MAX = 64, /* public servers list up to 200 */
-    PARALLEL = 8,   /* questions at a time */
     CONFIGURED_MAX = 16,
+    PARALLEL = 8,  /* questions at a time */
     HOSTS_MAX = 8, /* of one proxy: Openfire tells every interface */
     FRESH_MS = 60 * 60 * 1000,
     REFUSED_MS = 10 * 60 * 1000,
@@ -27,24 +28,22 @@ enum {
     PORT_DEFAULT = 1080 /* XEP-0065 before 1.8 allowed to leave it out */
 };
 
-/* One we were told about: a configured proxy, or an item of our server that may turn out to be one. */
+/* A configured one, or a service of our server that says it is one. */
 struct proxy {
+    struct proxy *prev, *next;
     struct proxies *owner;
-    char *jid; /* prepared */
+    struct jid jid;
     bool configured;
-    bool known;  /* by configuration, identity or feature: it is asked for its address at once */
-    bool listed; /* in the newest list of items */
     struct streamhost *hosts;
     size_t host_count;
     struct error error; /* of its last answer */
-    bool waiting;       /* for its turn to be asked */
     uint64_t question;
     int64_t asked; /* wall clock; 0: never */
     int64_t due;   /* monotonic: when it is asked again; 0: at once */
 };
 
 struct waiter {
-    struct waiter *next;
+    struct waiter *prev, *next;
     uint64_t ticket;
     int64_t until; /* monotonic: patience with the silent, once another is known */
     void (*ready)(void *user);
@@ -53,14 +52,11 @@ struct waiter {
 
 struct proxies {
     struct client *client;
+    struct services_watcher watcher;
     void (*changed)(void *user);
     void *user;
     bool online;
-    uint64_t items_question;
-    int64_t items_due;
-    bool items_failed;
-    struct proxy *list[CONFIGURED_MAX + ITEMS_MAX]; /* configured ones first */
-    size_t count;
+    struct proxy *list; /* configured ones first */
     size_t asking;
     struct waiter *waiters; /* oldest first */
     uint64_t last_ticket;
@@ -74,27 +70,26 @@ static int64_t after(int64_t ms)
 
 /* ---- the list */
 
-static struct proxy *find(const struct proxies *p, const char *jid)
+static struct proxy *find(const struct proxies *p, const struct jid *jid)
 {
-    for (size_t i = 0; i < p->count; i++)
-        if (strcmp(p->list[i]->jid, jid) == 0)
-            return p->list[i];
-    return NULL;
+    struct proxy *x;
+
+    DL_FOREACH(p->list, x)
+    if (jid_equal(&x->jid, jid))
+        break;
+    return x;
 }
 
-static struct proxy *add(struct proxies *p, const struct jid *jid)
+static void add(struct proxies *p, const struct jid *jid, bool configured)
 {
     struct proxy *x = calloc(1, sizeof *x);
 
-    if (x && p->count < sizeof p->list / sizeof *p->list)
-        x->jid = strdup(jid->text);
-    if (!x || !x->jid) {
-        free(x);
-        return NULL;
-    }
+    if (!x)
+        return;
     x->owner = p;
-    p->list[p->count++] = x;
-    return x;
+    x->jid = *jid;
+    x->configured = configured;
+    DL_APPEND(p->list, x);
 }
 
 static void forget_hosts(struct proxy *x)
@@ -104,48 +99,42 @@ static void forget_hosts(struct proxy *x)
     x->host_count = 0;
 }
 
-/* The question under way, if any, is dropped with it. */
 static void stop_asking(struct proxy *x)
 {
-    x->waiting = false;
-    if (x->question == 0)
-        return;
     iq_forget(x->owner->client->iq, x->question);
+    x->owner->asking -= x->question != 0;
     x->question = 0;
-    x->owner->asking--;
 }
 
-static void remove_at(struct proxies *p, size_t i)
+static void drop(struct proxy *x)
 {
-    stop_asking(p->list[i]);
-    forget_hosts(p->list[i]);
-    free(p->list[i]->jid);
-    free(p->list[i]);
-    p->count--;
-    memmove(&p->list[i], &p->list[i + 1], (p->count - i) * sizeof *p->list);
+    stop_asking(x);
+    forget_hosts(x);
+    DL_DELETE(x->owner->list, x);
+    free(x);
 }
 
 static void add_configured(struct proxies *p)
 {
     char *const *jids = p->client->settings->proxies;
 
-    for (size_t i = 0; jids && jids[i]; i++) {
+    for (size_t i = 0, count = 0; jids && jids[i]; i++) {
         struct jid jid;
         struct error err;
-        struct proxy *x;
 
-        if (!jid_parse(&jid, jids[i], strlen(jids[i]), &err) || p->count == CONFIGURED_MAX) {
+        if (!jid_parse(&jid, jids[i], strlen(jids[i]), &err) || count == CONFIGURED_MAX) {
             log_warn("proxy.ignored", log_str("proxy", jids[i]),
-                     log_str("why", p->count == CONFIGURED_MAX ? "too many are configured" : err.text));
-            continue;
+                     log_str("why", count == CONFIGURED_MAX ? "too many are configured" : err.text));
+        } else if (!find(p, &jid)) {
+            add(p, &jid, true);
+            count++;
         }
-        x = find(p, jid.text) ? NULL : add(p, &jid);
-        if (x)
-            x->configured = x->known = true;
     }
 }
 
 static void on_turn(uv_timer_t *turn);
+static void on_told(void *user, const struct jid *jid, xmpp_stanza_t *info);
+static void on_settled(void *user);
 
 struct proxies *proxies_create(struct client *c, void (*changed)(void *user), void *user)
 {
@@ -159,6 +148,8 @@ struct proxies *proxies_create(struct client *c, void (*changed)(void *user), vo
     uv_timer_init(c->loop, &p->turn);
     p->turn.data = p;
     add_configured(p);
+    p->watcher = (struct services_watcher){.told = on_told, .settled = on_settled, .user = p};
+    services_watch(c->services, &p->watcher);
     return p;
 }
 
@@ -173,9 +164,8 @@ void proxies_destroy(struct proxies **p)
 
     if (!old)
         return;
-    iq_forget(old->client->iq, old->items_question);
-    while (old->count > 0)
-        remove_at(old, old->count - 1);
+    while (old->list)
+        drop(old->list);
     while (old->waiters)
         proxies_forget(old, old->waiters->ticket);
     uv_close((uv_handle_t *)&old->turn, free_proxies);
@@ -186,12 +176,7 @@ void proxies_destroy(struct proxies **p)
 
 static bool busy(const struct proxies *p)
 {
-    if (p->items_question != 0 || p->asking > 0)
-        return true;
-    for (size_t i = 0; i < p->count; i++)
-        if (p->list[i]->waiting)
-            return true;
-    return false;
+    return services_busy(p->client->services) || p->asking > 0;
 }
 
 static void ask_next(struct proxies *p);
@@ -211,7 +196,7 @@ static void settle(struct proxy *x, const struct error *why, int64_t ms)
     x->due = after(ms);
     if (why) {
         forget_hosts(x);
-        log_warn("proxy.unusable", log_str("proxy", x->jid), log_str("code", error_name(why->code)),
+        log_warn("proxy.unusable", log_str("proxy", x->jid.text), log_str("code", error_name(why->code)),
                  log_str("why", why->text));
     }
     x->owner->changed(x->owner->user);
@@ -322,53 +307,7 @@ static bool read_address(struct proxy *x, xmpp_stanza_t *query)
     return true;
 }
 
-/* ---- questions to one of them */
-
-static bool ask_address(struct proxy *x);
-
-/* Takes the question off the books; false when the session ended under it, which says nothing about the asked. */
-static bool answered(struct proxy *x, const struct iq_reply *reply)
-{
-    x->question = 0;
-    x->owner->asking--;
-    x->asked = clock_wall_ms();
-    return reply->outcome != IQ_DISCONNECTED;
-}
-
-static bool says_proxy(xmpp_stanza_t *query)
-{
-    for (xmpp_stanza_t *s = stanza_child(query, "identity", NULL); s; s = stanza_next(s, "identity", NULL)) {
-        const char *category = stanza_attr(s, "category"), *type = stanza_attr(s, "type");
-
-        if (category && type && strcmp(category, "proxy") == 0 && strcmp(type, "bytestreams") == 0)
-            return true;
-    }
-    for (xmpp_stanza_t *s = stanza_child(query, "feature", NULL); s; s = stanza_next(s, "feature", NULL)) {
-        const char *var = stanza_attr(s, "var");
-
-        if (var && strcmp(var, NS_BYTESTREAMS) == 0)
-            return true; /* then it is the address reply that decides */
-    }
-    return false;
-}
-
-static void on_info(void *user, const struct iq_reply *reply)
-{
-    struct proxy *x = user;
-    struct proxies *p = x->owner;
-
-    if (answered(x, reply)) {
-        if (reply->outcome != IQ_RESULT) {
-            x->due = after(REFUSED_MS);
-        } else if (!says_proxy(stanza_child(reply->stanza, "query", NS_DISCO_INFO))) {
-            x->due = after(FRESH_MS);
-        } else {
-            x->known = true;
-            ask_address(x);
-        }
-    }
-    advance(p);
-}
+/* ---- asking for the address */
 
 static void read_refusal(const struct proxy *x, const struct iq_reply *reply, struct error *err)
 {
@@ -385,17 +324,17 @@ static void read_refusal(const struct proxy *x, const struct iq_reply *reply, st
     };
 
     if (reply->outcome == IQ_TIMEOUT) {
-        error_set(err, ERR_PROXY_UNAVAILABLE, "%s did not tell its address in time", x->jid);
+        error_set(err, ERR_PROXY_UNAVAILABLE, "%s did not tell its address in time", x->jid.text);
         return;
     }
     for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
         if (strcmp(reply->condition, meanings[i].condition) == 0) {
-            error_set(err, meanings[i].code, "%s %s (%s%s%s)", x->jid, meanings[i].says, reply->condition,
+            error_set(err, meanings[i].code, "%s %s (%s%s%s)", x->jid.text, meanings[i].says, reply->condition,
                       reply->text[0] ? ": " : "", reply->text);
             return;
         }
     }
-    error_set(err, ERR_PROXY_UNAVAILABLE, "%s did not tell its address: %s", x->jid,
+    error_set(err, ERR_PROXY_UNAVAILABLE, "%s did not tell its address: %s", x->jid.text,
               reply->condition[0] ? reply->condition : "an error without a reason");
 }
 
@@ -405,153 +344,102 @@ static void on_address(void *user, const struct iq_reply *reply)
     struct proxies *p = x->owner;
     struct error err;
 
-    if (!answered(x, reply)) {
-        advance(p);
-        return;
-    }
+    x->question = 0;
+    p->asking--;
+    if (reply->outcome == IQ_DISCONNECTED)
+        return; /* which says nothing about the asked; proxies_offline() follows */
+    x->asked = clock_wall_ms();
     if (reply->outcome != IQ_RESULT) {
         read_refusal(x, reply, &err);
         settle(x, &err, REFUSED_MS);
     } else if (!read_address(x, stanza_child(reply->stanza, "query", NS_BYTESTREAMS))) {
-        error_set(&err, ERR_PROXY_UNAVAILABLE, "%s tells no address that can be used", x->jid);
+        error_set(&err, ERR_PROXY_UNAVAILABLE, "%s tells no address that can be used", x->jid.text);
         settle(x, &err, REFUSED_MS);
     } else {
-        log_info("proxy.usable", log_str("proxy", x->jid), log_str("host", x->hosts[0].host),
+        log_info("proxy.usable", log_str("proxy", x->jid.text), log_str("host", x->hosts[0].host),
                  log_int("port", x->hosts[0].port));
         settle(x, NULL, FRESH_MS);
     }
     advance(p);
 }
 
-static bool ask(struct proxy *x, const char *ns, iq_done_fn *done)
-{
-    struct client *c = x->owner->client;
-    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", ns));
-    struct jid to;
-
-    /* What cannot be sent now is due as before, and asked when somebody waits for it. */
-    if (jid_parse(&to, x->jid, strlen(x->jid), NULL))
-        x->question = iq_ask(c->iq, iq, &to, c->settings->iq_timeout_ms, done, x, NULL);
-    if (iq)
-        xmpp_stanza_release(iq);
-    x->owner->asking += x->question != 0;
-    return x->question != 0;
-}
-
-static bool ask_address(struct proxy *x)
-{
-    return ask(x, NS_BYTESTREAMS, on_address);
-}
-
+/* What cannot be sent now is due as before, and asked when somebody waits for it. */
 static void ask_next(struct proxies *p)
 {
-    for (size_t i = 0; i < p->count && p->asking < PARALLEL; i++) {
-        struct proxy *x = p->list[i];
+    struct client *c = p->client;
+    struct proxy *x;
 
-        if (!x->waiting)
+    DL_FOREACH(p->list, x)
+    {
+        if (!p->online || p->asking == PARALLEL)
+            return;
+        if (x->question != 0 || x->due > clock_ms())
             continue;
-        x->waiting = false;
-        if (x->known)
-            ask_address(x);
-        else
-            ask(x, NS_DISCO_INFO, on_info);
+        x->question = iq_ask_query(c->iq, NS_BYTESTREAMS, &x->jid, c->settings->iq_timeout_ms, on_address, x, NULL);
+        p->asking += x->question != 0;
     }
 }
 
-static void line_up_due(struct proxies *p)
+/* ---- which they are */
+
+static bool says_proxy(xmpp_stanza_t *info)
 {
-    for (size_t i = 0; i < p->count; i++)
-        if (p->list[i]->question == 0 && p->list[i]->due <= clock_ms())
-            p->list[i]->waiting = true;
-}
+    for (xmpp_stanza_t *s = stanza_child(info, "identity", NULL); s; s = stanza_next(s, "identity", NULL)) {
+        const char *category = stanza_attr(s, "category"), *type = stanza_attr(s, "type");
 
-/* ---- the server's items */
-
-static void take_items(struct proxies *p, xmpp_stanza_t *query)
-{
-    xmpp_stanza_t *item = stanza_child(query, "item", NULL);
-    size_t taken = 0;
-
-    for (size_t i = 0; i < p->count; i++)
-        p->list[i]->listed = false;
-    for (; item && taken < ITEMS_MAX; item = stanza_next(item, "item", NULL), taken++) {
-        const char *text = stanza_attr(item, "jid");
-        struct jid jid;
-        struct proxy *x = NULL;
-
-        if (text && jid_parse(&jid, text, strlen(text), NULL))
-            x = find(p, jid.text) ? find(p, jid.text) : add(p, &jid);
-        if (x)
-            x->listed = true;
+        if (category && type && strcmp(category, "proxy") == 0 && strcmp(type, "bytestreams") == 0)
+            return true;
     }
-    for (size_t i = p->count; i-- > 0;)
-        if (!p->list[i]->listed && !p->list[i]->configured)
-            remove_at(p, i);
+    return stanza_with(info, "feature", "var", NS_BYTESTREAMS); /* then it is the address reply that decides */
 }
 
-static void on_items(void *user, const struct iq_reply *reply)
+static void on_told(void *user, const struct jid *jid, xmpp_stanza_t *info)
 {
     struct proxies *p = user;
-    struct error err;
+    struct proxy *x = find(p, jid);
 
-    p->items_question = 0;
-    p->items_failed = reply->outcome != IQ_RESULT;
-    if (reply->outcome == IQ_RESULT) {
-        take_items(p, stanza_child(reply->stanza, "query", NS_DISCO_ITEMS));
-        p->items_due = after(FRESH_MS);
-        line_up_due(p);
-        p->changed(p->user);
-    } else if (reply->outcome != IQ_DISCONNECTED) {
-        iq_error(reply, "our server", &err);
-        log_warn("proxy.no_items", log_str("why", err.text));
-        p->items_due = after(REFUSED_MS);
-    }
+    if (says_proxy(info) == (x != NULL) || (x && x->configured))
+        return;
+    if (x)
+        drop(x);
+    else
+        add(p, jid, false);
+    p->changed(p->user);
     advance(p);
 }
 
-static void ask_items(struct proxies *p)
+static void on_settled(void *user)
 {
-    struct client *c = p->client;
-    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", NS_DISCO_ITEMS));
-    size_t len;
-    const char *text = jid_domain(&c->self, &len);
-    struct jid domain;
-
-    if (jid_parse(&domain, text, len, NULL))
-        p->items_question = iq_ask(c->iq, iq, &domain, c->settings->iq_timeout_ms, on_items, p, NULL);
-    if (iq)
-        xmpp_stanza_release(iq);
+    advance(user);
 }
 
 static void refresh(struct proxies *p)
 {
     if (!p->online)
         return;
-    if (p->items_question == 0 && p->items_due <= clock_ms())
-        ask_items(p);
-    line_up_due(p);
+    services_find(p->client->services, &p->watcher);
     ask_next(p);
 }
 
 /* What went wrong before may have been the session's fault: a new one asks anew. */
 void proxies_online(struct proxies *p)
 {
+    struct proxy *x;
+
     p->online = true;
-    for (size_t i = 0; i < p->count; i++)
-        if (p->list[i]->error.code != ERR_NONE && p->list[i]->error.code != ERR_NOT_A_PROXY)
-            p->list[i]->due = 0;
-    if (p->items_failed)
-        p->items_due = 0;
+    DL_FOREACH(p->list, x)
+    if (x->error.code != ERR_NONE && x->error.code != ERR_NOT_A_PROXY)
+        x->due = 0;
     refresh(p);
 }
 
 void proxies_offline(struct proxies *p)
 {
+    struct proxy *x;
+
     p->online = false;
-    iq_forget(p->client->iq, p->items_question);
-    p->items_question = 0;
-    for (size_t i = 0; i < p->count; i++)
-        stop_asking(p->list[i]);
+    DL_FOREACH(p->list, x)
+    stop_asking(x);
     advance(p);
 }
 
@@ -559,10 +447,9 @@ void proxies_offline(struct proxies *p)
 
 static bool any_host(const struct proxies *p)
 {
-    for (size_t i = 0; i < p->count; i++)
-        if (p->list[i]->host_count > 0)
-            return true;
-    return false;
+    struct streamhost host;
+
+    return proxies_list(p, &host, 1) > 0;
 }
 
 /* One silent item must not hold up everybody while there is a proxy to offer. */
@@ -574,29 +461,26 @@ static bool waited_enough(const struct proxies *p, const struct waiter *w)
 static void on_turn(uv_timer_t *turn)
 {
     struct proxies *p = turn->data;
+    struct waiter *w;
 
     /* Whoever is told may wait again or forget others; each turn of this loop looks anew. */
-    while (p->waiters && waited_enough(p, p->waiters)) {
-        struct waiter *w = p->waiters;
-
-        p->waiters = w->next;
+    while ((w = p->waiters) && waited_enough(p, w)) {
+        DL_DELETE(p->waiters, w);
         w->ready(w->user);
         free(w);
     }
-    if (p->waiters && any_host(p))
-        uv_timer_start(turn, on_turn, (uint64_t)(p->waiters->until - clock_ms()), 0);
+    if (w && any_host(p))
+        uv_timer_start(turn, on_turn, (uint64_t)(w->until - clock_ms()), 0);
 }
 
 uint64_t proxies_wait(struct proxies *p, void (*ready)(void *user), void *user)
 {
-    struct waiter *w = calloc(1, sizeof *w), **end = &p->waiters;
+    struct waiter *w = calloc(1, sizeof *w);
 
     if (!w)
         return 0;
     *w = (struct waiter){.ticket = ++p->last_ticket, .until = after(PATIENCE_MS), .ready = ready, .user = user};
-    while (*end)
-        end = &(*end)->next;
-    *end = w;
+    DL_APPEND(p->waiters, w);
     refresh(p);
     advance(p);
     return w->ticket;
@@ -604,24 +488,24 @@ uint64_t proxies_wait(struct proxies *p, void (*ready)(void *user), void *user)
 
 void proxies_forget(struct proxies *p, uint64_t ticket)
 {
-    struct waiter **at = &p->waiters, *gone;
+    struct waiter *w;
 
-    while (*at && (*at)->ticket != ticket)
-        at = &(*at)->next;
-    gone = *at;
-    if (!gone)
+    DL_FOREACH(p->waiters, w)
+    if (w->ticket == ticket) {
+        DL_DELETE(p->waiters, w);
+        free(w);
         return;
-    *at = gone->next;
-    free(gone);
+    }
 }
 
 size_t proxies_list(const struct proxies *p, struct streamhost *out, size_t max)
 {
+    struct proxy *x;
     size_t n = 0;
 
-    for (size_t i = 0; i < p->count; i++)
-        for (size_t k = 0; k < p->list[i]->host_count && n < max; k++)
-            out[n++] = p->list[i]->hosts[k];
+    DL_FOREACH(p->list, x)
+    for (size_t k = 0; k < x->host_count && n < max; k++)
+        out[n++] = x->hosts[k];
     return n;
 }
 
@@ -635,15 +519,17 @@ static bool has_host(const struct proxy *x, const char *jid)
 
 void proxies_failed(struct proxies *p, const char *jid, const struct error *why)
 {
-    for (size_t i = 0; i < p->count; i++)
-        if (has_host(p->list[i], jid))
-            settle(p->list[i], why, REFUSED_MS);
+    struct proxy *x;
+
+    DL_FOREACH(p->list, x)
+    if (has_host(x, jid))
+        settle(x, why, REFUSED_MS);
 }
 
 static void view_of(const struct proxy *x, struct proxy_view *out)
 {
     *out = (struct proxy_view){.configured = x->configured, .asked = x->asked};
-    text_clean(x->jid, out->jid, sizeof out->jid);
+    text_clean(x->jid.text, out->jid, sizeof out->jid);
     if (x->host_count > 0) {
         snprintf(out->host, sizeof out->host, "%s", x->hosts[0].host);
         out->port = x->hosts[0].port;
@@ -655,10 +541,11 @@ static void view_of(const struct proxy *x, struct proxy_view *out)
 
 size_t proxies_view(const struct proxies *p, struct proxy_view *out, size_t max)
 {
+    struct proxy *x;
     size_t n = 0;
 
-    for (size_t i = 0; i < p->count && n < max; i++)
-        if (p->list[i]->known)
-            view_of(p->list[i], &out[n++]);
+    DL_FOREACH(p->list, x)
+    if (n < max)
+        view_of(x, &out[n++]);
     return n;
 }

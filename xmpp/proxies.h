@@ -1,8 +1,7 @@
 /* xmpp/proxies.h - the bytestream proxies a file could go through (XEP-0065 section 6, the seed's examples 3 to 10).
  *
- * After each connect: the own server's items (at most 64, 8 questions at a time), disco#info of each, and the
- * address query to those with the proxy/bytestreams identity, beside the configured ones. Addresses are kept an hour,
- * refusals ten minutes. Thread: core's. */
+ * The address query goes to the configured ones, and to those of the own server's services (xmpp/services.h) that say
+ * they are proxies; 8 questions at a time. Addresses are kept an hour, refusals ten minutes. Thread: core's. */
 #ifndef XMPP_PROXIES_H
 #define XMPP_PROXIES_H
 

@@ -56,17 +56,6 @@ struct rooms {
 
 /* ---- is it one */
 
-static bool has_child(xmpp_stanza_t *query, const char *name, const char *attr, const char *value)
-{
-    for (xmpp_stanza_t *s = stanza_child(query, name, NULL); s; s = stanza_next(s, name, NULL)) {
-        const char *text = stanza_attr(s, attr);
-
-        if (text && strcmp(text, value) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void drop_asking(struct rooms *r, struct asking *a)
 {
     iq_forget(r->client->iq, a->question);
@@ -87,17 +76,14 @@ static bool is_conference(const struct iq_reply *reply)
 {
     xmpp_stanza_t *query = reply->outcome == IQ_RESULT ? stanza_child(reply->stanza, "query", NS_DISCO_INFO) : NULL;
 
-    return has_child(query, "identity", "category", "conference") && has_child(query, "feature", "var", NS_MUC);
+    return stanza_with(query, "identity", "category", "conference") && stanza_with(query, "feature", "var", NS_MUC);
 }
 
 static bool ask_info(struct asking *a, const struct jid *whom, iq_done_fn *done, struct error *err)
 {
     struct client *c = a->owner->client;
-    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", NS_DISCO_INFO));
 
-    a->question = iq_ask(c->iq, iq, whom, c->settings->iq_timeout_ms, done, a, err);
-    if (iq)
-        xmpp_stanza_release(iq);
+    a->question = iq_ask_query(c->iq, NS_DISCO_INFO, whom, c->settings->iq_timeout_ms, done, a, err);
     return a->question != 0;
 }
 
@@ -428,7 +414,7 @@ static void on_refused(struct room *room, const char *condition)
 
 static bool has_status(xmpp_stanza_t *presence, const char *code)
 {
-    return has_child(stanza_child(presence, "x", NS_MUC_USER), "status", "code", code);
+    return stanza_with(stanza_child(presence, "x", NS_MUC_USER), "status", "code", code) != NULL;
 }
 
 static void on_entered(struct room *room, xmpp_stanza_t *presence, const struct jid *as)

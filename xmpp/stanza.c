@@ -40,6 +40,19 @@ const char *stanza_attr(xmpp_stanza_t *s, const char *name)
     return value && strnlen(value, ATTRIBUTE_MAX + 1) <= ATTRIBUTE_MAX ? value : NULL;
 }
 
+xmpp_stanza_t *stanza_with(xmpp_stanza_t *parent, const char *name, const char *attr, const char *value)
+{
+    xmpp_stanza_t *s = stanza_child(parent, name, NULL);
+
+    for (; s; s = stanza_next(s, name, NULL)) {
+        const char *has = stanza_attr(s, attr);
+
+        if (has && strcmp(has, value) == 0)
+            break;
+    }
+    return s;
+}
+
 const char *stanza_text(xmpp_stanza_t *s, char *out, size_t max)
 {
     /* A few bytes more than fit, so that text_clean() cuts between characters and not inside one. */

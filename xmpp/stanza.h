@@ -15,6 +15,8 @@
 /* The first child with that name (NULL: any) and namespace (NULL: any); NULL when there is none or parent is NULL. */
 xmpp_stanza_t *stanza_child(xmpp_stanza_t *parent, const char *name, const char *ns);
 xmpp_stanza_t *stanza_next(xmpp_stanza_t *sibling, const char *name, const char *ns);
+/* The first child with that name whose attribute has that value. */
+xmpp_stanza_t *stanza_with(xmpp_stanza_t *parent, const char *name, const char *attr, const char *value);
 const char *stanza_attr(xmpp_stanza_t *s, const char *name); /* NULL: absent, or longer than 4 KiB */
 /* The text content, cut to max-1 bytes and cleaned; "" when there is none. */
 const char *stanza_text(xmpp_stanza_t *s, char *out, size_t max);

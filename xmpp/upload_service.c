@@ -14,16 +14,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "xmpp/ns.h"
+#include "xmpp/services.h"
 #include "xmpp/stanza.h"
 
-enum { HOSTS_MAX = 65, PARALLEL = 8, FRESH_MS = 60 * 60 * 1000, ABSENT_MS = 10 * 60 * 1000 };
-
-/* One that may be the service: the server, or an item of it. */
-struct host {
-    struct upload_service *owner;
-    struct jid jid;
-    uint64_t question;
-};
+enum { FRESH_MS = 60 * 60 * 1000, ABSENT_MS = 10 * 60 * 1000 };
 
 struct asking {
     LIST_ENTRY(asking) next;
@@ -38,19 +32,19 @@ struct asking {
 
 struct upload_service {
     struct client *client;
-    bool found;
+    struct services_watcher watcher;
+    enum { UNKNOWN, LOOKING, FOUND, ABSENT } state;
     struct jid jid;
     uint64_t max_size; /* 0: not told */
-    int64_t due;       /* monotonic: when it is looked for anew */
-    bool looking;
-    uint64_t items_question;
-    struct host *hosts[HOSTS_MAX];
-    size_t host_count, next_host, pending;
+    int64_t due;       /* monotonic: until then FOUND or ABSENT holds; 0: it is to be looked for */
     uint64_t last_ticket;
     LIST_HEAD(, asking) askings;
 };
 
 /* ---- life */
+
+static void on_told(void *user, const struct jid *jid, xmpp_stanza_t *info);
+static void on_settled(void *user);
 
 struct upload_service *upload_service_create(struct client *c)
 {
@@ -59,20 +53,10 @@ struct upload_service *upload_service_create(struct client *c)
     if (!u)
         return NULL;
     u->client = c;
+    u->watcher = (struct services_watcher){.server = true, .told = on_told, .settled = on_settled, .user = u};
+    services_watch(c->services, &u->watcher);
     LIST_INIT(&u->askings);
     return u;
-}
-
-static void forget_hosts(struct upload_service *u)
-{
-    iq_forget(u->client->iq, u->items_question);
-    u->items_question = 0;
-    for (size_t i = 0; i < u->host_count; i++) {
-        iq_forget(u->client->iq, u->hosts[i]->question);
-        free(u->hosts[i]);
-    }
-    u->host_count = u->next_host = u->pending = 0;
-    u->looking = false;
 }
 
 static void drop(struct asking *a)
@@ -86,15 +70,10 @@ static void drop(struct asking *a)
 
 void upload_service_destroy(struct upload_service **u)
 {
-    struct asking *next;
-
     if (!*u)
         return;
-    forget_hosts(*u);
-    for (struct asking *a = LIST_FIRST(&(*u)->askings); a; a = next) {
-        next = LIST_NEXT(a, next);
-        drop(a);
-    }
+    while (!LIST_EMPTY(&(*u)->askings))
+        drop(LIST_FIRST(&(*u)->askings));
     free(*u);
     *u = NULL;
 }
@@ -108,21 +87,35 @@ static void finish(struct asking *a, struct upload_slot *slot, const struct erro
     done(user, slot, err, retry_at);
 }
 
+/* One who waits for the service to be found. */
+static struct asking *waiting(const struct upload_service *u)
+{
+    struct asking *a = LIST_FIRST(&u->askings);
+
+    while (a && a->question != 0)
+        a = LIST_NEXT(a, next);
+    return a;
+}
+
+static void doubt(struct upload_service *u)
+{
+    u->due = 0;
+    services_doubt(u->client->services, true);
+}
+
 /* Those whose question is on its way hear it from the IQ table. */
 void upload_service_offline(struct upload_service *u)
 {
-    struct asking *next;
+    struct asking *a;
     struct error err;
 
-    forget_hosts(u);
-    if (!u->found)
-        u->due = 0;
+    if (u->state == ABSENT)
+        doubt(u); /* a server that is back may have got one */
+    if (u->state != FOUND)
+        u->state = UNKNOWN;
     error_set(&err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
-    for (struct asking *a = LIST_FIRST(&u->askings); a; a = next) {
-        next = LIST_NEXT(a, next);
-        if (a->question == 0)
-            finish(a, NULL, &err, 0);
-    }
+    while ((a = waiting(u)))
+        finish(a, NULL, &err, 0);
 }
 
 /* ---- the slot */
@@ -326,12 +319,15 @@ static void on_slot(void *user, const struct iq_reply *reply)
     else
         error_set(&err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
     if (!slot && err.code == ERR_UPLOAD_SERVICE_FAILED)
-        a->owner->due = 0; /* it may have moved */
+        doubt(a->owner); /* it may have moved */
     finish(a, slot, slot ? NULL : &err, retry_at);
 }
 
+/* Whether there is one, and the file not too large for it. */
 static bool fits(const struct upload_service *u, uint64_t size, struct error *err)
 {
+    if (u->state != FOUND)
+        return error_set(err, ERR_METHOD_UNSUPPORTED, "our XMPP server has no upload service (XEP-0363)");
     return u->max_size == 0 || size <= u->max_size ||
            error_set(err, ERR_UPLOAD_SERVICE_REFUSED, "the upload service takes files of at most %" PRIu64 " bytes",
                      u->max_size);
@@ -359,183 +355,90 @@ static bool request_slot(struct asking *a, struct error *err)
 
 /* ---- looking for it */
 
-static bool none_here(struct error *err)
-{
-    return error_set(err, ERR_METHOD_UNSUPPORTED, "our XMPP server has no upload service (XEP-0363)");
-}
-
 static void conclude(struct upload_service *u, bool found)
 {
-    struct asking *next;
+    struct asking *a;
     struct error err;
 
-    forget_hosts(u);
-    u->found = found;
+    u->state = found ? FOUND : ABSENT;
     u->due = clock_ms() + (found ? FRESH_MS : ABSENT_MS);
     log_info("upload_service", log_str("jid", found ? u->jid.text : NULL), log_int("max_size", (int64_t)u->max_size));
-    for (struct asking *a = LIST_FIRST(&u->askings); a; a = next) {
-        next = LIST_NEXT(a, next);
-        if (a->question == 0 && (found ? !request_slot(a, &err) : !none_here(&err)))
+    while ((a = waiting(u)))
+        if (!request_slot(a, &err))
             finish(a, NULL, &err, 0);
-    }
 }
 
-static bool says_upload(xmpp_stanza_t *query)
+static const char *read_field(xmpp_stanza_t *form, const char *var, char *out, size_t max)
 {
-    for (xmpp_stanza_t *s = stanza_child(query, "feature", NULL); s; s = stanza_next(s, "feature", NULL)) {
-        const char *var = stanza_attr(s, "var");
-
-        if (var && strcmp(var, NS_HTTP_UPLOAD) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool field_is(xmpp_stanza_t *field, const char *name)
-{
-    const char *var = stanza_attr(field, "var");
-
-    return var && strcmp(var, name) == 0;
+    return stanza_text(stanza_child(stanza_with(form, "field", "var", var), "value", NULL), out, max);
 }
 
 /* The limit in a form of that type; 0: none. */
-static uint64_t read_limit(xmpp_stanza_t *query)
+static uint64_t read_limit(xmpp_stanza_t *info)
 {
-    uint64_t limit = 0;
+    char text[64];
 
-    for (xmpp_stanza_t *x = stanza_child(query, "x", NS_DATA_FORM); x; x = stanza_next(x, "x", NS_DATA_FORM)) {
-        bool ours = false;
-        char text[64];
-
-        for (xmpp_stanza_t *f = stanza_child(x, "field", NULL); f; f = stanza_next(f, "field", NULL)) {
-            xmpp_stanza_t *value = stanza_child(f, "value", NULL);
-
-            if (field_is(f, "FORM_TYPE"))
-                ours = strcmp(stanza_text(value, text, sizeof text), NS_HTTP_UPLOAD) == 0;
-            else if (ours && field_is(f, "max-file-size"))
-                limit = read_size(value);
-        }
-    }
-    return limit;
+    for (xmpp_stanza_t *x = stanza_child(info, "x", NS_DATA_FORM); x; x = stanza_next(x, "x", NS_DATA_FORM))
+        if (strcmp(read_field(x, "FORM_TYPE", text, sizeof text), NS_HTTP_UPLOAD) == 0)
+            return strtoull(read_field(x, "max-file-size", text, sizeof text), NULL, 10);
+    return 0;
 }
 
-static void ask_next(struct upload_service *u);
-
-static void on_info(void *user, const struct iq_reply *reply)
+/* Of several the first to answer is taken, and kept while it says the same. */
+static void on_told(void *user, const struct jid *jid, xmpp_stanza_t *info)
 {
-    struct host *h = user;
-    struct upload_service *u = h->owner;
-    xmpp_stanza_t *query = reply->outcome == IQ_RESULT ? stanza_child(reply->stanza, "query", NS_DISCO_INFO) : NULL;
+    struct upload_service *u = user;
+    bool is = stanza_with(info, "feature", "var", NS_HTTP_UPLOAD), ours = u->state == FOUND && jid_equal(jid, &u->jid);
 
-    h->question = 0;
-    u->pending--;
-    if (reply->outcome == IQ_DISCONNECTED)
-        return; /* upload_service_offline() clears up */
-    if (!says_upload(query)) {
-        ask_next(u);
-        return;
+    if (is && (ours || u->state != FOUND)) {
+        u->jid = *jid;
+        u->max_size = read_limit(info);
+        conclude(u, true);
+    } else if (!is && ours) {
+        u->state = LOOKING; /* another may say so before all is settled */
+        u->due = 0;
     }
-    u->jid = h->jid;
-    u->max_size = read_limit(query);
-    conclude(u, true);
 }
 
-static uint64_t ask(struct upload_service *u, const char *ns, const struct jid *to, iq_done_fn *done, void *user)
+static void on_settled(void *user)
 {
-    struct client *c = u->client;
-    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", ns));
-    uint64_t question = iq_ask(c->iq, iq, to, c->settings->iq_timeout_ms, done, user, NULL);
+    struct upload_service *u = user;
 
-    if (iq)
-        xmpp_stanza_release(iq);
-    return question;
-}
-
-/* A few at a time, and when all have said no, there is none. */
-static void ask_next(struct upload_service *u)
-{
-    while (u->pending < PARALLEL && u->next_host < u->host_count) {
-        struct host *h = u->hosts[u->next_host++];
-
-        h->question = ask(u, NS_DISCO_INFO, &h->jid, on_info, h);
-        u->pending += h->question != 0;
-    }
-    if (u->pending == 0)
+    if (u->state == LOOKING)
         conclude(u, false);
 }
 
-static void add_host(struct upload_service *u, const char *text, size_t len)
-{
-    struct host *h = u->host_count < HOSTS_MAX ? calloc(1, sizeof *h) : NULL;
-
-    if (!h || !jid_parse(&h->jid, text, len, NULL)) {
-        free(h);
-        return;
-    }
-    h->owner = u;
-    u->hosts[u->host_count++] = h;
-}
-
-static void on_items(void *user, const struct iq_reply *reply)
-{
-    struct upload_service *u = user;
-    xmpp_stanza_t *query = reply->outcome == IQ_RESULT ? stanza_child(reply->stanza, "query", NS_DISCO_ITEMS) : NULL;
-    const char *domain, *jid;
-    size_t len;
-
-    u->items_question = 0;
-    if (reply->outcome == IQ_DISCONNECTED)
-        return;
-    for (xmpp_stanza_t *i = stanza_child(query, "item", NULL); i; i = stanza_next(i, "item", NULL))
-        if ((jid = stanza_attr(i, "jid")))
-            add_host(u, jid, strlen(jid));
-    domain = jid_domain(&u->client->self, &len);
-    add_host(u, domain, len);
-    ask_next(u);
-}
-
+/* Sees to it that FOUND or ABSENT is true, or LOOKING; else it cannot be asked for. */
 static bool look(struct upload_service *u, struct error *err)
 {
-    size_t len;
-    const char *domain = jid_domain(&u->client->self, &len);
-    struct jid server;
+    struct services *s = u->client->services;
 
-    if (u->looking)
+    if (u->due > clock_ms())
         return true;
-    u->found = false;
-    if (jid_parse(&server, domain, len, NULL))
-        u->items_question = ask(u, NS_DISCO_ITEMS, &server, on_items, u);
-    u->looking = u->items_question != 0;
-    return u->looking || error_set(err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
+    if (u->due != 0 && !services_busy(s))
+        services_doubt(s, true);
+    u->due = 0;
+    u->state = services_find(s, &u->watcher) ? LOOKING : UNKNOWN;
+    return u->state == LOOKING || error_set(err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
 }
 
 void upload_service_online(struct upload_service *u)
 {
-    if (!u->looking && u->due <= clock_ms())
-        look(u, NULL);
+    look(u, NULL);
 }
 
 enum method_can upload_service_takes(struct upload_service *u, uint64_t size, struct error *why)
 {
-    if (!u->looking && u->due <= clock_ms() && !look(u, why))
+    if (!look(u, why))
         return METHOD_CANNOT;
-    if (u->looking) {
+    if (u->state == LOOKING) {
         error_set(why, ERR_METHOD_UNSUPPORTED, "the upload service is being looked for; ask again in a moment");
         return METHOD_MAYBE;
     }
-    return (u->found ? fits(u, size, why) : none_here(why)) ? METHOD_CAN : METHOD_CANNOT;
+    return fits(u, size, why) ? METHOD_CAN : METHOD_CANNOT;
 }
 
 /* ---- for who has a file */
-
-static bool proceed(struct asking *a, struct error *err)
-{
-    struct upload_service *u = a->owner;
-
-    if (u->looking || u->due <= clock_ms())
-        return look(u, err);
-    return u->found ? request_slot(a, err) : none_here(err);
-}
 
 uint64_t upload_slot_ask(struct upload_service *u, const struct upload_file *file, upload_slot_fn *done, void *user,
                          struct error *err)
@@ -556,7 +459,7 @@ uint64_t upload_slot_ask(struct upload_service *u, const struct upload_file *fil
     a->user = user;
     if (!a->name || (file->type && !a->type))
         error_set(err, ERR_INTERNAL, "out of memory");
-    else if (proceed(a, err))
+    else if (look(u, err) && (u->state == LOOKING || request_slot(a, err)))
         return a->ticket;
     drop(a);
     return 0;

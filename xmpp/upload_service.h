@@ -1,7 +1,7 @@
 /* xmpp/upload_service.h - where our own server takes files for others to fetch (XEP-0363).
  *
- * Found among the server itself and its items when it is first needed, with the limit its form tells (XEP-0128); kept
- * an hour, its absence ten minutes. Thread: core's. */
+ * One of the server's services (xmpp/services.h), or the server itself, with the limit its form tells (XEP-0128); kept
+ * an hour, its absence ten minutes or to the end of the session. Thread: core's. */
 #ifndef XMPP_UPLOAD_SERVICE_H
 #define XMPP_UPLOAD_SERVICE_H
 

@@ -16,6 +16,7 @@
 #include "xmpp/jingle.h"
 #include "xmpp/methods.h"
 #include "xmpp/proxies.h"
+#include "xmpp/services.h"
 #include "xmpp/stanza.h"
 
 #define SELF "gateway@example.org/gw"
@@ -157,6 +158,7 @@ static void set_up(void)
     iq_set_self(c->iq, &c->self);
     c->ibb = ibb_streams_create(c);
     c->jingle = jingle_create(c);
+    c->services = services_create(c);
     c->proxies = proxies_create(c, no_news, NULL);
     file = mkstemp(name);
     assert(file >= 0 && ftruncate(file, SIZE) == 0 && unlink(name) == 0);

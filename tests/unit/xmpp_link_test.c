@@ -94,6 +94,7 @@ static void begin(struct bench *b, const char *caption, const char *sha256)
     peer_expects(&b->peer, ASKS_INFO(SERVICE));
     peer_says(&b->peer, INFO);
     peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_refuses(&b->peer, "example.com", "cancel", "service-unavailable", "");
     peer_expects(&b->peer, ASKS_SLOT);
 }
 

@@ -144,6 +144,8 @@ static void configured_proxies_are_asked_at_once_and_stand_first(void **state)
     peer_says(&b->peer, ADDRESS("streamer.example.com", HOST));
     peer_expects(&b->peer, ASKS_INFO("a.example.com"));
     peer_says(&b->peer, RESULT("a.example.com", NS_DISCO_INFO, IS_PROXY));
+    peer_expects(&b->peer, ASKS_INFO("streamer.example.com")); /* it may be more than a proxy */
+    peer_says(&b->peer, RESULT("streamer.example.com", NS_DISCO_INFO, ""));
     peer_expects(&b->peer, ASKS_ADDRESS("a.example.com"));
     peer_says(&b->peer, ADDRESS("a.example.com", "<streamhost jid='a.example.com' host='203.0.113.1' port='1'/>"));
     peer_expects_nothing(&b->peer);

@@ -51,6 +51,17 @@ static void a_child_is_found_by_name_and_namespace(void **state)
     xmpp_stanza_release(s);
 }
 
+static void a_child_is_found_by_an_attribute(void **state)
+{
+    xmpp_stanza_t *s = xmpp_stanza_new_from_string(ctx, "<x><a/><b v='1' n='b'/>text<a v='2' n='a'/><a v='2'/></x>");
+
+    (void)state;
+    assert_string_equal(stanza_attr(stanza_with(s, "a", "v", "2"), "n"), "a");
+    assert_null(stanza_with(s, "a", "v", "1"));
+    assert_null(stanza_with(s, "a", "w", "2"));
+    xmpp_stanza_release(s);
+}
+
 static void nothing_is_found_in_nothing(void **state)
 {
     char text[8] = "before";
@@ -58,6 +69,7 @@ static void nothing_is_found_in_nothing(void **state)
     (void)state;
     assert_null(stanza_child(NULL, "a", NULL));
     assert_null(stanza_next(NULL, "a", NULL));
+    assert_null(stanza_with(NULL, "a", "v", "1"));
     assert_null(stanza_attr(NULL, "a"));
     assert_string_equal(stanza_text(NULL, text, sizeof(text)), "");
 }
@@ -158,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_is_found_by_name_and_namespace),
+        cmocka_unit_test(a_child_is_found_by_an_attribute),
         cmocka_unit_test(nothing_is_found_in_nothing),
         cmocka_unit_test(an_attribute_over_4_kib_is_absent),
         cmocka_unit_test(text_is_joined_and_cut_between_characters),

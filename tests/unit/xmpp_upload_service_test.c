@@ -90,6 +90,8 @@ static uint64_t ask(struct bench *b, uint64_t size)
     return ticket;
 }
 
+#define IS_NOT_ONE RESULT("example.com", NS_DISCO_INFO, "")
+
 /* Up to the question for the slot, through a service that told no limit. */
 static void find(struct bench *b)
 {
@@ -99,6 +101,7 @@ static void find(struct bench *b)
     peer_expects(&b->peer, ASKS_INFO(SERVICE));
     peer_says(&b->peer, RESULT(SERVICE, NS_DISCO_INFO, IS_UPLOAD));
     peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_says(&b->peer, IS_NOT_ONE);
     peer_expects(&b->peer, ASKS_SLOT);
 }
 
@@ -230,6 +233,8 @@ static void whether_it_takes_a_file_is_known_once_it_was_looked_for(void **state
     peer_expects(&b->peer, ASKS_INFO(SERVICE));
     peer_says(&b->peer, RESULT(SERVICE, NS_DISCO_INFO, IS_UPLOAD FORM(NS_HTTP_UPLOAD, "10")));
     peer_expects(&b->peer, ASKS_INFO("example.com"));
+    assert_string_equal(takes(b, 10), "yes"); /* whatever else may come */
+    peer_says(&b->peer, IS_NOT_ONE);
     assert_string_equal(takes(b, 10), "yes");
     assert_string_equal(takes(b, 11), "too large");
     upload_service_online(b->uploads); /* known already */

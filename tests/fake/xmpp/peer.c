@@ -18,6 +18,7 @@
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
 #include "xmpp/rooms.h"
+#include "xmpp/services.h"
 #include "xmpp/stanza.h"
 #include "xmpp/upload_service.h"
 
@@ -87,6 +88,7 @@ void peer_start(struct peer *p, char *const *proxies)
     p->client->iq = iq_create(p->client->ctx, &p->loop, catch, p);
     iq_set_self(p->client->iq, &p->client->self);
     methods_serve(p->client);
+    p->client->services = services_create(p->client);
     p->client->proxies = proxies_create(p->client, count_change, p);
     p->client->ibb = ibb_streams_create(p->client);
     p->client->jingle = jingle_create(p->client);
@@ -105,6 +107,7 @@ void peer_stop(struct peer *p)
     ibb_streams_destroy(&p->client->ibb);
     jingle_destroy(&p->client->jingle);
     proxies_destroy(&p->client->proxies);
+    services_destroy(&p->client->services);
     iq_destroy(&p->client->iq);
     uv_run(&p->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&p->loop), 0);
