@@ -435,6 +435,9 @@ static void on_heartbeat(uv_timer_t *timer)
     struct gateway *gw = timer->data;
     int64_t now = clock_ms();
 
+    if (gw->heartbeat_due)
+        meter_timer(&gw->meter, gw->heartbeat_due);
+    gw->heartbeat_due = uv_now(&gw->loop) + HEARTBEAT_MS;
     atomic_store(&gw->beat, now);
     downloads_expire(gw);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
@@ -468,6 +471,7 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     gw->run.data = gw;
     uv_timer_init(&gw->loop, &gw->heartbeat);
     gw->heartbeat.data = gw;
+    meter_open(&gw->meter, &gw->loop);
     gw->board = board_create();
     gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
     gw->links = links_create();
@@ -633,6 +637,8 @@ static void on_network_stopped(void *user)
 {
     struct gateway *gw = user;
 
+    meter_log(&gw->meter, "core");
+    meter_close(&gw->meter); /* what is left of the loop runs on another thread */
     uv_stop(&gw->loop);
 }
 
@@ -689,6 +695,8 @@ void gateway_destroy(struct gateway **gw)
     }
     uv_close((uv_handle_t *)&g->run, NULL);
     uv_close((uv_handle_t *)&g->heartbeat, NULL);
+    if (!uv_is_closing((uv_handle_t *)&g->meter.prepare))
+        meter_close(&g->meter);
     if (g->inbox)
         inbox_destroy(&g->inbox);
     uv_run(&g->loop, UV_RUN_DEFAULT); /* the close callbacks */

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "base/inbox.h"
+#include "base/meter.h"
 #include "gateway/board.h"
 #include "gateway/gateway.h"
 #include "gateway/transfer.h"
@@ -44,6 +45,8 @@ struct gateway {
     struct link_change *changes; /* of records by their links; the first is under way */
     uv_idle_t run;               /* active while runs is not empty */
     uv_timer_t heartbeat;        /* also the housekeeping's */
+    uint64_t heartbeat_due;
+    struct meter meter; /* told when the thread ends */
     int64_t forgotten_at;
     size_t pending; /* rows at the writer and jobs in the pool that will come back to this thread */
     bool online;

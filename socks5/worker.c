@@ -2,6 +2,7 @@
 #include "socks5/worker.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,16 +18,21 @@ static void on_sweep(uv_timer_t *timer)
 {
     struct worker *w = timer->data;
     int64_t now = clock_ms();
-    bool busy = streams_sweep(&w->streams, now);
+    bool busy;
 
+    meter_timer(&w->meter, w->sweep_due);
+    w->sweep_due = uv_now(&w->loop) + SWEEP_MS;
+    busy = streams_sweep(&w->streams, now);
     if (!front_sweep(&w->front, now) && !busy)
         uv_timer_stop(timer);
 }
 
 void worker_sweep_soon(struct worker *w)
 {
-    if (!uv_is_active((uv_handle_t *)&w->sweep))
-        uv_timer_start(&w->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    if (uv_is_active((uv_handle_t *)&w->sweep))
+        return;
+    w->sweep_due = uv_now(&w->loop) + SWEEP_MS;
+    uv_timer_start(&w->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
 /* Everything goes; with no handle left, the loop ends. */
@@ -36,6 +42,7 @@ static void shut(struct worker *w)
     streams_close(&w->streams);
     poller_close(&w->poller);
     uv_close((uv_handle_t *)&w->sweep, NULL);
+    meter_close(&w->meter);
     inbox_destroy(&w->inbox);
 }
 
@@ -70,11 +77,13 @@ bool worker_open(struct worker *w, struct socks5_engine *engine, const int *list
         goto no_poller;
     uv_timer_init(&w->loop, &w->sweep); /* cannot fail */
     w->sweep.data = w;
+    meter_open(&w->meter, &w->loop);
     streams_open(&w->streams, w);
     if (front_open(&w->front, w, listen, listens, err))
         return true;
     streams_close(&w->streams);
     uv_close((uv_handle_t *)&w->sweep, NULL);
+    meter_close(&w->meter);
     poller_close(&w->poller);
 no_poller:
     inbox_destroy(&w->inbox);
@@ -95,6 +104,14 @@ bool worker_start(struct worker *w, struct error *err)
     return true;
 }
 
+static void log_turns(const struct worker *w)
+{
+    char loop[32];
+
+    snprintf(loop, sizeof(loop), "stream.%td", w - w->engine->workers);
+    meter_log(&w->meter, loop);
+}
+
 void worker_close(struct worker *w)
 {
     int busy;
@@ -112,6 +129,7 @@ void worker_close(struct worker *w)
         (void)posted;
         uv_thread_join(&w->thread);
         w->running = false;
+        log_turns(w);
     } else {
         shut(w);
         uv_run(&w->loop, UV_RUN_DEFAULT);

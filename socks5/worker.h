@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "base/inbox.h"
+#include "base/meter.h"
 #include "socks5/engine.h"
 #include "socks5/front.h"
 #include "socks5/poller.h"
@@ -17,6 +18,8 @@ struct worker {
     struct inbox *inbox; /* messages' handlers get the worker */
     uv_loop_t loop;
     uv_timer_t sweep; /* runs while there is anything with a deadline */
+    uint64_t sweep_due;
+    struct meter meter; /* told when the thread ends */
     uv_thread_t thread;
     bool running;
     struct poller poller;
