@@ -1,0 +1,148 @@
+"""Many streams at once: what they cost, whether each gets its share, and what one costs the memory."""
+import statistics
+import subprocess
+
+from measure import GIB, MIB, Row, cpu_ns, memory, ours, percentile, ratio, tcp_queued
+from rig import DOMAIN, LOOPBACK, PASSWORD, PROGRAMS, Prober, Process, loop_turns, put_many, settle
+
+KIB = 1024
+UNLIMITED = {"DELIVERY_PARALLEL": "16384", "DELIVERY_PER_RECIPIENT_PARALLEL": "16384", "SOCKS5_MAX_STREAMS": "32768",
+             "SOCKS5_PENDING_PER_PEER": "16384", "SPOOL_MAX_FILES": "50000", "SPOOL_DURABILITY": "process",
+             "DELIVERY_STALL_TIMEOUT": "600s", "DELIVERY_CONNECT_TIMEOUT": "600s", "SPOOL_MAX_BYTES": "20G"}
+
+
+class Streams:
+    """count streams with an equal share of total, held, then let go together."""
+
+    def __init__(self, rig, recipient, count, total):
+        self.recipient, self.count = recipient, count
+        size = total // count
+        self.gateway = rig.gateway("prosody", **UNLIMITED)
+        rig.warm(self.gateway, recipient)
+        recipient.expect(count, hold=True)
+        put_many(self.gateway, recipient.jid, count, min(64, count), rig.file(size))
+        recipient.all_open()
+        settle()
+        self.left = size * count - tcp_queued(self.gateway.socks5_port)
+
+    def run(self):
+        prober = Prober(self.gateway)
+        before = cpu_ns(self.gateway.process.pid)
+        self.recipient.go()
+        told = self.recipient.done(600)
+        spent = cpu_ns(self.gateway.process.pid) - before
+        answers = prober.stop()
+        times = [(stream["last"] - told["go"]) / 1e6 for stream in told["streams"]]
+        self.gateway.stop()
+        turns = loop_turns(self.gateway).values()
+        return {"speed": self.left / max(times) / 1e6, "cost": spent / 1e9 / self.left * GIB, "slowest": max(times),
+                "median": statistics.median(times), "livez": percentile(answers, 0.99),
+                "turn": max(line["longest_cpu_us"] for line in turns) / 1000,
+                "timer": max(line["latest_timer_ms"] for line in turns)}
+
+
+def streams(rig):
+    """N streams at once with equal shares of the same bytes, beside eight."""
+    few, counts = 8, rig.size([100, 1000, 8000], [100, 400])
+    total = rig.size(4 * GIB, 128 * MIB)
+    most = counts[-1]
+
+    def asked(count, limit):
+        return limit if count == most else None
+
+    rows = {count: {
+        "cost": Row("streams", f"{count} streams: processor time per GiB", "CPU-s/GiB", asked(count, ratio(most=1.5)),
+                    f"{few} streams"),
+        "speed": Row("streams", f"{count} streams: throughput", "GB/s", asked(count, ratio(least=0.8)),
+                     f"{few} streams"),
+        "share": Row("streams", f"{count} streams: the slowest, beside the median", "ms", ratio(most=2),
+                     "median stream"),
+        "turn": Row("streams", f"{count} streams: longest turn of a loop, processor time", "ms", ours(most=25)),
+        "timer": Row("streams", f"{count} streams: latest timer", "ms", ours(most=50)),
+        "livez": Row("streams", f"{count} streams: /livez p99 meanwhile", "ms", ours(most=20)),
+    } for count in counts}
+    recipient = rig.recipient("prosody")
+    for _ in range(rig.runs):
+        base = Streams(rig, recipient, few, total).run()
+        for count in counts:
+            measured, row = Streams(rig, recipient, count, total).run(), rows[count]
+            for name in ("cost", "speed"):
+                row[name].add(measured[name], base[name])
+            row["share"].add(measured["slowest"], measured["median"])
+            for name in ("turn", "timer", "livez"):
+                row[name].add(measured[name])
+    return [row for group in rows.values() for row in group.values()]
+
+
+def held_memory(rig, recipient, count):
+    """(anonymous at rest, resident for each stream beyond eight of them, resident for each one that waits)."""
+    gateway = rig.gateway("prosody", **UNLIMITED)
+    pid = gateway.process.pid
+    rest = memory(pid)[1]
+    path = rig.file(256 * KIB)
+    resident = []
+    for streams_open in (8, count):
+        recipient.expect(streams_open, hold=True)
+        put_many(gateway, recipient.jid, streams_open, 8, path)
+        recipient.all_open()
+        resident.append(memory(pid)[0])
+        recipient.go()
+        recipient.done(600)
+    gateway.stop()
+    return rest, (resident[1] - resident[0]) / (count - 8), waiting_memory(rig, count)
+
+
+def waiting_memory(rig, count):
+    """Resident bytes for each transfer to somebody who is not there."""
+    gateway = rig.gateway("prosody", **UNLIMITED)
+    path, away = rig.file(KIB), f"dave@{DOMAIN}"
+    put_many(gateway, away, 8, 8, path)
+    before = memory(gateway.process.pid)[0]
+    put_many(gateway, away, count, 8, path)
+    after = memory(gateway.process.pid)[0]
+    gateway.stop()
+    return (after - before) / count
+
+
+def server_memory(rig, name, count):
+    server = rig.server(name)
+    before, rest = memory(server.process.pid)
+    holder = HeldProxy(rig, server, count)
+    after = memory(server.process.pid)[0]
+    holder.end()
+    return rest, (after - before) / count
+
+
+class HeldProxy:
+    """tests/bench/proxy_streams.c: that many streams open through the server's own proxy."""
+
+    def __init__(self, rig, server, count):
+        self.process = Process([str(PROGRAMS / "proxy_streams"), LOOPBACK, str(server.port), PASSWORD,
+                                f"carol@{DOMAIN}/hold", f"proxy.{DOMAIN}", str(server.proxy_port), str(count)],
+                               rig.path("proxy.log"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if not self.process.popen.stdout.readline():
+            raise AssertionError(f"proxy_streams: {self.process.tail()}")
+
+    def end(self):
+        self.process.popen.stdin.close()
+        self.process.popen.wait(20)
+        self.process.popen.stdout.close()
+
+
+def footprint(rig):
+    """What the program weighs at rest, with each open stream and each transfer that waits."""
+    count = rig.size(8000, 400)
+    rest = {name: Row("memory", f"anonymous memory at rest, beside {name}", "MiB",
+                      ours(most=10) if name == "prosody" else None, name) for name in ("prosody", "ejabberd")}
+    stream = {name: Row("memory", f"for each of {count} open streams, beside {name}'s proxy65", "KiB",
+                        ours(most=4) if name == "prosody" else None, name) for name in ("prosody", "ejabberd")}
+    waits = Row("memory", f"for each of {count} transfers that wait", "KiB", ours(most=4))
+    recipient = rig.recipient("prosody")
+    for _ in range(rig.runs):
+        at_rest, each, waiting = held_memory(rig, recipient, count)
+        for name in ("prosody", "ejabberd"):
+            server_rest, server_each = server_memory(rig, name, rig.size(1000, 100))
+            rest[name].add(at_rest / MIB, server_rest / MIB)
+            stream[name].add(each / KIB, server_each / KIB)
+        waits.add(waiting / KIB)
+    return [*rest.values(), *stream.values(), waits]
