@@ -105,11 +105,12 @@ def waiting_memory(rig, count):
 
 
 def server_memory(rig, name, count):
-    server = rig.server(name)
+    server = rig.new_server(name)  # a second time it would use what it has already
     before, rest = memory(server.process.pid)
     holder = HeldProxy(rig, server, count)
     after = memory(server.process.pid)[0]
     holder.end()
+    server.stop()
     return rest, (after - before) / count
 
 

@@ -33,7 +33,7 @@ def tcp_queued(port):
         parts = line.split()
         local, remote = (int(parts[at].rpartition(":")[2], 16) for at in (1, 2))
         sent, received = (int(number, 16) for number in parts[4].split(":"))
-        total += (sent if local == port else 0) + (received if remote == port and parts[3] == "01" else 0)
+        total += (sent if local == port else 0) + (received if remote == port else 0)
     return total
 
 
@@ -51,7 +51,7 @@ class Reach:
 
     def __str__(self):
         sign, limit = ("≥", self.least) if self.least is not None else ("≤", self.most)
-        return f"{sign} {limit:g}" + (" ×" if self.of == "ratio" else "")
+        return f"{sign} {limit:.3g}" + (" ×" if self.of == "ratio" else "")
 
     def met(self, value):
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)

@@ -117,12 +117,15 @@ class Rig:
     def path(self, name):
         return self.directory / f"{next(self.count)}-{name}"
 
+    def new_server(self, name):
+        server = SERVERS[name](self.path(name), upload=UPLOAD_LIMIT)
+        self.going.append(server.kill)
+        return server.start()
+
     def server(self, name):
+        """One of each for a benchmark."""
         if name not in self.servers:
-            # A first try that dies must not be kept for the next benchmark.
-            server = SERVERS[name](self.path(name), upload=UPLOAD_LIMIT)
-            self.going.append(server.kill)
-            self.servers[name] = server.start()
+            self.servers[name] = self.new_server(name)
         return self.servers[name]
 
     def nginx(self):

@@ -46,6 +46,8 @@ class Sender(Client):
     async def prepare(self):
         """What a session asks once, not once a file."""
         await self["xep_0065"].discover_proxies()
+        # Version 1.8.3 cannot search for it under Python 3.11: it hands coroutines to asyncio.wait().
+        self["xep_0363"].upload_service = slixmpp.JID("upload." + self.boundjid.domain)
 
     async def http(self, path, to):
         url = await self["xep_0363"].upload_file(Path(path), timeout=60)
@@ -86,7 +88,7 @@ class Incoming(Socks5Protocol):
 class Receiver(Client):
     async def prepare(self):
         self.web = aiohttp.ClientSession()
-        self.add_event_handler("message", lambda message: asyncio.ensure_future(self.download(message)))
+        self.add_event_handler("message", self.download)
         self["xep_0065"]._connect_proxy = self.connect_proxy
 
     async def download(self, message):
@@ -104,17 +106,20 @@ class Receiver(Client):
 async def obey_lines(client):
     reader = asyncio.StreamReader()
     await client.loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        await client.obey(line.decode())
-    client.loop.stop()
+    try:
+        while line := await reader.readline():
+            await client.obey(line.decode())
+    finally:
+        client.loop.stop()
 
 
 def main():
     role, jid, password, host, port = sys.argv[1:]
     client = {"sender": Sender, "receiver": Receiver}[role](jid, password)
     client.connect((host, int(port)), use_ssl=False, force_starttls=False, disable_starttls=True)
-    asyncio.ensure_future(obey_lines(client))
+    obeying = client.loop.create_task(obey_lines(client))  # the loop itself holds tasks weakly
     client.loop.run_forever()
+    obeying.result()
 
 
 if __name__ == "__main__":
