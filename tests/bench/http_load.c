@@ -305,5 +305,6 @@ int main(int argc, char **argv)
         all[i].fd = -1;
     run(all, n);
     tell();
+    free(all);
     return 0;
 }
