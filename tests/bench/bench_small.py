@@ -55,7 +55,7 @@ def latency_on(rig, server):
     for _ in range(rig.runs):
         round_trip = pings(rig.server(server), 1, rig.size(2, 1))["p50_us"] / 1000
         times = one_by_one(safe, recipient, path, count)
-        floor = 2 * round_trip * recipient.done()["questions"] / 2 / count
+        floor = round_trip * recipient.done()["questions"] / count
         quick = one_by_one(fast, recipient, path, count)
         theirs = slixmpp_times(sender, receiver, path, rig.size(20, 5))
         p50 = statistics.median(times)

@@ -1,4 +1,4 @@
-"""The table as a picture: for each row one bar for jidpost, one for what stands beside it, and a mark at what is asked."""
+"""What is asked for as a picture: for each row one bar for jidpost, one for what stands beside it, and a mark at what is asked."""
 from xml.sax.saxutils import escape
 
 WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 1180, 500, 250, 60, 46, 14
@@ -44,7 +44,7 @@ def draw_row(row, y):
 
 
 def draw(result):
-    rows = [row for row in result["rows"] if row["median"] is not None]
+    rows = [row for row in result["rows"] if row["median"] is not None and row["asked"]]
     height = TOP + ROW * len(rows) + 40
     about = (f"{result['machine']['processors']} × {result['machine']['processor']}, "
              f"Linux {result['machine']['kernel']}; medians of {result['runs']} runs, each beside its peer")

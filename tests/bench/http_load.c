@@ -296,7 +296,7 @@ int main(int argc, char **argv)
         open_file(argv[6]);
     else
         load.pause = number(argv[6], 0, 60000) * 1000000;
-    raise_descriptors();
+    prepare_for_many();
     epoll = epoll_create1(EPOLL_CLOEXEC);
     all = calloc((size_t)n, sizeof *all);
     if (!all)

@@ -24,8 +24,8 @@ void nonblock(int fd);
 
 void write_all(int fd, const void *data, size_t len);
 
-/* Lowers no limit: as many descriptors as we may have. */
-void raise_descriptors(void);
+/* As many descriptors as we may have, and no signal for a socket whose other end is gone. */
+void prepare_for_many(void);
 
 /* Of n sorted values, the one that a share of them does not exceed. */
 int64_t percentile(const int64_t *sorted, size_t n, double share);

@@ -89,7 +89,7 @@ int main(int argc, char **argv)
         quit("usage: proxy_streams HOST PORT PASSWORD FROM PROXY_JID PROXY_PORT COUNT");
     proxy_port = (uint16_t)number(argv[6], 1, UINT16_MAX);
     count = number(argv[7], 1, 9000);
-    raise_descriptors();
+    prepare_for_many();
     xmpp_login(&x, argv[1], (uint16_t)number(argv[2], 1, UINT16_MAX), argv[4], argv[3], false);
     for (long i = 0; i < count; i++) {
         snprintf(sid, sizeof sid, "hold%ld-%ld", (long)getpid(), i);

@@ -456,7 +456,7 @@ int main(int argc, char **argv)
     if (argc < 5)
         quit("usage: recipient JID PASSWORD HOST PORT [--method si|s5b] [--proxy] [--check]");
     read_arguments(argc, argv);
-    raise_descriptors();
+    prepare_for_many();
     epoll = epoll_create1(EPOLL_CLOEXEC);
     xmpp_login(&me, argv[3], (uint16_t)number(argv[4], 1, UINT16_MAX), argv[1], argv[2], true);
     session = (struct stream){.fd = me.fd};

@@ -25,7 +25,7 @@ def run(*argv, seconds=600):
     done = subprocess.run([str(program if program.exists() else argv[0]), *map(str, argv[1:])], capture_output=True,
                           text=True, timeout=seconds)
     if done.returncode:
-        raise AssertionError(f"{' '.join(map(str, argv))}: {done.stderr[-2000:]}")
+        raise AssertionError(f"{' '.join(map(str, argv))} ended with {done.returncode}: {done.stderr[-2000:]}")
     return json.loads(done.stdout)
 
 
@@ -205,7 +205,8 @@ def put_many(gateway, to, count, at_once, path, **query):
     requests = run("http_load", gateway.port, "put", target, count, at_once, path)["requests"]
     bad = [status for *_, status in requests if status // 100 != 2]
     if bad:
-        raise AssertionError(f"{len(bad)} of {count} uploads were answered with {sorted(set(bad))}")
+        raise AssertionError(f"{len(bad)} of {count} uploads failed, answered with {sorted(set(bad))} (0: not at all); "
+                             f"the gateway's log ends with\n{gateway.tail(5)}")
     return requests
 
 

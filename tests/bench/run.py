@@ -66,9 +66,9 @@ def print_table(rows):
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
-    for row in rows:
-        if row.note:
-            print(f"not measured: {row.what}: {row.note}")
+    for note in dict.fromkeys(row.note for row in rows if row.note):
+        of = [row.what for row in rows if row.note == note]
+        print(f"\nnot measured: {'; '.join(of)}:\n    {note}")
 
 
 def machine():
@@ -110,7 +110,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that it works, not how fast it is")
     parser.add_argument("--strict", action="store_true", help="what was not reached is a failure")
     parser.add_argument("--json", type=Path, help="all figures, into a file")
-    parser.add_argument("--chart", type=Path, help="the table as a picture (SVG), into a file")
+    parser.add_argument("--chart", type=Path, help="what is asked, as a picture (SVG), into a file")
     parser.add_argument("--dir", type=Path, help="where to write; on the disk that is to be measured (/tmp)")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in BENCHES]
