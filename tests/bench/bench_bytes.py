@@ -16,6 +16,7 @@ def send(rig):
     cost = Row("send", "the same: processor time per GiB", "CPU-s/GiB", ratio(most=1.2), "sendfile loop")
     gateway, recipient = rig.gateway("prosody", **FAST), rig.recipient("prosody")
     rig.warm(gateway, recipient)
+    rig.verify("prosody", gateway, path)
     for _ in range(rig.runs):
         recipient.expect(1, hold=True)
         curl(path, gateway_url(gateway, recipient.jid, "file.bin"))

@@ -56,7 +56,7 @@ def start(rig):
     server = rig.server("prosody")
     live = Row("start", "exec to /livez", "ms", ours(most=50))
     ready = Row("start", "from there to /readyz, beyond the server's login time", "ms", ours(most=20))
-    whole = Row("start", "from there to /readyz, beside the server's login time", "ms", None, "bare login (PLAIN)")
+    whole = Row("start", "from there to /readyz, beside the server's login time", "ms", None, "bare login, same SASL")
     for _ in range(rig.runs):
         login = run("iq_meter", LOOPBACK, server.port, PASSWORD, f"carol@{DOMAIN}/login", "--logins", 5)["p50_us"] / 1e3
         to_live, to_ready = start_once(rig, server)

@@ -1,4 +1,5 @@
 """What is measured and with what: the servers, the gateway, nginx, the programs in C, all below one directory."""
+import hashlib
 import itertools
 import json
 import os
@@ -174,6 +175,17 @@ class Rig:
         if answer.status != 200:
             raise AssertionError(f"the first transfer failed: {answer}")
         recipient.done()
+
+    def verify(self, server, gateway, path):
+        """A recipient that looks at every byte gets the file as it is."""
+        recipient = self.recipient(server, "bob", "--check")
+        recipient.expect(1)
+        curl(path, gateway_url(gateway, recipient.jid, "file.bin"))
+        told = recipient.done()["streams"][0]["sha256"]
+        recipient.kill()
+        with open(path, "rb") as file:
+            if told != hashlib.file_digest(file, "sha256").hexdigest():
+                raise AssertionError("the bytes that arrived are not those that were sent")
 
     def close(self):
         for end in reversed(self.going):

@@ -9,9 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "tests/bench/net.h"
+#include "tests/bench/scram.h"
 
 enum { READ_SIZE = 256 * 1024 };
 
@@ -244,14 +243,19 @@ static void open_stream(struct xmpp *x, const char *domain)
 
 static void authenticate(struct xmpp *x, const char *user, int user_len, const char *password)
 {
-    char plain[512];
-    unsigned char encoded[1024];
-    int len = snprintf(plain, sizeof plain, "%c%.*s%c%s", '\0', user_len, user, '\0', password);
+    static const char sasl[] = "urn:ietf:params:xml:ns:xmpp-sasl";
+    char text[SCRAM_SIZE], challenge[SCRAM_SIZE];
+    const char *told;
+    struct scram s;
 
-    if (len < 0 || (size_t)len >= sizeof plain)
-        quit("the password is too long");
-    EVP_EncodeBlock(encoded, (unsigned char *)plain, len);
-    xmpp_say(x, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>", encoded);
+    scram_begin(&s, user, user_len, text);
+    xmpp_say(x, "<auth xmlns='%s' mechanism='SCRAM-SHA-256'>%s</auth>", sasl, text);
+    told = wait_stanza(x, "challenge");
+    told = strncmp(told, "<challenge", 10) == 0 ? strchr(told, '>') : NULL;
+    if (!told || !xmpp_text(told, ">", challenge, sizeof challenge))
+        quit("%s: the server does not go on with SCRAM-SHA-256", x->jid);
+    scram_answer(&s, challenge, password, text);
+    xmpp_say(x, "<response xmlns='%s'>%s</response>", sasl, text);
     if (strncmp(wait_stanza(x, "success"), "<success", 8) != 0)
         quit("%s: not let in", x->jid);
 }
