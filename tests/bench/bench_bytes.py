@@ -18,18 +18,16 @@ def send(rig):
     rig.warm(gateway, recipient)
     rig.verify("prosody", gateway, path)
     for _ in range(rig.runs):
-        recipient.expect(1, hold=True)
+        recipient.expect(1, hold=True, gateway=gateway)
         curl(path, gateway_url(gateway, recipient.jid, "file.bin"))
         recipient.all_open()
         settle()
         left = size - tcp_queued(gateway.socks5_port)
-        before = cpu_ns(gateway.process.pid)
         recipient.go()
         told = recipient.done()
-        spent = cpu_ns(gateway.process.pid) - before
         alone = run("sendfile_loop", path)
         speed.add(left / (told["streams"][0]["last"] - told["go"]), alone["bytes"] / alone["wall_ns"])
-        cost.add(spent / 1e9 / left * GIB, alone["cpu_ns"] / 1e9 / size * GIB)
+        cost.add(told["cpu"] / 1e9 / left * GIB, alone["cpu_ns"] / 1e9 / size * GIB)
     return [speed, cost]
 
 

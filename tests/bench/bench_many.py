@@ -2,7 +2,7 @@
 import statistics
 import subprocess
 
-from measure import GIB, MIB, Row, cpu_ns, memory, ours, percentile, ratio, tcp_queued
+from measure import GIB, MIB, Row, memory, ours, percentile, ratio, tcp_queued
 from rig import DOMAIN, LOOPBACK, PASSWORD, PROGRAMS, Prober, Process, loop_turns, put_many, settle
 
 KIB = 1024
@@ -13,7 +13,7 @@ UNLIMITED = {"DELIVERY_PARALLEL": "16384", "DELIVERY_PER_RECIPIENT_PARALLEL": "1
 
 def hold_streams(gateway, recipient, count, size, path):
     """That many streams, each with all of a file before it and its reader asleep. Returns how much is left to be sent."""
-    recipient.expect(count, hold=True)
+    recipient.expect(count, hold=True, gateway=gateway)
     put_many(gateway, recipient.jid, count, min(64, count), path)
     recipient.all_open()
     settle()
@@ -23,13 +23,11 @@ def hold_streams(gateway, recipient, count, size, path):
 def release_streams(gateway, recipient, left):
     """Lets them go together, and looks at the gateway until the last byte is there."""
     prober = Prober(gateway)
-    before = cpu_ns(gateway.process.pid)
     recipient.go()
     told = recipient.done(600)
-    spent = cpu_ns(gateway.process.pid) - before
     answers = prober.stop()
     times = [(stream["last"] - told["go"]) / 1e6 for stream in told["streams"]]
-    return {"speed": left / max(times) / 1e6, "cost": spent / 1e9 / left * GIB, "slowest": max(times),
+    return {"speed": left / max(times) / 1e6, "cost": told["cpu"] / 1e9 / left * GIB, "slowest": max(times),
             "median": statistics.median(times), "livez": percentile(answers, 0.99)}
 
 

@@ -33,6 +33,15 @@ int64_t process_cpu_ns(void)
     return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+int64_t cpu_ns_of(long pid)
+{
+    clockid_t clock;
+
+    if (clock_getcpuclockid((pid_t)pid, &clock) != 0)
+        quit("process %ld is gone", pid);
+    return read_clock(clock);
+}
+
 void die(const char *what)
 {
     perror(what);

@@ -10,6 +10,7 @@
 
 int64_t now_ns(void);         /* CLOCK_MONOTONIC, the same for every program of a run */
 int64_t process_cpu_ns(void); /* user and system time of this process */
+int64_t cpu_ns_of(long pid);  /* and of another */
 
 _Noreturn void die(const char *what); /* with errno's text */
 _Noreturn void quit(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -8,10 +8,11 @@
  *     --check   reads the bytes and tells each stream's SHA-256, instead of dropping them in the kernel
  *
  * Lines on standard input; its end is ours:
- *   expect ROUND COUNT hold|flow   forgets what was; with hold nobody is read from until
+ *   expect ROUND COUNT hold|flow [PID]   forgets what was; with hold nobody is read from until
  *   go
  * One JSON object a line on standard output: ready; open, when all of a round are held; done, with every stream's
- * size and its times in nanoseconds of CLOCK_MONOTONIC: offered, open, first byte, last byte. */
+ * size and its times in nanoseconds of CLOCK_MONOTONIC: offered, open, first byte, last byte; and the processor time
+ * that PID used from go until the last stream ended, not a moment longer: what the sender tidies up then is not in. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -57,8 +58,9 @@ static bool only_si = true, by_proxy, check;
 static struct stream *streams;
 static struct {
     long number, count, opened, finished, failed, questions;
+    long pid; /* 0: nobody's processor time is told */
     bool hold;
-    int64_t go;
+    int64_t go, cpu;
 } turn;
 
 /* ---- what is told */
@@ -69,8 +71,8 @@ static void tell_done(void)
     const char *comma = "";
     char name[2 * ATTRIBUTE_SIZE];
 
-    printf("{\"event\":\"done\",\"round\":%ld,\"failed\":%ld,\"questions\":%ld,\"go\":%lld,\"streams\":[", turn.number,
-           turn.failed, turn.questions, (long long)turn.go);
+    printf("{\"event\":\"done\",\"round\":%ld,\"failed\":%ld,\"questions\":%ld,\"go\":%lld,\"cpu\":%lld,\"streams\":[",
+           turn.number, turn.failed, turn.questions, (long long)turn.go, (long long)turn.cpu);
     HASH_ITER(hh, streams, s, next)
     {
         if (s->state != FINISHED)
@@ -111,8 +113,10 @@ static void finish(struct stream *s, const char *failure)
         turn.failed++;
         fprintf(stderr, "%s (%s): %s\n", s->sid, s->name, failure);
     }
-    if (turn.finished == turn.count)
+    if (turn.finished == turn.count) {
+        turn.cpu = turn.pid ? cpu_ns_of(turn.pid) - turn.cpu : 0;
         tell_done();
+    }
 }
 
 static void forget_all(void)
@@ -397,14 +401,17 @@ static void obey(char *line)
     char hold[8] = "";
     struct stream *s, *next;
 
-    if (sscanf(line, "expect %ld %ld %7s", &turn.number, &turn.count, hold) == 3) {
+    turn.pid = strncmp(line, "expect", 6) == 0 ? 0 : turn.pid;
+    if (sscanf(line, "expect %ld %ld %7s %ld", &turn.number, &turn.count, hold, &turn.pid) >= 3) {
         forget_all();
         turn.opened = turn.finished = turn.failed = turn.questions = 0;
         turn.go = 0;
+        turn.cpu = turn.pid ? cpu_ns_of(turn.pid) : 0;
         turn.hold = strcmp(hold, "hold") == 0;
     } else if (strcmp(line, "go") == 0) {
         turn.hold = false;
         turn.go = now_ns();
+        turn.cpu = turn.pid ? cpu_ns_of(turn.pid) : 0;
         HASH_ITER(hh, streams, s, next)
         if (s->state == HELD)
             flow(s);

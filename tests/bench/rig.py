@@ -39,12 +39,14 @@ class Recipient(Peer):
         self.round = None
         self.wait("ready")
 
-    def expect(self, count, hold=False):
-        """From here on, that many streams; with hold, nothing is read of them until go()."""
+    def expect(self, count, hold=False, gateway=None):
+        """From here on, that many streams; with hold, nothing is read of them until go(). The processor time of the
+        gateway from there on comes with done()."""
         self.round = next(self.rounds)
         with self.news:
             self.events.clear()
-        self.command(f"expect {self.round} {count} {'hold' if hold else 'flow'}")
+        self.command(f"expect {self.round} {count} {'hold' if hold else 'flow'} "
+                     f"{gateway.process.pid if gateway else ''}")
 
     def all_open(self, seconds=300):
         self.wait("open", seconds, round=self.round)
