@@ -46,6 +46,7 @@ static void measure_logins(const char *host, uint16_t port, const char *password
         write_all(x.fd, "</stream:stream>", 16);
         close(x.fd);
         free(x.in.data);
+        free(x.in.stanza);
         free(x.out.data);
     }
     tell(0);

@@ -69,43 +69,38 @@ static bool is_head(const char *tag)
     return strncmp(tag, "<?xml", 5) == 0 || strncmp(tag, "<stream:stream", 14) == 0;
 }
 
+/* Goes behind the element that has just ended, or that is none of a stanza's; its text is what comes back. */
+static char *step_over(struct xmpp *x)
+{
+    size_t len = x->in.scanned;
+
+    x->in.stanza = realloc(x->in.stanza, len + 1);
+    if (!x->in.stanza)
+        die("memory");
+    memcpy(x->in.stanza, x->in.data + x->in.at, len);
+    x->in.stanza[len] = '\0';
+    x->in.at += len;
+    x->in.scanned = 0;
+    return x->in.stanza;
+}
+
 char *xmpp_next(struct xmpp *x)
 {
-    char *start, *at;
+    char *at, *end;
 
-    if (!x->in.data)
-        return NULL;
-    while ((at = strchr(x->in.data + x->in.at + x->in.scanned, '<'))) {
-        char *end = tag_end(at);
-
-        if (!end)
-            return NULL;
+    while (x->in.data && (at = strchr(x->in.data + x->in.at + x->in.scanned, '<')) && (end = tag_end(at))) {
         if (x->in.depth == 0)
             x->in.at = (size_t)(at - x->in.data);
-        start = x->in.data + x->in.at;
-        x->in.scanned = (size_t)(end - start);
-        if (is_head(at)) {
-            x->in.at += x->in.scanned;
-            x->in.scanned = 0;
-            continue;
-        }
+        x->in.scanned = (size_t)(end - x->in.data) - x->in.at;
         if (strncmp(at, "</stream:stream", 15) == 0)
             quit("%s: the server ended the stream", x->jid);
-        x->in.depth += at[1] == '/' ? -1 : end[-2] == '/' ? 0 : 1;
-        if (x->in.depth > 0)
+        if (is_head(at)) {
+            step_over(x);
             continue;
-        x->in.at += x->in.scanned;
-        x->in.scanned = 0;
-        /* What follows must stay: the stanza goes where nothing else is read into it. */
-        static char *copy;
-        size_t len = (size_t)(end - start);
-
-        copy = realloc(copy, len + 1);
-        if (!copy)
-            die("memory");
-        memcpy(copy, start, len);
-        copy[len] = '\0';
-        return copy;
+        }
+        x->in.depth += at[1] == '/' ? -1 : end[-2] == '/' ? 0 : 1;
+        if (x->in.depth == 0)
+            return step_over(x);
     }
     return NULL;
 }

@@ -20,6 +20,7 @@ struct xmpp {
         size_t len, room, at; /* at: where the next stanza begins */
         size_t scanned;       /* from at on: read without finding its end */
         int depth;
+        char *stanza; /* the last one handed over */
     } in;
     struct {
         char *data;
