@@ -12,7 +12,7 @@ UNLIMITED = {"DELIVERY_PARALLEL": "16384", "DELIVERY_PER_RECIPIENT_PARALLEL": "1
 
 
 def hold_streams(gateway, recipient, count, size, path):
-    """That many streams, each with all of a file before it and its reader asleep. Returns how much is left to be sent."""
+    """That many streams, each with a whole file before it its reader asleep. Returns how much is still to be sent."""
     recipient.expect(count, hold=True, gateway=gateway)
     put_many(gateway, recipient.jid, count, min(64, count), path)
     recipient.all_open()

@@ -1,4 +1,4 @@
-"""What is asked for as a picture: for each row one bar for jidpost, one for what stands beside it, and a mark at what is asked."""
+"""What is asked for as a picture: a bar for jidpost, one for what stands beside it, and a mark at what is asked."""
 from xml.sax.saxutils import escape
 
 WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 1180, 500, 250, 60, 46, 14
@@ -51,7 +51,8 @@ def draw(result):
     shapes = [text(20, 26, "jidpost beside its peers, in the same run", 18, weight="bold"), text(20, 46, about, 12)]
     for at, row in enumerate(rows):
         shapes += draw_row(row, TOP + 14 + ROW * at)
-    shapes.append(text(20, height - 12, "dashed: what is asked for (each row has a scale of its own); red: not reached", 12))
+    legend = "dashed: what is asked for (each row has a scale of its own); red: not reached"
+    shapes.append(text(20, height - 12, legend, 12))
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
             f'font-family="sans-serif">\n<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(shapes)
             + "\n</svg>\n")
