@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "base/buf.h"
+#include "base/id.h"
 
 enum { SECRET_BYTES = 16, SECRET = 2 * SECRET_BYTES };
 
@@ -22,8 +23,7 @@ static bool digest_of(const char *secret, char digest[static LINK_DIGEST])
 
     if (EVP_Digest(secret, SECRET, raw, NULL, EVP_sha256(), NULL) != 1)
         return false;
-    for (size_t i = 0; i < sizeof raw; i++)
-        snprintf(digest + 2 * i, 3, "%02x", raw[i]);
+    id_hex(raw, sizeof raw, digest);
     return true;
 }
 
