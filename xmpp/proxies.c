@@ -106,11 +106,11 @@ static void stop_asking(struct proxy *x)
     x->question = 0;
 }
 
-static void drop(struct proxy *x)
+static void drop(struct proxies *p, struct proxy *x)
 {
     stop_asking(x);
     forget_hosts(x);
-    DL_DELETE(x->owner->list, x);
+    DL_DELETE(p->list, x);
     free(x);
 }
 
@@ -165,7 +165,7 @@ void proxies_destroy(struct proxies **p)
     if (!old)
         return;
     while (old->list)
-        drop(old->list);
+        drop(old, old->list);
     while (old->waiters)
         proxies_forget(old, old->waiters->ticket);
     uv_close((uv_handle_t *)&old->turn, free_proxies);
@@ -401,7 +401,7 @@ static void on_told(void *user, const struct jid *jid, xmpp_stanza_t *info)
     if (says_proxy(info) == (x != NULL) || (x && x->configured))
         return;
     if (x)
-        drop(x);
+        drop(p, x);
     else
         add(p, jid, false);
     p->changed(p->user);

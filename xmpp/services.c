@@ -66,11 +66,11 @@ static void list(struct services *s, const char *text)
     x->listed = true;
 }
 
-static void drop(struct service *x)
+static void drop(struct services *s, struct service *x)
 {
-    iq_forget(x->owner->client->iq, x->question);
-    x->owner->asking -= x->question != 0;
-    DL_DELETE(x->owner->list, x);
+    iq_forget(s->client->iq, x->question);
+    s->asking -= x->question != 0;
+    DL_DELETE(s->list, x);
     free(x);
 }
 
@@ -96,7 +96,7 @@ void services_destroy(struct services **s)
         return;
     iq_forget(old->client->iq, old->items_question);
     while (old->list)
-        drop(old->list);
+        drop(old, old->list);
     free(old);
     *s = NULL;
 }
@@ -190,7 +190,7 @@ static void forget_unlisted(struct services *s)
     DL_FOREACH_SAFE(s->list, x, next)
     if (!x->listed) {
         tell(x, NULL);
-        drop(x);
+        drop(s, x);
     }
 }
 

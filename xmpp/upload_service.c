@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/queue.h>
 #include <time.h>
+#include <utlist.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -20,7 +20,7 @@
 enum { FRESH_MS = 60 * 60 * 1000, ABSENT_MS = 10 * 60 * 1000 };
 
 struct asking {
-    LIST_ENTRY(asking) next;
+    struct asking *prev, *next;
     struct upload_service *owner;
     uint64_t ticket;
     uint64_t question; /* for the slot; 0: the service is still looked for */
@@ -38,7 +38,7 @@ struct upload_service {
     uint64_t max_size; /* 0: not told */
     int64_t due;       /* monotonic: until then FOUND or ABSENT holds; 0: it is to be looked for */
     uint64_t last_ticket;
-    LIST_HEAD(, asking) askings;
+    struct asking *askings;
 };
 
 /* ---- life */
@@ -55,14 +55,13 @@ struct upload_service *upload_service_create(struct client *c)
     u->client = c;
     u->watcher = (struct services_watcher){.server = true, .told = on_told, .settled = on_settled, .user = u};
     services_watch(c->services, &u->watcher);
-    LIST_INIT(&u->askings);
     return u;
 }
 
-static void drop(struct asking *a)
+static void drop(struct upload_service *u, struct asking *a)
 {
-    iq_forget(a->owner->client->iq, a->question);
-    LIST_REMOVE(a, next);
+    iq_forget(u->client->iq, a->question);
+    DL_DELETE(u->askings, a);
     free(a->name);
     free(a->type);
     free(a);
@@ -70,30 +69,34 @@ static void drop(struct asking *a)
 
 void upload_service_destroy(struct upload_service **u)
 {
-    if (!*u)
+    struct upload_service *old = *u;
+
+    if (!old)
         return;
-    while (!LIST_EMPTY(&(*u)->askings))
-        drop(LIST_FIRST(&(*u)->askings));
-    free(*u);
+    while (old->askings)
+        drop(old, old->askings);
+    free(old);
     *u = NULL;
 }
 
-static void finish(struct asking *a, struct upload_slot *slot, const struct error *err, int64_t retry_at)
+static void finish(struct upload_service *u, struct asking *a, struct upload_slot *slot, const struct error *err,
+                   int64_t retry_at)
 {
     upload_slot_fn *done = a->done;
     void *user = a->user;
 
-    drop(a);
+    drop(u, a);
     done(user, slot, err, retry_at);
 }
 
 /* One who waits for the service to be found. */
 static struct asking *waiting(const struct upload_service *u)
 {
-    struct asking *a = LIST_FIRST(&u->askings);
+    struct asking *a;
 
-    while (a && a->question != 0)
-        a = LIST_NEXT(a, next);
+    DL_FOREACH(u->askings, a)
+    if (a->question == 0)
+        break;
     return a;
 }
 
@@ -115,7 +118,7 @@ void upload_service_offline(struct upload_service *u)
         u->state = UNKNOWN;
     error_set(&err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
     while ((a = waiting(u)))
-        finish(a, NULL, &err, 0);
+        finish(u, a, NULL, &err, 0);
 }
 
 /* ---- the slot */
@@ -320,7 +323,7 @@ static void on_slot(void *user, const struct iq_reply *reply)
         error_set(&err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server");
     if (!slot && err.code == ERR_UPLOAD_SERVICE_FAILED)
         doubt(a->owner); /* it may have moved */
-    finish(a, slot, slot ? NULL : &err, retry_at);
+    finish(a->owner, a, slot, slot ? NULL : &err, retry_at);
 }
 
 /* Whether there is one, and the file not too large for it. */
@@ -365,7 +368,7 @@ static void conclude(struct upload_service *u, bool found)
     log_info("upload_service", log_str("jid", found ? u->jid.text : NULL), log_int("max_size", (int64_t)u->max_size));
     while ((a = waiting(u)))
         if (!request_slot(a, &err))
-            finish(a, NULL, &err, 0);
+            finish(u, a, NULL, &err, 0);
 }
 
 static const char *read_field(xmpp_stanza_t *form, const char *var, char *out, size_t max)
@@ -449,7 +452,7 @@ uint64_t upload_slot_ask(struct upload_service *u, const struct upload_file *fil
         error_set(err, ERR_INTERNAL, "out of memory");
         return 0;
     }
-    LIST_INSERT_HEAD(&u->askings, a, next);
+    DL_APPEND(u->askings, a);
     a->owner = u;
     a->ticket = ++u->last_ticket;
     a->name = strdup(file->name);
@@ -461,7 +464,7 @@ uint64_t upload_slot_ask(struct upload_service *u, const struct upload_file *fil
         error_set(err, ERR_INTERNAL, "out of memory");
     else if (look(u, err) && (u->state == LOOKING || request_slot(a, err)))
         return a->ticket;
-    drop(a);
+    drop(u, a);
     return 0;
 }
 
@@ -469,9 +472,9 @@ void upload_slot_forget(struct upload_service *u, uint64_t ticket)
 {
     struct asking *a;
 
-    LIST_FOREACH(a, &u->askings, next)
+    DL_FOREACH(u->askings, a)
     if (a->ticket == ticket) {
-        drop(a);
+        drop(u, a);
         return;
     }
 }
