@@ -441,6 +441,23 @@ static void waiting_ends_when_all_have_answered_and_never_inside_the_call(void *
     assert_int_equal(b->ready, 2);
 }
 
+static void waiting_lasts_while_the_services_are_asked_what_they_are(void **state)
+{
+    struct bench *b = *state;
+
+    proxies_online(b->proxies);
+    proxies_wait(b->proxies, on_ready, b);
+    peer_turn(&b->peer);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_says(&b->peer, ITEMS("<item jid='rooms.example.com'/>"));
+    peer_turn(&b->peer);
+    assert_int_equal(b->ready, 0);
+    peer_expects(&b->peer, ASKS_INFO("rooms.example.com"));
+    peer_says(&b->peer, RESULT("rooms.example.com", NS_DISCO_INFO, "<identity category='conference' type='text'/>"));
+    peer_turn(&b->peer);
+    assert_int_equal(b->ready, 1);
+}
+
 static void waiting_ends_when_the_session_does(void **state)
 {
     struct bench *b = *state;
@@ -523,6 +540,7 @@ int main(void)
         CONFIGURED(new_session_asks_a_failed_proxy_again),
         TEST(item_that_is_no_proxy_is_not_asked_again_within_the_hour),
         CONFIGURED(waiting_ends_when_all_have_answered_and_never_inside_the_call),
+        TEST(waiting_lasts_while_the_services_are_asked_what_they_are),
         CONFIGURED(waiting_ends_when_the_session_does),
         TEST(forgotten_waiter_is_not_called),
         CONFIGURED(session_that_ends_under_a_question_says_nothing_about_the_proxy),

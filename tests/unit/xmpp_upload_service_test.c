@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "tests/fake/xmpp/peer.h"
 #include "xmpp/ns.h"
+#include "xmpp/proxies.h"
+#include "xmpp/services.h"
 #include "xmpp/upload_service.h"
 
 #define SERVICE "upload.example.com"
@@ -25,6 +27,7 @@
 #define RESULT(from, ns, content)                                                                                      \
     "<iq type='result' id='$id' from='" from "' to='" INITIATOR "'><query xmlns='" ns "'>" content "</query></iq>"
 #define ITEMS(content) RESULT("example.com", NS_DISCO_ITEMS, content)
+#define IS_NOT_ONE     RESULT("example.com", NS_DISCO_INFO, "")
 #define IS_UPLOAD      "<feature var='" NS_HTTP_UPLOAD "'/>"
 #define FORM(type, limit)                                                                                              \
     "<x xmlns='" NS_DATA_FORM "' type='result'><field var='FORM_TYPE' type='hidden'><value>" type                      \
@@ -90,8 +93,6 @@ static uint64_t ask(struct bench *b, uint64_t size)
     return ticket;
 }
 
-#define IS_NOT_ONE RESULT("example.com", NS_DISCO_INFO, "")
-
 /* Up to the question for the slot, through a service that told no limit. */
 static void find(struct bench *b)
 {
@@ -103,6 +104,16 @@ static void find(struct bench *b)
     peer_expects(&b->peer, ASKS_INFO("example.com"));
     peer_says(&b->peer, IS_NOT_ONE);
     peer_expects(&b->peer, ASKS_SLOT);
+}
+
+static const char *takes(struct bench *b, uint64_t size)
+{
+    struct error why;
+    enum method_can can = upload_service_takes(b->uploads, size, &why);
+
+    if (can == METHOD_CAN)
+        return "yes";
+    return can == METHOD_MAYBE ? "looking" : strstr(why.text, "at most 10 ") ? "too large" : "no";
 }
 
 static void the_service_is_found_among_the_items_and_kept_an_hour(void **state)
@@ -162,6 +173,64 @@ static void a_server_without_one_is_not_asked_again_for_ten_minutes(void **state
     peer_expects(&b->peer, ASKS_ITEMS);
 }
 
+static void a_server_without_one_is_asked_again_in_a_new_session(void **state)
+{
+    struct bench *b = *state;
+
+    assert_true(ask(b, 5) > 0);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_says(&b->peer, ITEMS(""));
+    peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_says(&b->peer, IS_NOT_ONE);
+    assert_int_equal(b->error.code, ERR_METHOD_UNSUPPORTED);
+    iq_disconnected(b->peer.client->iq);
+    upload_service_offline(b->uploads);
+    upload_service_online(b->uploads);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_says(&b->peer, ITEMS(""));
+    peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_says(&b->peer, RESULT("example.com", NS_DISCO_INFO, IS_UPLOAD));
+    assert_string_equal(takes(b, 5), "yes");
+}
+
+/* Others have the services asked again, too. */
+static void a_service_that_others_learn_is_none_any_more_is_forgotten(void **state)
+{
+    struct bench *b = *state;
+
+    find(b);
+    services_doubt(b->peer.client->services, true);
+    proxies_online(b->peer.client->proxies);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_says(&b->peer, ITEMS("<item jid='" SERVICE "'/>"));
+    assert_string_equal(takes(b, 5), "yes");
+    peer_expects(&b->peer, ASKS_INFO(SERVICE));
+    peer_says(&b->peer, RESULT(SERVICE, NS_DISCO_INFO, ""));
+    assert_string_equal(takes(b, 5), "looking");
+    peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_says(&b->peer, IS_NOT_ONE);
+    assert_string_equal(takes(b, 5), "no");
+    peer_expects_nothing(&b->peer);
+}
+
+/* After a login they come first. */
+static void what_others_asked_already_is_not_asked_again(void **state)
+{
+    struct bench *b = *state;
+
+    proxies_online(b->peer.client->proxies);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_says(&b->peer, ITEMS("<item jid='rooms.example.com'/>"));
+    peer_expects(&b->peer, ASKS_INFO("rooms.example.com"));
+    peer_says(&b->peer, RESULT("rooms.example.com", NS_DISCO_INFO, ""));
+    upload_service_online(b->uploads);
+    assert_string_equal(takes(b, 1), "looking");
+    peer_expects(&b->peer, ASKS_INFO("example.com"));
+    peer_says(&b->peer, RESULT("example.com", NS_DISCO_INFO, IS_UPLOAD));
+    assert_string_equal(takes(b, 1), "yes");
+    peer_expects_nothing(&b->peer);
+}
+
 static void who_asks_meanwhile_waits_for_the_same_answer(void **state)
 {
     struct bench *b = *state;
@@ -209,16 +278,6 @@ static void the_limit_stands_in_the_form_of_the_service(void **state)
         teardown(state);
         setup(state);
     }
-}
-
-static const char *takes(struct bench *b, uint64_t size)
-{
-    struct error why;
-    enum method_can can = upload_service_takes(b->uploads, size, &why);
-
-    if (can == METHOD_CAN)
-        return "yes";
-    return can == METHOD_MAYBE ? "looking" : strstr(why.text, "at most 10 ") ? "too large" : "no";
 }
 
 /* Nobody waits for it: who looks at a recipient is told what is known by then. */
@@ -386,7 +445,7 @@ static void a_refusal_means_what_its_condition_says(void **state)
     }
 }
 
-static void a_silent_service_is_a_failure(void **state)
+static void a_silent_service_is_a_failure_and_looked_for_anew(void **state)
 {
     struct bench *b = *state;
 
@@ -394,6 +453,9 @@ static void a_silent_service_is_a_failure(void **state)
     peer_skip(&b->peer);
     assert_int_equal(b->dones, 1);
     assert_int_equal(b->error.code, ERR_UPLOAD_SERVICE_FAILED);
+    assert_true(ask(b, 5) > 0);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_expects_nothing(&b->peer);
 }
 
 static void the_end_of_the_session_is_told_to_all_who_wait(void **state)
@@ -444,6 +506,9 @@ int main(void)
         TEST(the_service_is_found_among_the_items_and_kept_an_hour),
         TEST(the_server_itself_may_be_the_service),
         TEST(a_server_without_one_is_not_asked_again_for_ten_minutes),
+        TEST(a_server_without_one_is_asked_again_in_a_new_session),
+        TEST(a_service_that_others_learn_is_none_any_more_is_forgotten),
+        TEST(what_others_asked_already_is_not_asked_again),
         TEST(who_asks_meanwhile_waits_for_the_same_answer),
         TEST(the_limit_stands_in_the_form_of_the_service),
         TEST(whether_it_takes_a_file_is_known_once_it_was_looked_for),
@@ -452,7 +517,7 @@ int main(void)
         TEST(a_slot_that_lacks_something_is_a_failure),
         TEST(values_that_do_not_fit_are_not_cut),
         TEST(a_refusal_means_what_its_condition_says),
-        TEST(a_silent_service_is_a_failure),
+        TEST(a_silent_service_is_a_failure_and_looked_for_anew),
         TEST(the_end_of_the_session_is_told_to_all_who_wait),
         TEST(who_forgets_is_not_told),
     };
