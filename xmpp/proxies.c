@@ -5,7 +5,6 @@
 #include "xmpp/proxies.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -70,7 +70,7 @@ static void drop(struct services *s, struct service *x)
 {
     iq_forget(s->client->iq, x->question);
     s->asking -= x->question != 0;
-    DL_DELETE(s->list, x);
+    DL_DELETE(s->list, x); /* NOLINT(clang-analyzer-core.NullDereference): it is in the list */
     free(x);
 }
 

