@@ -65,6 +65,7 @@ struct method_host {
     const struct method_host_ops *ops;
     struct carrier *carrier;
     uv_loop_t *loop;
+    struct feed *feed; /* the file still grows; NULL: it is whole. Set before stream(), if the method can follow */
 };
 
 struct method_host_ops {
@@ -94,6 +95,7 @@ struct method_ops {
     void (*end)(struct method **m, const struct error *why);
     /* Whether it could be begun at all now with a file of that size, whoever it is for; *why set if not. NULL: yes. */
     enum method_can (*can)(void *network, uint64_t size, struct error *why);
+    bool follows;     /* stream() may come while the file still grows; else it comes once the file is whole */
     bool offline;     /* addressed to the bare JID, with nobody there: the last rung when no device can be offered to */
     const char *asks; /* the kind of its offer: who leaves one unanswered is not asked by another. NULL: none is made */
     const struct method_ops *successor; /* see METHOD_SWITCHED; works with the same struct method. NULL: none */

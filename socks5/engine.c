@@ -17,7 +17,7 @@ struct command {
     struct message message;
     uint64_t stream;
     unsigned ms;
-    struct pump job; /* its descriptor is the command's */
+    struct pump job; /* its descriptor and feed are the command's */
     struct sockaddr_storage to;
     socklen_t to_len;
     char name[SOCKS5_NAME + 1];
@@ -108,6 +108,7 @@ static void command_free(struct message *m)
     struct command *c = (struct command *)m;
 
     fd_close(&c->job.fd);
+    feed_release(&c->job.feed);
     free(c);
 }
 
@@ -159,6 +160,7 @@ static void on_send(void *owner, struct message *m)
 
     streams_send(&w->streams, c->stream, &c->job);
     c->job.fd = -1;
+    c->job.feed = NULL;
     command_free(m);
 }
 
@@ -206,14 +208,15 @@ bool socks5_dial(struct socks5_engine *engine, uint64_t stream, const struct soc
     return true;
 }
 
-bool socks5_send(struct socks5_engine *engine, uint64_t stream, int fd, uint64_t offset, uint64_t length,
-                 struct error *err)
+bool socks5_send(struct socks5_engine *engine, uint64_t stream, int fd, struct feed *feed, uint64_t offset,
+                 uint64_t length, struct error *err)
 {
     struct command *c = command_new(stream, on_send, err);
 
     if (!c)
         return false;
     c->job = (struct pump){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .offset = offset, .left = length};
+    c->job.feed = feed ? feed_hold(feed) : NULL;
     if (c->job.fd < 0) {
         error_set(err, ERR_SYSTEM, "cannot take the file over: %s", strerror(errno));
         command_free(&c->message);

@@ -36,12 +36,33 @@ static enum pump_outcome failed(int error, struct error *err)
     return PUMP_INPUT_FAILED;
 }
 
+/* How much may go out now. */
+static uint64_t ready(struct pump *p)
+{
+    uint64_t there;
+
+    if (!p->feed)
+        return p->left;
+    p->seen = feed_look(p->feed);
+    there = p->seen.available > p->offset ? p->seen.available - p->offset : 0;
+    if (p->seen.state == FEED_COMPLETE)
+        return p->left;
+    return there < p->left ? there : p->left - (p->left > 0);
+}
+
 enum pump_outcome pump_turn(struct pump *p, int socket, struct error *err)
 {
-    size_t share = p->left < PUMP_QUANTUM ? (size_t)p->left : PUMP_QUANTUM;
+    uint64_t most = ready(p);
+    size_t share = most < PUMP_QUANTUM ? (size_t)most : PUMP_QUANTUM;
     off_t offset = (off_t)p->offset;
     ssize_t n;
 
+    if (p->feed && p->seen.state == FEED_ABORTED) {
+        error_set(err, ERR_STREAM_BROKEN, "the upload broke off");
+        return PUMP_INPUT_FAILED;
+    }
+    if (p->feed && p->seen.state == FEED_GROWING && most == 0)
+        return PUMP_WAIT_INPUT;
     if (p->left == 0)
         return PUMP_FINISHED;
     do
@@ -54,5 +75,7 @@ enum pump_outcome pump_turn(struct pump *p, int socket, struct error *err)
     p->offset += (uint64_t)n;
     p->left -= (uint64_t)n;
     p->moved += (uint64_t)n;
+    if (p->feed)
+        feed_take(p->feed, p->offset);
     return p->left == 0 ? PUMP_FINISHED : PUMP_WAIT_OUTPUT;
 }

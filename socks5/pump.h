@@ -1,25 +1,30 @@
 /* socks5/pump.h - moves a file's bytes to a socket with sendfile(2), a fair share per call.
  *
- * A plain value of one thread. The file is read by offset, so one descriptor may serve many pumps. */
+ * A plain value of one thread. The file is read by offset, so one descriptor may serve many pumps.
+ * A file that still grows has a feed. Its last byte is held back until the feed is complete: who got as many bytes as
+ * were promised may take them for the file, however the connection ends. */
 #ifndef SOCKS5_PUMP_H
 #define SOCKS5_PUMP_H
 
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/feed.h"
 
 enum { PUMP_QUANTUM = 256 * 1024 }; /* at most this a call: 8,000 streams take turns, and none waits for long */
 
 struct pump {
-    int fd;          /* owned by whoever owns the pump; -1: none */
-    uint64_t offset; /* of the next byte */
-    uint64_t left;   /* until the end */
-    uint64_t moved;  /* taken by the kernel so far */
+    int fd;                /* owned by whoever owns the pump; -1: none */
+    uint64_t offset;       /* of the next byte */
+    uint64_t left;         /* until the end */
+    uint64_t moved;        /* taken by the kernel so far */
+    struct feed *feed;     /* as fd: owned by whoever owns the pump; NULL: the file is whole */
+    struct feed_view seen; /* PUMP_WAIT_INPUT: of the feed */
 };
 
 enum pump_outcome {
     PUMP_FINISHED,     /* everything was handed to the kernel */
-    PUMP_WAIT_INPUT,   /* the file is shorter than promised, as yet */
+    PUMP_WAIT_INPUT,   /* the file is shorter than promised; with a feed, as yet */
     PUMP_WAIT_OUTPUT,  /* the socket is full, or this turn's share is used up: call again when it is writable */
     PUMP_INPUT_FAILED, /* *err says why */
     PUMP_OUTPUT_FAILED

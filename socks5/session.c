@@ -123,7 +123,7 @@ uint32_t session_events(const struct session *s)
     case SESSION_OPEN:
         return EPOLLRDHUP;
     case SESSION_SENDING:
-        return EPOLLOUT | input;
+        return s->starved ? input : EPOLLOUT | input;
     case SESSION_LINGERING:
     case SESSION_REFUSED:
         return input;
@@ -309,7 +309,12 @@ static enum session_verdict pump(struct session *s, int64_t now, struct error *e
         return all_sent(s, now, err);
     case PUMP_WAIT_OUTPUT:
         return SESSION_GOES_ON;
-    case PUMP_WAIT_INPUT: /* only whole files are sent */
+    case PUMP_WAIT_INPUT:
+        if (s->pump.feed) {
+            s->starved = true;
+            s->deadline = never;
+            return SESSION_GOES_ON;
+        }
         error_set(err, ERR_SYSTEM, "the file is %llu bytes short", (unsigned long long)s->pump.left);
         return SESSION_BROKEN;
     case PUMP_INPUT_FAILED:
@@ -410,6 +415,14 @@ enum session_verdict session_pump(struct session *s, const struct pump *job, int
     assert(s->state == SESSION_OPEN);
     s->pump = *job;
     s->state = SESSION_SENDING;
+    s->deadline = now + s->limits->idle_ms;
+    return settle(s, pump(s, now, err));
+}
+
+enum session_verdict session_fed(struct session *s, int64_t now, struct error *err)
+{
+    assert(s->state == SESSION_SENDING && s->starved);
+    s->starved = false;
     s->deadline = now + s->limits->idle_ms;
     return settle(s, pump(s, now, err));
 }

@@ -53,7 +53,8 @@ struct session {
     struct peer peer;
     int64_t deadline;
     struct handshake *shake; /* NULL once it is over */
-    struct pump pump;        /* its fd is borrowed */
+    struct pump pump;        /* its fd and feed are borrowed */
+    bool starved;            /* SENDING: for the file to grow; session_fed() is next */
     size_t chatter;          /* bytes that came where none belong */
     int unacknowledged;      /* LINGERING: bytes, when last looked at */
     bool peer_closed;        /* its write side */
@@ -84,5 +85,8 @@ bool session_alive(const struct session *s);
 
 /* OPEN: starts at once. The pump's descriptor stays the caller's and open until the session is closed. */
 enum session_verdict session_pump(struct session *s, const struct pump *pump, int64_t now, struct error *err);
+
+/* SENDING and starved: its feed has news. Meanwhile the peer was not the one who let us wait. */
+enum session_verdict session_fed(struct session *s, int64_t now, struct error *err);
 
 #endif

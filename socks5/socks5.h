@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "base/feed.h"
 
 enum { SOCKS5_NAME = 255, SOCKS5_NAMES = 4 };
 
@@ -79,9 +80,11 @@ bool socks5_dial(struct socks5_engine *engine, uint64_t stream, const struct soc
 
 /* Sends length bytes of fd from offset to the claimed or dialled socket by sendfile(2), shuts the write side,
  * drains, and waits for the peer's close. Length 0 is a stream too. Once per stream; before a peer is there, the job
- * waits for it. SOCKS5_FAILED with ERR_STREAM_BROKEN when the peer hung up meanwhile. */
-bool socks5_send(struct socks5_engine *engine, uint64_t stream, int fd, uint64_t offset, uint64_t length,
-                 struct error *err);
+ * waits for it. SOCKS5_FAILED with ERR_STREAM_BROKEN when the peer hung up meanwhile.
+ * feed: of a file that still grows (held until the stream ends), else NULL. The stream then follows it, however long
+ * that takes; it ends well only behind the feed's end, and with a reset when the feed is aborted. */
+bool socks5_send(struct socks5_engine *engine, uint64_t stream, int fd, struct feed *feed, uint64_t offset,
+                 uint64_t length, struct error *err);
 
 /* Ends the stream without an event of its own: bytes under way are cut with a reset. */
 void socks5_cancel(struct socks5_engine *engine, uint64_t stream);

@@ -2,16 +2,26 @@
 #include "socks5/stream.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/feed.h"
 #include "base/log.h"
 #include "socks5/dial.h"
 #include "socks5/worker.h"
 
 enum { PROGRESS_MS = 250 };
+
+/* Left with a feed, and sent to the worker when there is news: its own, so that the stream may end meanwhile. */
+struct hunger {
+    struct feed_waiter waiter; /* first */
+    struct message message;
+    struct inbox *inbox;
+    uint64_t stream;
+};
 
 struct stream {
     uint64_t id;
@@ -19,11 +29,12 @@ struct stream {
     struct stream *next;                       /* in its bucket */
     struct session *sessions[STREAM_SESSIONS]; /* oldest first; while sending, [0] has the job */
     size_t session_count;
-    bool claimed;    /* a peer came, and the owner was told */
-    bool dialled;    /* we went to the peer; sessions has that one alone */
-    bool sending;    /* sessions[0] has the job */
-    bool flowing;    /* a byte went out, or there was none to send: there is no way back */
-    struct pump job; /* fd -1: none yet */
+    bool claimed;          /* a peer came, and the owner was told */
+    bool dialled;          /* we went to the peer; sessions has that one alone */
+    bool sending;          /* sessions[0] has the job */
+    bool flowing;          /* a byte went out, or there was none to send: there is no way back */
+    struct pump job;       /* fd -1: none yet */
+    struct hunger *hunger; /* left with the job's feed; NULL: none, or its news was taken */
     int64_t wait_until;
     int64_t next_progress;
     uint64_t told; /* of moved */
@@ -84,6 +95,9 @@ static void stream_free(struct stream *st, bool reset)
     if (!st->flowing)
         tickets_remove(st->home->worker->engine->tickets, st->id);
     drop_sessions(st, 0, reset);
+    if (st->hunger && feed_withdraw_reader(st->job.feed, &st->hunger->waiter))
+        free(st->hunger);
+    feed_release(&st->job.feed);
     fd_close(&st->job.fd);
     free(st);
 }
@@ -173,6 +187,7 @@ static void keep_the_one(struct stream *st)
 }
 
 static void start(struct stream *st);
+static void feed(struct stream *st);
 
 /* What a step of one of the stream's sessions means; st may be gone afterwards. */
 static void act(struct stream *st, struct session *s, enum session_verdict verdict, const struct error *err);
@@ -206,14 +221,69 @@ static void lost(struct stream *st, struct session *s, const struct error *err)
     }
 }
 
+/* Writer's thread. */
+static void on_news(struct feed_waiter *w)
+{
+    struct hunger *h = (struct hunger *)w;
+
+    if (!inbox_post(h->inbox, &h->message))
+        free(h);
+}
+
+static struct hunger *hunger_of(struct message *m)
+{
+    return (struct hunger *)((char *)m - offsetof(struct hunger, message));
+}
+
+static void discard_hunger(struct message *m)
+{
+    free(hunger_of(m));
+}
+
+static void on_fed(void *owner, struct message *m)
+{
+    struct hunger *h = hunger_of(m);
+    struct stream *st = find(&((struct worker *)owner)->streams, h->stream);
+
+    if (st && st->hunger == h) {
+        st->hunger = NULL;
+        feed(st);
+    }
+    free(h);
+}
+
+/* The file has not grown far enough: whoever writes it will say when it has. */
+static void starve(struct stream *st, struct session *s)
+{
+    struct hunger *h = st->hunger ? NULL : calloc(1, sizeof(*h));
+    struct error err;
+
+    if (st->hunger)
+        return;
+    if (!h) {
+        error_set(&err, ERR_SYSTEM, "out of memory");
+        fail(st, s->pump.moved, &err);
+        return;
+    }
+    *h = (struct hunger){.waiter.wake = on_news,
+                         .message = {.handle = on_fed, .discard = discard_hunger},
+                         .inbox = st->home->worker->inbox,
+                         .stream = st->id};
+    st->hunger = h;
+    if (!feed_await_news(st->job.feed, s->pump.seen, &h->waiter))
+        on_news(&h->waiter); /* there is some already: it waits for its turn like any other */
+}
+
 static void act(struct stream *st, struct session *s, enum session_verdict verdict, const struct error *err)
 {
     switch (verdict) {
     case SESSION_GOES_ON:
-        if (st->sending && s == st->sessions[0]) {
-            keep_the_one(st);
-            progress(st, s->pump.moved);
-        }
+        if (!st->sending || s != st->sessions[0])
+            break;
+        keep_the_one(st);
+        progress(st, s->pump.moved);
+        if (s->starved)
+            starve(st, s);
         break;
     case SESSION_IS_OPEN:
         emit(st, SOCKS5_DIALED, 0);
@@ -229,6 +299,15 @@ static void act(struct stream *st, struct session *s, enum session_verdict verdi
     case SESSION_HAS_ASKED: /* not reached: a stream's sessions have been answered */
         break;
     }
+}
+
+static void feed(struct stream *st)
+{
+    struct error err = {0};
+    struct session *s = st->session_count > 0 ? st->sessions[0] : NULL;
+
+    if (st->sending && s && s->starved) /* else another peer took over, and looks for itself */
+        act(st, s, session_fed(s, clock_ms(), &err), &err);
 }
 
 /* Gives the job to the first peer that is still there. */
@@ -253,9 +332,11 @@ void streams_send(struct streams *set, uint64_t id, const struct pump *job)
 {
     struct stream *st = find(set, id);
     int fd = job->fd;
+    struct feed *unread = job->feed;
 
     if (!st) {
         fd_close(&fd);
+        feed_release(&unread);
         return;
     }
     assert(st->job.fd < 0);

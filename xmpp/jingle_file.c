@@ -617,5 +617,6 @@ const struct method_ops method_jingle_s5b = {.name = "jingle-s5b",
                                              .offer = jingle_s5b_method,
                                              .stream = jingle_stream,
                                              .digest = jingle_digest,
+                                             .follows = true,
                                              .end = jingle_end,
                                              .successor = &method_jingle_ibb};

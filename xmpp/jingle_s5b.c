@@ -686,7 +686,7 @@ void jingle_s5b_stream(struct jingle_s5b *t, int fd, uint64_t offset, uint64_t l
     if (t->state != OPEN) /* it failed while the transfer was on its way here, and said so */
         return;
     t->state = STREAMING;
-    if (!t->stream || !t->host->carrier->ops->send(t->stream, fd, offset, length, &err))
+    if (!t->stream || !t->host->carrier->ops->send(t->stream, fd, t->host->feed, offset, length, &err))
         over(t, t->stream ? &err : NULL);
 }
 

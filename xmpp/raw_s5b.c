@@ -57,4 +57,4 @@ static void raw_end(struct method **m, const struct error *why)
 
 static const char *const needs[] = {NS_BYTESTREAMS, NULL};
 const struct method_ops method_s5b = {
-    .name = "s5b", .needs = needs, .offer = raw_offer, .stream = raw_stream, .end = raw_end};
+    .name = "s5b", .needs = needs, .offer = raw_offer, .stream = raw_stream, .follows = true, .end = raw_end};

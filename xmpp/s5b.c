@@ -540,7 +540,7 @@ void s5b_stream(struct s5b *s, int fd)
         return;
     }
     s->state = STREAMING;
-    if (!s->host->carrier->ops->send(s->stream, fd, s->range.offset, s->range.length, &err))
+    if (!s->host->carrier->ops->send(s->stream, fd, s->host->feed, s->range.offset, s->range.length, &err))
         fail(s, &err);
 }
 

@@ -72,5 +72,10 @@ static void si_s5b_stream(struct method *m, int fd)
 }
 
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_BYTESTREAMS, NULL};
-const struct method_ops method_si_s5b = {
-    .name = "si-s5b", .needs = needs, .asks = "si", .offer = si_s5b_offer, .stream = si_s5b_stream, .end = si_s5b_end};
+const struct method_ops method_si_s5b = {.name = "si-s5b",
+                                         .needs = needs,
+                                         .asks = "si",
+                                         .offer = si_s5b_offer,
+                                         .stream = si_s5b_stream,
+                                         .follows = true,
+                                         .end = si_s5b_end};

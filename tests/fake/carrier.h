@@ -18,6 +18,7 @@ struct carrier_stream {
     struct carrier_address to;
     bool trusted;
     int fd;
+    struct feed *feed;
     uint64_t offset, length;
 };
 

@@ -224,7 +224,7 @@ static void send_file(void)
 {
     struct error err = {0};
 
-    assert_true(bench.carrier->ops->send(bench.stream, bench.file, 0, FILE_SIZE, &err));
+    assert_true(bench.carrier->ops->send(bench.stream, bench.file, NULL, 0, FILE_SIZE, &err));
 }
 
 /* ---- peers */

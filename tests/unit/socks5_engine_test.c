@@ -194,7 +194,7 @@ static void send_file(uint64_t stream, uint64_t offset, uint64_t length)
 {
     struct error err = {0};
 
-    assert_true(socks5_send(bench.engine, stream, bench.file, offset, length, &err));
+    assert_true(socks5_send(bench.engine, stream, bench.file, NULL, offset, length, &err));
 }
 
 /* ---- peers */
@@ -958,13 +958,162 @@ static void a_file_that_shrank_fails_and_the_peer_sees_no_clean_end(void **state
     assert_int_equal(write(file, bench.bytes, 100), 100);
     expect_names(1, LONG_MS, NAME, NULL);
     fd = claim(NAME);
-    assert_true(socks5_send(bench.engine, 1, file, 0, 200, &err));
+    assert_true(socks5_send(bench.engine, 1, file, NULL, 0, 200, &err));
     assert_int_equal(await_failure(1, ERR_SYSTEM).moved, 100);
     while (recv(fd, got, sizeof(got), 0) > 0)
         ;
     assert_int_equal(errno, ECONNRESET);
     fd_close(&fd);
     fd_close(&file);
+}
+
+/* ---- a file that still grows */
+
+static void follow_file(uint64_t stream, struct feed *feed, uint64_t offset, uint64_t length)
+{
+    struct error err = {0};
+
+    assert_true(socks5_send(bench.engine, stream, bench.file, feed, offset, length, &err));
+}
+
+/* The test holds the reader to what was said to be there, though the whole file is. */
+static void a_growing_file_is_followed_to_its_end(void **state)
+{
+    struct feed *feed = feed_create();
+    uint64_t at = 0;
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    follow_file(1, feed, 0, FILE_SIZE);
+    fd = claim(NAME);
+    await(1, SOCKS5_CLAIMED);
+    for (uint64_t step = 1; step <= 8; step++) {
+        feed_grow(feed, step * MIB - 1);
+        hear_file(fd, at, step * MIB - 1 - at);
+        at = step * MIB - 1;
+    }
+    assert_int_equal(count_events(1, SOCKS5_DONE) + count_events(1, SOCKS5_FAILED), 0);
+    feed_grow(feed, FILE_SIZE);
+    feed_end(feed, FEED_COMPLETE);
+    take_whole_file(fd, at, 1);
+    assert_int_equal(await(1, SOCKS5_DONE).moved, FILE_SIZE);
+    assert_int_equal(feed_taken(feed), FILE_SIZE);
+    feed_release(&feed);
+}
+
+/* Who has as many bytes as were promised may take them for the file. */
+static void the_last_byte_waits_for_the_word_that_the_file_is_whole(void **state)
+{
+    struct feed *feed = feed_create();
+    char byte;
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    follow_file(1, feed, 0, MIB);
+    fd = claim(NAME);
+    feed_grow(feed, MIB);
+    hear_file(fd, 0, MIB - 1);
+    feed_end(feed, FEED_ABORTED);
+    assert_int_equal(recv(fd, &byte, 1, 0), -1);
+    assert_int_equal(errno, ECONNRESET);
+    assert_int_equal(await_failure(1, ERR_STREAM_BROKEN).moved, MIB - 1);
+    fd_close(&fd);
+    feed_release(&feed);
+}
+
+static void an_upload_that_is_slow_is_no_stall_of_the_recipient(void **state)
+{
+    struct socks5_limits impatient = relaxed;
+    struct feed *feed = feed_create();
+    int64_t start;
+    int fd;
+
+    (void)state;
+    impatient.idle_ms = 300;
+    start_engine(&impatient);
+    expect_names(1, LONG_MS, NAME, NULL);
+    follow_file(1, feed, 0, 2 * MIB);
+    fd = claim(NAME);
+    feed_grow(feed, MIB);
+    hear_file(fd, 0, MIB);
+    start = clock_ms();
+    while (clock_ms() < start + 900) /* thrice the deadline is what this is about */
+        sched_yield();
+    assert_int_equal(count_events(1, SOCKS5_FAILED), 0);
+    feed_grow(feed, 2 * MIB);
+    feed_end(feed, FEED_COMPLETE);
+    take_whole_file(fd, MIB, MIB);
+    await(1, SOCKS5_DONE);
+    feed_release(&feed);
+}
+
+static void a_recipient_that_leaves_is_noticed_while_the_upload_pauses(void **state)
+{
+    struct feed *feed = feed_create();
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    follow_file(1, feed, 0, MIB);
+    fd = claim(NAME);
+    feed_grow(feed, 1000);
+    hear_file(fd, 0, 1000);
+    close_with_reset(fd);
+    await_failure(1, ERR_STREAM_BROKEN);
+    feed_grow(feed, 2000); /* nobody is there to be woken */
+    feed_release(&feed);
+}
+
+static void a_cancelled_stream_leaves_nothing_with_the_feed(void **state)
+{
+    struct feed *feed = feed_create();
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    follow_file(1, feed, 0, MIB);
+    fd = claim(NAME);
+    feed_grow(feed, 1000);
+    hear_file(fd, 0, 1000);
+    socks5_cancel(bench.engine, 1);
+    hear_cut(fd);
+    await_sessions(0);
+    feed_grow(feed, MIB);
+    feed_end(feed, FEED_COMPLETE);
+    fd_close(&fd);
+    feed_release(&feed);
+}
+
+/* The next attempt follows where the upload is by then. */
+static void a_second_stream_follows_the_same_feed(void **state)
+{
+    struct feed *feed = feed_create();
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    follow_file(1, feed, 0, MIB);
+    fd = claim(NAME);
+    feed_grow(feed, MIB / 2);
+    hear_file(fd, 0, MIB / 2);
+    close_with_reset(fd);
+    await_failure(1, ERR_STREAM_BROKEN);
+    expect_names(2, LONG_MS, NAME, NULL);
+    follow_file(2, feed, 100, MIB - 100);
+    fd = claim(NAME);
+    hear_file(fd, 100, MIB / 2 - 100);
+    feed_grow(feed, MIB);
+    feed_end(feed, FEED_COMPLETE);
+    take_whole_file(fd, MIB / 2, MIB / 2);
+    assert_int_equal(await(2, SOCKS5_DONE).moved, MIB - 100);
+    feed_release(&feed);
 }
 
 static void cancelling_cuts_the_stream_and_says_no_more(void **state)
@@ -1413,6 +1562,12 @@ int main(void)
         test(a_little_chatter_is_thrown_away),
         test(a_receiver_that_sends_a_file_itself_is_cut_off),
         test(a_file_that_shrank_fails_and_the_peer_sees_no_clean_end),
+        test(a_growing_file_is_followed_to_its_end),
+        test(the_last_byte_waits_for_the_word_that_the_file_is_whole),
+        test(an_upload_that_is_slow_is_no_stall_of_the_recipient),
+        test(a_recipient_that_leaves_is_noticed_while_the_upload_pauses),
+        test(a_cancelled_stream_leaves_nothing_with_the_feed),
+        test(a_second_stream_follows_the_same_feed),
         test(cancelling_cuts_the_stream_and_says_no_more),
         test(a_cancelled_stream_s_names_are_free_again),
         test(commands_for_a_stream_that_is_gone_are_dropped),
