@@ -48,13 +48,7 @@ static json_t *of_file(const struct record *r)
 
 static json_t *of_upload(const struct record *r)
 {
-    const char *state = "complete";
-
-    if (r->state == TRANSFER_RECEIVING)
-        state = "receiving";
-    else if (r->received < r->size)
-        state = "aborted";
-    return json_pack("{s:s, s:o}", "state", state, "received", of_count(r->received));
+    return json_pack("{s:s, s:o}", "state", upload_state_name(r->upload), "received", of_count(r->received));
 }
 
 /* Where a link leads, without what would make it one: its URL is for the recipient. */
@@ -165,7 +159,7 @@ static bool add_parts(json_t *out, const struct record *r)
 {
     return json_object_set_new(out, "file", of_file(r)) == 0 && json_object_set_new(out, "upload", of_upload(r)) == 0 &&
            json_object_set_new(out, "caption", json_of_text(r->caption)) == 0 &&
-           json_object_set_new(out, "mode", json_string("spool")) == 0 &&
+           json_object_set_new(out, "mode", json_string(mode_name(r->mode))) == 0 &&
            json_object_set_new(out, "progress", json_pack("{s:o}", "sent", of_count(r->sent))) == 0 &&
            json_object_set_new(out, "method", of_method(r)) == 0 && json_object_set_new(out, "link", of_link(r)) == 0 &&
            json_object_set_new(out, "delivery_proof", json_of_text(proof_name(r->proof))) == 0 &&

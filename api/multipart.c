@@ -16,7 +16,7 @@
 #define FIELDS                                                                                                         \
     (PARAM_BIT(PARAM_TO) | PARAM_BIT(PARAM_RESOURCE) | PARAM_BIT(PARAM_NAME) | PARAM_BIT(PARAM_CAPTION) |              \
      PARAM_BIT(PARAM_METHODS) | PARAM_BIT(PARAM_TTL) | PARAM_BIT(PARAM_HOLD) | PARAM_BIT(PARAM_SUBSCRIBE) |            \
-     PARAM_BIT(PARAM_DIGEST))
+     PARAM_BIT(PARAM_DIGEST) | PARAM_BIT(PARAM_MODE))
 
 /* What the other parts and the boundaries of a form may add to a file of the greatest size. */
 enum { FORM_EXTRA = 256 * 1024 };
@@ -168,7 +168,7 @@ bool multipart_create(struct request *rq, struct error *err)
 
     if (!settle_boundary(rq, err) || !check_room(rq, err))
         return false;
-    rq->upload = gateway_upload_begin(rq->gw, -1, err);
+    rq->upload = gateway_upload_begin(rq->gw, -1, NULL, err);
     if (!rq->upload)
         return false;
     m = rq->multipart = calloc(1, sizeof *m);

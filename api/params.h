@@ -20,6 +20,7 @@
     X(PARAM_NAME,     "name",     true)          \
     X(PARAM_CAPTION,  "caption",  true)          \
     X(PARAM_METHODS,  "methods",  false)         \
+    X(PARAM_MODE,     "mode",     false)         \
     X(PARAM_TTL,      "ttl",      false)         \
     X(PARAM_HOLD,     "hold",     false)         \
     X(PARAM_SUBSCRIBE,"subscribe",false)         \

@@ -246,6 +246,24 @@ static bool check_headers(struct request *rq, const char *method, const char *ve
     return !rq->route->begin || rq->route->begin(rq, err);
 }
 
+static enum MHD_Result take_step(struct request *rq);
+
+/* In its first call: "100 Continue" goes out only behind it. */
+static enum MHD_Result take_before(struct request *rq)
+{
+    rq->phase = PHASE_BEFORE;
+    rq->step = rq->before;
+    return take_step(rq);
+}
+
+enum MHD_Result request_take_body(struct request *rq)
+{
+    assert(rq->phase == PHASE_BEFORE);
+    rq->phase = PHASE_BODY;
+    rq->step = rq->route->end;
+    return MHD_YES;
+}
+
 /* A refusal is answered at once when a body is to come: a client that asked with "Expect: 100-continue" then keeps it.
  * Without a body the answer waits for the next call, because an early one costs the connection. */
 static enum MHD_Result take_headers(struct request *rq, const char *method, const char *version)
@@ -258,7 +276,7 @@ static enum MHD_Result take_headers(struct request *rq, const char *method, cons
     take_id(rq);
     if (check_headers(rq, method, version, &err)) {
         rq->stage = STAGE_UPLOAD;
-        return MHD_YES;
+        return rq->before ? take_before(rq) : MHD_YES;
     }
     rq->error = err;
     if (rq->announced == 0)
@@ -316,6 +334,40 @@ static enum MHD_Result take_step(struct request *rq)
     return result;
 }
 
+/* ---- in the middle of a body: until the recipient has taken more of it */
+
+static bool has_room(const struct request *rq, size_t len)
+{
+    return !rq->upload || gateway_upload_room(rq->upload, len);
+}
+
+/* Any thread. */
+static void got_room(void *user)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true))
+        request_resume(rq);
+    request_release(rq);
+}
+
+/* As take_step(): no waiting begins once the server has counted those who wait. */
+static enum MHD_Result await_room(struct request *rq, size_t len)
+{
+    bool closed;
+
+    atomic_store(&rq->gate->stepping, true);
+    closed = atomic_load(&rq->gate->closed);
+    if (!closed) {
+        atomic_fetch_add(&rq->refs, 1);
+        MHD_suspend_connection(rq->connection);
+        atomic_store(&rq->waiting, WAIT_ROOM);
+        gateway_upload_await_room(rq->upload, len, got_room, rq);
+    }
+    atomic_store(&rq->gate->stepping, false);
+    return closed ? MHD_NO : MHD_YES;
+}
+
 enum MHD_Result request_handle(struct request *rq, const char *method, const char *version, const char *data,
                                size_t *len)
 {
@@ -323,6 +375,10 @@ enum MHD_Result request_handle(struct request *rq, const char *method, const cha
 
     if (rq->phase == PHASE_HEADERS)
         return take_headers(rq, method, version);
+    if (rq->phase == PHASE_BEFORE)
+        return take_step(rq);
+    if (rq->phase == PHASE_BODY && *len > 0 && !has_room(rq, *len))
+        return await_room(rq, *len); /* what is not taken comes again */
     if (rq->phase == PHASE_BODY && *len > 0) {
         result = take_body(rq, data, *len);
         *len = 0; /* what is not taken would stall the connection */
@@ -339,7 +395,7 @@ enum MHD_Result request_handle(struct request *rq, const char *method, const cha
 
 void request_wait(struct request *rq, enum waiting why, step_fn *then)
 {
-    assert(rq->phase == PHASE_STEP && atomic_load(&rq->waiting) == WAIT_NONE);
+    assert((rq->phase == PHASE_STEP || rq->phase == PHASE_BEFORE) && atomic_load(&rq->waiting) == WAIT_NONE);
     record_free(&rq->got.record);
     memset(&rq->got.error, 0, sizeof rq->got.error);
     rq->step = then;

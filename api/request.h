@@ -39,10 +39,11 @@ struct gate {
 
 typedef enum MHD_Result step_fn(struct request *rq);
 
-/* WAIT_COMMIT: what is waited for will be done in any case, so the caller should hear of it even while we stop. */
-enum waiting { WAIT_NONE, WAIT_ANSWER, WAIT_COMMIT };
+/* WAIT_COMMIT: what is waited for will be done in any case, so the caller should hear of it even while we stop.
+ * WAIT_ROOM: in the middle of a body, which may go on even while we stop. */
+enum waiting { WAIT_NONE, WAIT_ANSWER, WAIT_COMMIT, WAIT_ROOM };
 
-enum phase { PHASE_HEADERS, PHASE_BODY, PHASE_STEP, PHASE_ANSWERED };
+enum phase { PHASE_HEADERS, PHASE_BEFORE, PHASE_BODY, PHASE_STEP, PHASE_ANSWERED };
 
 enum {
     REQUEST_ID_MAX = 64,
@@ -64,6 +65,7 @@ struct request {
     enum phase phase;
     const struct route *route;
     step_fn *step;
+    step_fn *before; /* what must go well before the body is asked for; NULL: nothing. Then: request_take_body() */
     int64_t started;
     char id[REQUEST_ID_MAX + 1];
     struct error error; /* refused; ERR_NONE: not */
@@ -122,6 +124,9 @@ enum MHD_Result request_handle(struct request *rq, const char *method, const cha
 /* Suspends the connection; when the question is answered, `then` runs with rq->got. Takes a reference, which the
  * callback below gives back. */
 void request_wait(struct request *rq, enum waiting why, step_fn *then);
+
+/* PHASE_BEFORE: the body may come. */
+enum MHD_Result request_take_body(struct request *rq);
 
 /* The callbacks for the gateway; user is the request. */
 void request_got_record(void *user, struct record *r, const struct error *err);

@@ -201,7 +201,8 @@ static bool has_hung_up(const struct request *rq)
 {
     struct pollfd p = {.fd = rq->fd, .events = POLLRDHUP};
 
-    return atomic_load(&rq->waiting) == WAIT_ANSWER && rq->wait_ms > 0 && !rq->hung_up && poll(&p, 1, 0) > 0;
+    return atomic_load(&rq->waiting) == WAIT_ANSWER && (rq->wait_ms > 0 || rq->before) && !rq->hung_up &&
+           poll(&p, 1, 0) > 0;
 }
 
 /* The library does not look at a suspended connection, so one that is closed would keep its slot until the wait ends.

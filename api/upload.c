@@ -39,6 +39,19 @@ static bool take_type(struct request *rq, struct error *err)
     return true;
 }
 
+/* Without a length of its own a body is spooled, whatever was asked for: an offer states a size. */
+static bool take_mode(const struct request *rq, enum mode *mode, struct error *err)
+{
+    const char *asked = rq->params.value[PARAM_MODE];
+
+    *mode = gateway_config(rq->gw)->delivery.mode;
+    if (asked && !mode_parse(asked, mode))
+        return error_set(err, ERR_PARAMETER_INVALID, "mode: one of 'auto', 'stream' and 'spool'");
+    if (rq->announced < 0 || multipart_wanted((struct request *)rq))
+        *mode = MODE_SPOOL;
+    return true;
+}
+
 /* Parameters whose meaning is the gateway's are checked there; those whose form is ours are read here. */
 static bool submission_of(const struct request *rq, struct submission *s, struct error *err)
 {
@@ -55,6 +68,8 @@ static bool submission_of(const struct request *rq, struct submission *s, struct
         .hold_ms = -1,
         .subscribe = value[PARAM_SUBSCRIBE] != NULL,
     };
+    if (!take_mode(rq, &s->mode, err))
+        return false;
     if (s->digest && strcmp(value[PARAM_DIGEST], "sha-256") != 0)
         return error_set(err, ERR_PARAMETER_INVALID, "digest: the one that can be computed is 'sha-256'");
     if (value[PARAM_TTL] && (!duration_parse(value[PARAM_TTL], &s->ttl_ms) || s->ttl_ms == 0))
@@ -73,9 +88,12 @@ static bool check_submission(struct request *rq, struct error *err)
     return submission_of(rq, &s, err) && gateway_submission_check(rq->gw, &s, err);
 }
 
+static enum MHD_Result open_stream(struct request *rq);
+
 bool api_upload_begin(struct request *rq, struct error *err)
 {
     bool form = multipart_wanted(rq);
+    struct submission s;
 
     if (!api_recipient_begin(rq, err) || !take_name(rq, err) || !api_wait_begin(rq, err))
         return false;
@@ -85,7 +103,11 @@ bool api_upload_begin(struct request *rq, struct error *err)
         return false;
     if (form)
         return multipart_create(rq, err);
-    rq->upload = gateway_upload_begin(rq->gw, rq->announced, err);
+    if (!submission_of(rq, &s, err))
+        return false;
+    rq->upload = gateway_upload_begin(rq->gw, rq->announced, &s, err);
+    if (s.mode == MODE_STREAM)
+        rq->before = open_stream;
     return rq->upload != NULL;
 }
 
@@ -120,7 +142,7 @@ void api_upload_drop(struct request *rq)
         return;
     log_info("http.upload_dropped", log_str("transfer", gateway_upload_id(rq->upload)), log_str("request_id", rq->id),
              log_str("code", error_name(rq->error.code)));
-    gateway_upload_abort(&rq->upload);
+    gateway_upload_abort(&rq->upload, &rq->error);
 }
 
 /* ---- the answer */
@@ -172,6 +194,52 @@ static enum MHD_Result committed(struct request *rq)
     return MHD_YES;
 }
 
+/* ---- mode stream: nothing is taken before the recipient accepts, and the answer is the end */
+
+static enum MHD_Result opened(struct request *rq)
+{
+    struct record *r = rq->got.record;
+    bool open = r && !transfer_state_final(r->state);
+    enum MHD_Result result;
+
+    rq->got.record = NULL;
+    if (open) {
+        record_free(&r);
+        return request_take_body(rq);
+    }
+    rq->unread = rq->announced > 0;
+    if (!r)
+        rq->error = rq->got.error;
+    api_upload_drop(rq);
+    if (r)
+        result = reply_final(rq, r);
+    else if (rq->hung_up)
+        result = MHD_NO;
+    else
+        result = reply_problem(rq, &rq->error, STAGE_QUEUE, NULL);
+    record_free(&r);
+    return result;
+}
+
+static enum MHD_Result open_stream(struct request *rq)
+{
+    request_wait(rq, WAIT_ANSWER, opened);
+    gateway_upload_open(rq->upload, request_got_record, rq);
+    return MHD_YES;
+}
+
+static enum MHD_Result streamed(struct request *rq)
+{
+    const struct record *r = rq->got.record;
+    struct error error = rq->got.error;
+
+    if (r && transfer_state_final(r->state))
+        return reply_final(rq, r);
+    if (error.code == ERR_NONE)
+        error_set(&error, ERR_DRAINING, "the gateway is stopping, and the file not delivered yet");
+    return reply_problem(rq, &error, STAGE_TRANSFER, r);
+}
+
 /* Only now are all parts known. */
 static bool finish_form(struct request *rq, struct error *err)
 {
@@ -195,7 +263,10 @@ enum MHD_Result api_upload_end(struct request *rq)
         return reply_problem(rq, &rq->error, STAGE_REQUEST, NULL);
     }
     multipart_destroy(&rq->multipart);
-    request_wait(rq, WAIT_COMMIT, committed);
+    if (rq->before)
+        request_wait(rq, WAIT_ANSWER, streamed);
+    else
+        request_wait(rq, WAIT_COMMIT, committed);
     gateway_upload_finish(&rq->upload, &s, request_got_record, rq);
     return MHD_YES;
 }

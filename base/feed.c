@@ -12,6 +12,7 @@ struct feed {
     atomic_uint_least64_t available, taken;
     atomic_uint_least64_t wanted; /* what the writer waits to see taken */
     atomic_bool refused;
+    struct error why; /* constant once refused */
     waiter_slot reader, writer;
 };
 
@@ -130,13 +131,15 @@ bool feed_withdraw_reader(struct feed *f, struct feed_waiter *w)
 
 /* ---- */
 
-void feed_refuse(struct feed *f)
+void feed_refuse(struct feed *f, const struct error *why)
 {
+    assert(!atomic_load(&f->refused));
+    f->why = *why;
     atomic_store(&f->refused, true);
     wake(&f->writer);
 }
 
-bool feed_refused(struct feed *f)
+const struct error *feed_refused(struct feed *f)
 {
-    return atomic_load(&f->refused);
+    return atomic_load(&f->refused) ? &f->why : NULL;
 }

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 struct feed;
 
 enum feed_state { FEED_GROWING, FEED_COMPLETE, FEED_ABORTED };
@@ -48,8 +50,9 @@ void feed_take(struct feed *f, uint64_t taken); /* everything before is not need
 bool feed_await_news(struct feed *f, struct feed_view seen, struct feed_waiter *w);
 bool feed_withdraw_reader(struct feed *f, struct feed_waiter *w);
 
-/* ---- whoever gives out the work: nobody will read it any more, so what else comes need not be kept */
-void feed_refuse(struct feed *f);
-bool feed_refused(struct feed *f);
+/* ---- whoever gives out the work: nobody will read it any more, so what else comes need not be kept. Once; NULL: not
+ * refused. */
+void feed_refuse(struct feed *f, const struct error *why);
+const struct error *feed_refused(struct feed *f);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/jid.h"
 #include "base/log.h"
+#include "gateway/record.h"
 
 enum tls_mode { TLS_REQUIRED, TLS_DIRECT, TLS_OFF };           /* off: only towards a loopback server */
 enum direct_mode { DIRECT_AUTO, DIRECT_ALWAYS, DIRECT_NEVER }; /* auto: contacts and our own domain */
@@ -56,6 +57,7 @@ struct config {
         uint64_t pending_per_peer;
     } socks5;
     struct {
+        enum mode mode; /* where the caller does not say */
         char **methods; /* the ladder, in order; NULL at the end */
         int64_t offer_timeout, connect_timeout, activate_timeout, stall_timeout, linger_timeout;
         uint64_t max_attempts;
@@ -72,6 +74,7 @@ struct config {
     struct {
         char *dir; /* default <state_dir>/spool */
         uint64_t max_bytes, max_file, max_files;
+        uint64_t stream_window; /* of a file in mode stream: on disk at once, about */
         enum durability durability;
     } spool;
     struct {

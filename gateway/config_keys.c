@@ -361,8 +361,8 @@ static bool read_word(const struct key *key, struct config *c, const char *text,
 
 static const struct kind a_word = {read_word, NULL};
 _Static_assert(sizeof(enum tls_mode) == sizeof(unsigned) && sizeof(enum direct_mode) == sizeof(unsigned) &&
-                   sizeof(enum durability) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
-                   sizeof(enum log_format) == sizeof(unsigned),
+                   sizeof(enum durability) == sizeof(unsigned) && sizeof(enum mode) == sizeof(unsigned) &&
+                   sizeof(enum log_level) == sizeof(unsigned) && sizeof(enum log_format) == sizeof(unsigned),
                "read_word() writes an unsigned");
 
 static bool read_account(const struct key *key, struct config *c, const char *text, struct error *err)
@@ -380,6 +380,7 @@ static const struct kind an_account = {read_account, NULL};
 
 static const char *const tls_words[] = {"required", "direct", "off", NULL};
 static const char *const direct_words[] = {"auto", "always", "never", NULL};
+static const char *const mode_words[] = {"spool", "auto", "stream", NULL}; /* as the enum */
 static const char *const durability_words[] = {"power", "process", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
@@ -432,6 +433,9 @@ static const struct key rows[] = {
     KEY(socks5, pending_per_peer, a_number, "64",
         "sockets of one address that have not yet named their stream", .least = 1, .most = 65536),
 
+    KEY(delivery, mode, a_word, "auto",
+        "spool (offer when the upload is complete), auto (as it begins), stream (before it begins)",
+        .words = mode_words),
     KEY(delivery, methods, methods, "jingle-s5b,si-s5b,s5b,jingle-ibb,si-ibb,ibb,link",
         "the methods to try, in this order: what is left out is never tried"),
     KEY(delivery, offer_timeout, a_time, "300s", "how long a person may take to accept"),
@@ -458,6 +462,7 @@ static const struct key rows[] = {
     KEY(spool, max_bytes, a_size, "10G", "all of them together"),
     KEY(spool, max_file, a_size, "5G", "one of them"),
     KEY(spool, max_files, a_number, "10000", "how many, each a transfer in memory", .least = 1, .most = 1000000),
+    KEY(spool, stream_window, a_size, "16M", "of a file in mode stream, what is on the disk at once"),
     KEY(spool, durability, a_word, "power",
         "what a 2xx survives: power (loss), or process (its end only, faster)", .words = durability_words),
 

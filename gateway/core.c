@@ -30,7 +30,9 @@ struct waiter {
 /* A transfer that is not over, or whose end is not committed yet. */
 struct live {
     UT_hash_handle hh;
-    struct live *prev, *next; /* in gw->runs */
+    struct live *prev, *next;             /* in gw->runs */
+    struct live *grows_prev, *grows_next; /* in gw->growing, while growth.feed is set */
+    struct growth growth;
     struct gateway *gw;
     struct transfer *transfer;
     struct waiter *waiters;
@@ -54,9 +56,14 @@ struct live *core_live(struct gateway *gw, const char *id)
     return live;
 }
 
-static const struct record *core_record(const struct live *live)
+const struct record *core_record(const struct live *live)
 {
     return transfer_record(live->transfer);
+}
+
+struct transfer *core_transfer(const struct live *live)
+{
+    return live->transfer;
 }
 
 void core_cancel(struct live *live)
@@ -165,9 +172,19 @@ static void free_live(uv_handle_t *timer)
     free(timer->data);
 }
 
+static void stop_growing(struct live *live)
+{
+    if (!live->growth.feed)
+        return;
+    DL_DELETE2(live->gw->growing, live, grows_prev, grows_next);
+    feed_release(&live->growth.feed);
+    live->growth = (struct growth){0};
+}
+
 static void live_destroy(struct live *live)
 {
     struct gateway *gw = live->gw;
+    struct growth growth = live->growth;
 
     if (live->in_runs)
         DL_DELETE(gw->runs, live);
@@ -175,6 +192,9 @@ static void live_destroy(struct live *live)
         turns_leave(gw->turns, live->key, live);
     HASH_DEL(gw->lives, live);
     board_remove(gw->board, live->id);
+    if (growth.ended && live->transfer)
+        growth.ended(growth.user, core_record(live));
+    stop_growing(live);
     transfer_destroy(&live->transfer);
     uv_close((uv_handle_t *)&live->again, free_live);
     count_work(gw);
@@ -279,10 +299,36 @@ static void flush(struct live *live)
         if (snapshot)
             board_put(live->gw->board, snapshot);
     }
-    if (live->write) {
+    if (live->write && (!live->growth.feed || feed_refused(live->growth.feed))) {
         live->write = false;
         write_row(live);
     }
+}
+
+void core_upload_over(struct live *live)
+{
+    stop_growing(live);
+    touch(live);
+}
+
+static void tell_open(struct live *live)
+{
+    struct growth *g = &live->growth;
+    void (*open)(void *user, const struct record *r) = g->open;
+
+    if (!open || core_record(live)->state != TRANSFER_TRANSFERRING)
+        return;
+    g->open = NULL;
+    open(g->user, core_record(live));
+}
+
+/* How far uploads are, for those who look. */
+static void note_growth(struct gateway *gw)
+{
+    struct live *live;
+
+    DL_FOREACH2(gw->growing, live, grows_next)
+    transfer_received(live->transfer, feed_look(live->growth.feed).available);
 }
 
 static void on_run(uv_idle_t *idle)
@@ -325,6 +371,7 @@ static void env_changed(void *user, struct transfer *t, bool store)
     live->publish = true;
     live->write = live->write || store;
     downloads_follow(live->gw, core_record(live));
+    tell_open(live);
     if (transfer_state_final(core_record(live)->state) && live->in_line) {
         live->in_line = false;
         turns_leave(live->gw->turns, live->key, live);
@@ -356,7 +403,7 @@ static void env_idle(void *user, struct transfer *t)
     schedule(gw);
 }
 
-bool core_adopt(struct gateway *gw, struct record *r)
+bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth)
 {
     struct live *live = calloc(1, sizeof *live);
     struct error error;
@@ -375,7 +422,12 @@ bool core_adopt(struct gateway *gw, struct record *r)
     HASH_ADD_STR(gw->lives, id, live);
     live->publish = true;
     touch(live);
-    live->transfer = transfer_create(&gw->env, r, live);
+    if (growth) {
+        live->growth = *growth;
+        feed_hold(growth->feed);
+        DL_APPEND2(gw->growing, live, grows_prev, grows_next);
+    }
+    live->transfer = transfer_create(&gw->env, r, growth ? growth->feed : NULL, live);
     if (!live->transfer) {
         live_destroy(live);
         return false;
@@ -439,6 +491,7 @@ static void on_heartbeat(uv_timer_t *timer)
         meter_timer(&gw->meter, gw->heartbeat_due);
     gw->heartbeat_due = uv_now(&gw->loop) + HEARTBEAT_MS;
     atomic_store(&gw->beat, now);
+    note_growth(gw);
     downloads_expire(gw);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
         gw->forgotten_at = now;
@@ -511,7 +564,7 @@ static bool take_up(struct gateway *gw, struct record *r)
     if (r->state != TRANSFER_QUEUED && r->state != TRANSFER_HELD)
         note_interruption(r);
     memcpy(id, r->id, ID_SIZE);
-    if (!core_adopt(gw, r))
+    if (!core_adopt(gw, r, NULL))
         return false;
     if (!whole) {
         log_error("transfer.payload_lost", log_str("transfer", id));

@@ -38,8 +38,9 @@ struct gateway {
     uv_loop_t loop;
     struct inbox *inbox;
     struct transfer_env env;
-    struct live *lives; /* by id */
-    struct live *runs;  /* those with events or news to publish */
+    struct live *lives;   /* by id */
+    struct live *growing; /* those whose upload is still coming in */
+    struct live *runs;    /* those with events or news to publish */
     struct turns *turns;
     struct links *links;         /* of our own, that can be fetched */
     struct link_change *changes; /* of records by their links; the first is under way */
@@ -84,8 +85,23 @@ void gateway_destroy(struct gateway **gw);
 
 /* ---- shared by core.c, gateway.c and upload.c; core's thread */
 
-/* Takes r, whose row is committed, and sets it going. false, r freed: out of memory. */
-bool core_adopt(struct gateway *gw, struct record *r);
+/* Of a transfer that begins before its upload is over. Until core_upload_over() no row of it is written, unless it
+ * ends: a crash leaves a .part file, which the sweep removes, and no promise. */
+struct growth {
+    struct feed *feed;
+    void (*open)(void *user, const struct record *r);  /* once, when its first stream is; may be NULL */
+    void (*ended)(void *user, const struct record *r); /* once, its end committed, unless the upload was over before */
+    void *user;
+};
+
+/* Takes r, whose row is committed, or which has a growth, and sets it going. false, r freed: out of memory. */
+bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth);
+
+/* Nothing more will come: from here on rows are written as they are for any other. */
+void core_upload_over(struct live *live);
+
+const struct record *core_record(const struct live *live);
+struct transfer *core_transfer(const struct live *live);
 
 struct live *core_live(struct gateway *gw, const char *id);
 void core_cancel(struct live *live);

@@ -26,11 +26,7 @@ const struct config *gateway_config(const struct gateway *gw);
 /* ---- uploads: begin, append as it arrives, then finish or abort. One thread at a time per upload. */
 struct upload;
 
-/* size: the declared length, or -1. Refused before the body: ERR_BODY_TOO_LARGE, ERR_SPOOL_FULL, ERR_DRAINING,
- * ERR_STORE_UNAVAILABLE. */
-struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, struct error *err);
-bool gateway_upload_append(struct upload *u, const void *data, size_t len, struct error *err);
-const char *gateway_upload_id(const struct upload *u); /* the transfer's id */
+typedef void gateway_record_fn(void *user, struct record *r, const struct error *err); /* r NULL: err says why */
 
 /* What the upload is for. Strings are borrowed for the call. */
 struct submission {
@@ -43,18 +39,39 @@ struct submission {
     bool digest;            /* compute file.sha256 */
     int64_t ttl_ms;         /* 0: as configured */
     int64_t hold_ms;        /* how long to wait for who is offline, from now; 0: not at all; below 0: as configured */
-    bool subscribe;         /* ask who is no contact; then a hold is needed: below 0 may also mean the whole ttl */
+    enum mode mode;
+    bool subscribe; /* ask who is no contact; then a hold is needed: below 0 may also mean the whole ttl */
 };
-
-typedef void gateway_record_fn(void *user, struct record *r, const struct error *err); /* r NULL: err says why */
 
 /* Checks what can be checked before any byte is read: for an early refusal. */
 bool gateway_submission_check(struct gateway *gw, const struct submission *s, struct error *err);
 
+/* size: the declared length, or -1. s: what it is for, once that was checked; NULL: not known before its end, so it is
+ * MODE_SPOOL, as without a length. Refused before the body: ERR_BODY_TOO_LARGE, ERR_SPOOL_FULL, ERR_DRAINING,
+ * ERR_STORE_UNAVAILABLE.
+ * MODE_AUTO: the transfer begins, and is there for all who look, as soon as 64 KiB or all of it have come. */
+struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const struct submission *s, struct error *err);
+const char *gateway_upload_id(const struct upload *u); /* the transfer's id */
+
+/* What comes for a transfer that has ended is dropped (MODE_AUTO: the end of the upload tells) or refused with its
+ * reason (MODE_STREAM). */
+bool gateway_upload_append(struct upload *u, const void *data, size_t len, struct error *err);
+
+/* MODE_STREAM, before its first byte: begins the transfer and answers with its record when the recipient has accepted
+ * and bytes may flow, or when it ended before. */
+void gateway_upload_open(struct upload *u, gateway_record_fn *done, void *user);
+
+/* MODE_STREAM: whether so many bytes may be appended now. If not: wake is called once when they may, on any thread,
+ * perhaps before await_room() returns; at the latest when the upload is over. */
+bool gateway_upload_room(const struct upload *u, size_t len);
+void gateway_upload_await_room(struct upload *u, size_t len, void (*wake)(void *user), void *user);
+
 /* Seals the file, commits the record, queues the transfer; the answer comes after both are as durable as configured.
- * Consumes *u in any case; on failure nothing is left behind. */
+ * Of a transfer that began before, the answer tells its state by then; in MODE_STREAM nothing is sealed, and the answer
+ * comes with its end (while we stop: without).
+ * Consumes *u in any case; on failure nothing is left behind, but a transfer that had begun: it failed. */
 void gateway_upload_finish(struct upload **u, const struct submission *s, gateway_record_fn *done, void *user);
-void gateway_upload_abort(struct upload **u);
+void gateway_upload_abort(struct upload **u, const struct error *why); /* NULL: its caller is gone */
 
 /* ---- transfers */
 void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);

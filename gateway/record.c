@@ -34,6 +34,18 @@ static const char *const proofs[] = {
     [PROOF_HASH_CONFIRMED] = "hash_confirmed",
 };
 
+static const char *const modes[] = {
+    [MODE_SPOOL] = "spool",
+    [MODE_AUTO] = "auto",
+    [MODE_STREAM] = "stream",
+};
+
+static const char *const upload_states[] = {
+    [UPLOAD_COMPLETE] = "complete",
+    [UPLOAD_RECEIVING] = "receiving",
+    [UPLOAD_ABORTED] = "aborted",
+};
+
 static const char *const directions[] = {
     [STEP_SENT] = "sent",
     [STEP_RECEIVED] = "received",
@@ -104,6 +116,38 @@ bool proof_parse(const char *name, enum proof *proof)
     if (i == COUNT(proofs))
         return false;
     *proof = (enum proof)i;
+    return true;
+}
+
+const char *mode_name(enum mode mode)
+{
+    assert(mode < COUNT(modes));
+    return modes[mode];
+}
+
+bool mode_parse(const char *name, enum mode *mode)
+{
+    size_t i = find(modes, COUNT(modes), name);
+
+    if (i == COUNT(modes))
+        return false;
+    *mode = (enum mode)i;
+    return true;
+}
+
+const char *upload_state_name(enum upload_state state)
+{
+    assert(state < COUNT(upload_states));
+    return upload_states[state];
+}
+
+bool upload_state_parse(const char *name, enum upload_state *state)
+{
+    size_t i = find(upload_states, COUNT(upload_states), name);
+
+    if (i == COUNT(upload_states))
+        return false;
+    *state = (enum upload_state)i;
     return true;
 }
 

@@ -54,6 +54,16 @@ enum stage {
 const char *stage_name(enum stage stage);
 bool stage_parse(const char *name, enum stage *stage);
 
+/* What becomes of the bytes : all on disk before the offer goes out; or the offer goes out early and the
+ * stream follows the upload; or nothing is taken before the recipient accepts, and little is kept. */
+enum mode { MODE_SPOOL, MODE_AUTO, MODE_STREAM };
+const char *mode_name(enum mode mode);
+bool mode_parse(const char *name, enum mode *mode);
+
+enum upload_state { UPLOAD_COMPLETE, UPLOAD_RECEIVING, UPLOAD_ABORTED };
+const char *upload_state_name(enum upload_state state);
+bool upload_state_parse(const char *name, enum upload_state *state);
+
 /* How strong the evidence for "delivered" is, weakest first. */
 enum proof { PROOF_NONE, PROOF_PROXY_ACCEPTED, PROOF_PEER_CLOSED, PROOF_PEER_CONFIRMED, PROOF_HASH_CONFIRMED };
 const char *proof_name(enum proof proof); /* NULL for PROOF_NONE */
@@ -95,7 +105,9 @@ struct record {
     char *type; /* media type */
     uint64_t size;
     uint64_t received; /* of the upload */
-    char sha256[65];   /* lower-case hex, or empty when nobody asked */
+    enum mode mode;
+    enum upload_state upload;
+    char sha256[65]; /* lower-case hex, or empty when nobody asked */
 
     char *caption; /* NULL: none */
     char *methods; /* the caller's narrowing, "si-s5b,s5b"; NULL: the configured ladder */

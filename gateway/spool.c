@@ -24,6 +24,7 @@
 #define PART   ".part" /* ends the name of a file that still grows */
 
 enum { PART_SIZE = ID_SIZE + sizeof PART - 1, READ_SIZE = 256 * 1024 };
+enum { PUNCH_ALIGN = 64 * 1024, PUNCH_MOST = 4 * 1024 * 1024, PUNCHES = 8 /* a window */ };
 
 struct spool {
     int dir;
@@ -39,6 +40,8 @@ struct spool_file {
     int64_t declared; /* -1: unknown */
     uint64_t size;    /* present */
     uint64_t counted; /* in the budget: what is declared, or present */
+    uint64_t window;  /* of a file that is read once; 0: it is kept whole */
+    uint64_t punched; /* its bytes before are gone */
     bool sealed;
 };
 
@@ -261,14 +264,14 @@ static bool reserve_disk(int fd, uint64_t size, struct error *err)
     return true;
 }
 
-struct spool_file *spool_create(struct spool *spool, const char *id, int64_t size, struct error *err)
+static struct spool_file *create(struct spool *spool, const char *id, int64_t size, uint64_t reserved,
+                                 struct error *err)
 {
-    uint64_t reserved = size > 0 ? (uint64_t)size : 0;
     struct spool_file *file = NULL;
     char name[PART_SIZE];
 
     assert(size >= -1 && id_valid(id, PREFIX));
-    if (reserved > spool->limits.max_file) {
+    if (size > 0 && (uint64_t)size > spool->limits.max_file) {
         too_large(spool, err);
         return NULL;
     }
@@ -295,6 +298,36 @@ struct spool_file *spool_create(struct spool *spool, const char *id, int64_t siz
     if (!reserve_disk(file->fd, reserved, err))
         spool_abandon(&file);
     return file;
+}
+
+struct spool_file *spool_create(struct spool *spool, const char *id, int64_t size, struct error *err)
+{
+    return create(spool, id, size, size > 0 ? (uint64_t)size : 0, err);
+}
+
+struct spool_file *spool_create_window(struct spool *spool, const char *id, uint64_t size, uint64_t window,
+                                       struct error *err)
+{
+    struct spool_file *file = create(spool, id, (int64_t)size, size < window ? size : window, err);
+
+    if (file)
+        file->window = window;
+    return file;
+}
+
+/* Whole pages leave the cache as they are, also while the network still sends from them; a part of one would be
+ * overwritten with zeros there. So the hole ends where any page and block does. */
+void spool_punch(struct spool_file *file, uint64_t until)
+{
+    uint64_t end = until - until % PUNCH_ALIGN;
+
+    if (end <= file->punched || (end < file->punched + file->window / PUNCHES && end < file->punched + PUNCH_MOST))
+        return;
+    if (fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)file->punched,
+                  (off_t)(end - file->punched)) != 0 &&
+        errno != EOPNOTSUPP) /* there the file grows to its whole size */
+        log_warn("spool.punch", log_str("transfer", file->id), log_str("error", strerror(errno)));
+    file->punched = end;
 }
 
 static bool write_all(struct spool_file *file, const uint8_t *data, size_t len, struct error *err)
@@ -331,15 +364,21 @@ bool spool_append(struct spool_file *file, const void *data, size_t len, struct 
     return write_all(file, data, len, err);
 }
 
+bool spool_is_whole(const struct spool_file *file, struct error *err)
+{
+    return file->declared < 0 || file->size == (uint64_t)file->declared ||
+           error_set(err, ERR_LENGTH_CONFLICT, "%" PRIu64 " of the declared %" PRId64 " bytes came", file->size,
+                     file->declared);
+}
+
 bool spool_seal(struct spool_file *file, bool durable, struct error *err)
 {
     int dir = file->spool->dir;
     char part[PART_SIZE];
 
     assert(!file->sealed);
-    if (file->declared >= 0 && file->size != (uint64_t)file->declared)
-        return error_set(err, ERR_LENGTH_CONFLICT, "%" PRIu64 " of the declared %" PRId64 " bytes came", file->size,
-                         file->declared);
+    if (!spool_is_whole(file, err))
+        return false;
     if (durable && fsync(file->fd) != 0)
         return disk_error(err, "syncing", errno);
     part_name(file->id, part);
@@ -356,7 +395,29 @@ bool spool_seal(struct spool_file *file, bool durable, struct error *err)
 
 /* ---- a file that is there */
 
-struct spool_file *spool_reopen(struct spool *spool, const char *id, struct error *err)
+static int open_entry(const struct spool *spool, const char *name)
+{
+    return openat(spool->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+static int open_whole(const struct spool *spool, const char *id)
+{
+    return open_entry(spool, id);
+}
+
+/* It may be completed, and so change its name, at any moment; the other way is never. */
+static int open_growing(const struct spool *spool, const char *id)
+{
+    char part[PART_SIZE];
+    int fd;
+
+    part_name(id, part);
+    fd = open_entry(spool, part);
+    return fd < 0 && errno == ENOENT ? open_entry(spool, id) : fd;
+}
+
+static struct spool_file *reopen(struct spool *spool, const char *id,
+                                 int (*open_it)(const struct spool *, const char *), struct error *err)
 {
     struct spool_file *file = NULL;
     struct stat st;
@@ -366,7 +427,7 @@ struct spool_file *spool_reopen(struct spool *spool, const char *id, struct erro
         error_set(err, ERR_NOT_FOUND, "no such file in the spool");
         return NULL;
     }
-    fd = openat(spool->dir, id, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    fd = open_it(spool, id);
     if (fd < 0 && errno == ENOENT) {
         error_set(err, ERR_NOT_FOUND, "the file of %s is no longer in the spool", id);
         return NULL;
@@ -388,6 +449,16 @@ struct spool_file *spool_reopen(struct spool *spool, const char *id, struct erro
 fail:
     fd_close(&fd);
     return NULL;
+}
+
+struct spool_file *spool_reopen(struct spool *spool, const char *id, struct error *err)
+{
+    return reopen(spool, id, open_whole, err);
+}
+
+struct spool_file *spool_follow(struct spool *spool, const char *id, struct error *err)
+{
+    return reopen(spool, id, open_growing, err);
 }
 
 uint64_t spool_size(const struct spool_file *file)

@@ -30,8 +30,20 @@ void spool_close(struct spool **spool);
  * when it does not fit the budget or the disk. */
 struct spool_file *spool_create(struct spool *spool, const char *id, int64_t size, struct error *err);
 
+/* The same for a file whose bytes are read once, behind the writer: no more than a window of it is reserved and
+ * counted, and as little is on the disk as long as the writer keeps no more than that ahead of spool_punch(). Such a
+ * file is never sealed. */
+struct spool_file *spool_create_window(struct spool *spool, const char *id, uint64_t size, uint64_t window,
+                                       struct error *err);
+
+/* Everything before `until` has been read: gives its room back, in pieces worth the call. */
+void spool_punch(struct spool_file *file, uint64_t until);
+
 /* Appends all of it. ERR_LENGTH_CONFLICT beyond the declared size, ERR_BODY_TOO_LARGE, ERR_SPOOL_FULL. */
 bool spool_append(struct spool_file *file, const void *data, size_t len, struct error *err);
+
+/* Whether as much has come as was declared. ERR_LENGTH_CONFLICT. */
+bool spool_is_whole(const struct spool_file *file, struct error *err);
 
 /* The upload is whole: its length is checked against the declared one (ERR_LENGTH_CONFLICT), data is synced when
  * durable, the file renamed, the folder synced. On failure the file is as before and still to be abandoned. */
@@ -39,6 +51,9 @@ bool spool_seal(struct spool_file *file, bool durable, struct error *err);
 
 /* A complete file again, for sending. ERR_NOT_FOUND: it is gone. */
 struct spool_file *spool_reopen(struct spool *spool, const char *id, struct error *err);
+
+/* The same, also while it still grows: for who reads behind its writer. */
+struct spool_file *spool_follow(struct spool *spool, const char *id, struct error *err);
 
 uint64_t spool_size(const struct spool_file *file); /* bytes present */
 int spool_fd(const struct spool_file *file);        /* borrowed */

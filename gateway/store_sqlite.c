@@ -25,8 +25,9 @@ enum { BUSY_MS = 5000 };
 enum { CHECK_MAX = 64 * 1024 * 1024 };
 
 /* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
-extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[];
-static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003};
+extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[], embedded_schema_004[];
+static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003,
+                                     embedded_schema_004};
 
 enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 
@@ -43,6 +44,8 @@ enum kind {
     KIND_STAGE,
     KIND_PROOF,
     KIND_DIRECTION,
+    KIND_MODE,
+    KIND_UPLOAD,
     KIND_ERROR
 };
 
@@ -71,6 +74,8 @@ static const struct column transfer_columns[] = {
     COLUMN("size",            KIND_INT64, record, size),
     COLUMN("received",        KIND_INT64, record, received),
     COLUMN("sha256",          KIND_FIXED, record, sha256),
+    COLUMN("mode",            KIND_MODE,  record, mode),
+    COLUMN("upload",          KIND_UPLOAD, record, upload),
     COLUMN("caption",         KIND_OWNED, record, caption),
     COLUMN("methods",         KIND_OWNED, record, methods),
     COLUMN("request_id",      KIND_OWNED, record, request_id),
@@ -190,6 +195,10 @@ static int bind(sqlite3_stmt *stmt, int at, const struct column *c, const void *
         return bind_text(stmt, at, proof_name(*(const enum proof *)member));
     case KIND_DIRECTION:
         return bind_text(stmt, at, step_direction_name(*(const enum step_direction *)member));
+    case KIND_MODE:
+        return bind_text(stmt, at, mode_name(*(const enum mode *)member));
+    case KIND_UPLOAD:
+        return bind_text(stmt, at, upload_state_name(*(const enum upload_state *)member));
     case KIND_ERROR:
         return bind_text(stmt, at, error_name(*(const enum error_code *)member));
     }
@@ -251,6 +260,10 @@ static bool read_column(sqlite3_stmt *stmt, int at, const struct column *c, void
         return proof_parse(text, member);
     case KIND_DIRECTION:
         return step_direction_parse(text, member);
+    case KIND_MODE:
+        return mode_parse(text, member);
+    case KIND_UPLOAD:
+        return upload_state_parse(text, member);
     case KIND_ERROR:
         return error_code_parse(text, member);
     case KIND_BARE:

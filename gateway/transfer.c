@@ -20,6 +20,8 @@ enum event {
     EV_ACCEPTED,
     EV_SWITCHED, /* the session goes on by the next method of its kind */
     EV_STREAM_OPEN,
+    EV_UPLOADED,      /* the file is whole now */
+    EV_UPLOAD_FAILED, /* it never will be */
     EV_COMPLETE,
     EV_LINK_SENT,
     EV_PAUSE,     /* this round is over, another may follow */
@@ -32,11 +34,12 @@ enum event {
     EV_EXPIRE
 };
 
-static const char *const event_names[] = {
-    "start", "resolved", "method-failed", "accepted",  "switched", "stream-open", "complete", "link-sent",
-    "pause", "hold",     "came",          "hold-over", "unseen",   "fatal",       "cancel",   "expire"};
+static const char *const event_names[] = {"start",       "resolved", "method-failed", "accepted",  "switched",
+                                          "stream-open", "uploaded", "upload-failed", "complete",  "link-sent",
+                                          "pause",       "hold",     "came",          "hold-over", "unseen",
+                                          "fatal",       "cancel",   "expire"};
 
-enum { EVENTS = 16, RETURN_MS = 60 * 1000 };
+enum { EVENTS = 18, RETURN_MS = 60 * 1000 };
 
 struct pending {
     enum event event;
@@ -56,6 +59,12 @@ struct transfer {
     bool woken;
     bool at_work; /* started, and the owner not yet told otherwise */
 
+    struct feed *feed; /* of an upload that is still coming in; NULL: the file is whole */
+    bool ahead;        /* the method said complete before we heard that the upload is */
+    enum proof proof;  /* ahead: what it said */
+    bool once;         /* bytes of it are gone: there is no second try */
+    const struct method_ops *following[LADDER_RUNGS + 1];
+
     uint64_t finding;           /* the network's ticket; 0: not asking */
     struct recipient recipient; /* of this round */
     size_t resource;            /* the one in use */
@@ -64,6 +73,8 @@ struct transfer {
     const struct method_ops *ops; /* of method */
     struct method *method;
     struct spool_file *file;
+    bool streaming;        /* the method has the file */
+    bool hashing;          /* its digest was seen to */
     struct digest *digest; /* being computed; NULL: not wanted, or known */
 
     struct error why; /* the most telling failure of this round */
@@ -153,7 +164,10 @@ static void host_report(struct method_host *host, const struct method_report *re
         break;
     case METHOD_COMPLETE:
         t->record->sent = report->moved;
-        transfer_post(t, EV_COMPLETE, NULL, report->proof);
+        t->ahead = t->feed != NULL;
+        t->proof = report->proof;
+        if (!t->ahead)
+            transfer_post(t, EV_COMPLETE, NULL, report->proof);
         break;
     case METHOD_LINK_SENT:
         t->record->sent = report->moved;
@@ -247,7 +261,8 @@ static void forget_method_events(struct transfer *t)
     size_t kept = 0;
 
     for (size_t i = 0; i < t->event_count; i++)
-        if (t->events[i].event == EV_CANCEL || t->events[i].event == EV_EXPIRE)
+        if (t->events[i].event == EV_CANCEL || t->events[i].event == EV_EXPIRE || t->events[i].event == EV_UPLOADED ||
+            t->events[i].event == EV_UPLOAD_FAILED)
             t->events[kept++] = t->events[i];
     t->event_count = kept;
 }
@@ -259,9 +274,11 @@ static void drop_work(struct transfer *t, const struct error *why)
         t->env->network->ops->forget(t->env->network, t->finding);
     t->finding = 0;
     digest_cancel(&t->digest);
+    t->streaming = t->hashing = t->ahead = false;
     if (t->method)
         t->ops->end(&t->method, why);
     t->ops = NULL;
+    t->host.feed = NULL;
     spool_release(&t->file);
 }
 
@@ -335,12 +352,25 @@ static void look_for_recipient(struct transfer *t)
     }
 }
 
+/* Those that may be used at all. What is gone behind the stream cannot be sent by a method that needs it whole. */
+static const struct method_ops *const *methods_of(struct transfer *t)
+{
+    const struct method_ops *const *all = t->env->network->ops->methods(t->env->network);
+    size_t count = 0;
+
+    if (t->record->mode != MODE_STREAM)
+        return all;
+    for (; *all && count < LADDER_RUNGS; all++)
+        if ((*all)->follows)
+            t->following[count++] = *all;
+    t->following[count] = NULL;
+    return t->following;
+}
+
 static bool offer_offline(struct transfer *t);
 
 static void begin_round(struct transfer *t, const struct pending *p)
 {
-    struct network *network = t->env->network;
-
     (void)p;
     t->record->round++;
     t->record->next_attempt_at = 0;
@@ -350,8 +380,7 @@ static void begin_round(struct transfer *t, const struct pending *p)
     t->why = (struct error){0};
     t->later = t->hopped = t->linked = t->came = false;
     t->retry_at = 0;
-    if (!ladder_is_offline(t->record->methods, t->env->config->delivery.methods, network->ops->methods(network)) ||
-        !offer_offline(t))
+    if (!ladder_is_offline(t->record->methods, t->env->config->delivery.methods, methods_of(t)) || !offer_offline(t))
         look_for_recipient(t);
 }
 
@@ -359,9 +388,10 @@ static void nothing_in_common(struct transfer *t)
 {
     struct error error;
 
-    error_set(&error, ERR_NO_COMMON_METHOD, "%s announces no way of receiving files that may be used here (%s)",
+    error_set(&error, ERR_NO_COMMON_METHOD, "%s announces no way of receiving files that may be used here (%s)%s",
               t->recipient.count > 0 ? t->recipient.resources[0].jid.text : t->to.text,
-              t->record->methods ? t->record->methods : "all configured methods");
+              t->record->methods ? t->record->methods : "all configured methods",
+              t->record->mode == MODE_STREAM ? "; mode=auto has more than mode=stream" : "");
     transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
 }
 
@@ -412,10 +442,8 @@ static void offer(struct transfer *t)
 /* Offers to the first resource from that one on that has a usable method of its own. */
 static bool offer_from(struct transfer *t, size_t resource)
 {
-    struct network *network = t->env->network;
-
     resource = ladder_choose(&t->ladder, &t->recipient, resource, t->record->methods, t->env->config->delivery.methods,
-                             network->ops->methods(network));
+                             methods_of(t));
     if (resource >= t->recipient.count)
         return false;
     t->resource = resource;
@@ -434,10 +462,7 @@ static void begin_ladder(struct transfer *t, const struct pending *p)
 /* The offline methods alone, whoever is there. */
 static bool offer_offline(struct transfer *t)
 {
-    struct network *network = t->env->network;
-
-    ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods, NULL,
-                 network->ops->methods(network));
+    ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods, NULL, methods_of(t));
     t->rung = 0;
     if (t->ladder.count == 0)
         return false;
@@ -670,6 +695,10 @@ static void step_down(struct transfer *t, const struct pending *p)
     if (t->ops && t->ops->offline)
         t->record->sent = 0; /* to a service, which drops it: the recipient has none of it */
     drop_work(t, &p->error);
+    if (t->once) {
+        transfer_post(t, EV_FATAL, &t->why, PROOF_NONE);
+        return;
+    }
     if (free_round) {
         t->record->round--; /* nobody's fault: the round is played again */
         transfer_post(t, EV_PAUSE, &p->error, PROOF_NONE);
@@ -719,22 +748,49 @@ static void on_digest(void *user, const char *sha256)
     t->ops->digest(t->method, sha256);
 }
 
+/* Of a whole file, so that it is read once; of one that is not kept, never. */
+static void start_digest(struct transfer *t)
+{
+    if (!t->ops->digest || t->record->sha256[0] || t->hashing)
+        return;
+    t->hashing = true;
+    if (!t->once)
+        t->digest = digest_start(t->env->loop, spool_fd(t->file), t->record->size, on_digest, t);
+    if (!t->digest)
+        t->ops->digest(t->method, NULL);
+}
+
+/* A method that cannot follow has its stream open and waits: for EV_UPLOADED. */
 static void start_stream(struct transfer *t, const struct pending *p)
 {
-    bool digest = t->ops->digest && !t->record->sha256[0];
     struct error error;
 
     (void)p;
-    t->file = spool_reopen(t->env->spool, t->record->id, &error);
+    if (t->feed && !t->ops->follows) {
+        step(t, STEP_LOCAL, "waiting", "", "for the end of the upload");
+        return;
+    }
+    t->file = spool_follow(t->env->spool, t->record->id, &error);
     if (!t->file) {
         transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
         return;
     }
+    t->host.feed = t->feed;
+    t->streaming = true;
+    t->once = t->record->mode == MODE_STREAM;
     t->ops->stream(t->method, spool_fd(t->file));
-    if (digest)
-        t->digest = digest_start(t->env->loop, spool_fd(t->file), t->record->size, on_digest, t);
-    if (digest && !t->digest)
-        t->ops->digest(t->method, NULL);
+    if (!t->feed)
+        start_digest(t);
+}
+
+static void go_on_whole(struct transfer *t, const struct pending *p)
+{
+    if (!t->streaming)
+        start_stream(t, p);
+    else if (t->ahead)
+        transfer_post(t, EV_COMPLETE, NULL, t->proof);
+    else
+        start_digest(t);
 }
 
 /* The pause doubles with each round and is spread by up to a quarter, so that many do not return as one. */
@@ -767,6 +823,11 @@ static void finish(struct transfer *t, const struct pending *p)
     struct network *network = t->env->network;
 
     attempt_end(t, well ? NULL : &p->error);
+    if (t->feed) {
+        feed_refuse(t->feed, &p->error);
+        feed_release(&t->feed);
+        r->upload = UPLOAD_ABORTED;
+    }
     if (p->event == EV_COMPLETE)
         network->ops->succeeded(network, &t->recipient.resources[t->resource].jid);
     drop_work(t, well ? NULL : &p->error);
@@ -791,7 +852,7 @@ static void finish(struct transfer *t, const struct pending *p)
 typedef void act_fn(struct transfer *t, const struct pending *p);
 
 /* A pair not listed is ignored and logged: late news from a method we gave up on is normal.
- * EV_CANCEL, EV_FATAL and EV_PAUSE leave every state in which they can happen; see rule_for(). */
+ * EV_CANCEL, EV_UPLOAD_FAILED, EV_FATAL and EV_PAUSE leave every state in which they can happen; see rule_for(). */
 static const struct rule {
     enum transfer_state from;
     enum event on;
@@ -813,6 +874,7 @@ static const struct rule {
     {TRANSFER_CONNECTING, EV_SWITCHED, TRANSFER_CONNECTING, switch_method},
     {TRANSFER_CONNECTING, EV_STREAM_OPEN, TRANSFER_TRANSFERRING, start_stream},
     {TRANSFER_CONNECTING, EV_EXPIRE, TRANSFER_EXPIRED, finish},
+    {TRANSFER_TRANSFERRING, EV_UPLOADED, TRANSFER_TRANSFERRING, go_on_whole},
     {TRANSFER_TRANSFERRING, EV_METHOD_FAILED, TRANSFER_OFFERING, step_down},
     {TRANSFER_TRANSFERRING, EV_COMPLETE, TRANSFER_DELIVERED, finish},
     {TRANSFER_TRANSFERRING, EV_LINK_SENT, TRANSFER_LINK_SENT, finish},
@@ -821,6 +883,7 @@ static const struct rule {
 static const struct rule *rule_for(enum transfer_state state, enum event event)
 {
     static const struct rule cancel = {0, EV_CANCEL, TRANSFER_CANCELLED, finish};
+    static const struct rule upload = {0, EV_UPLOAD_FAILED, TRANSFER_FAILED, finish};
     static const struct rule fatal = {0, EV_FATAL, TRANSFER_FAILED, finish};
     static const struct rule pause = {0, EV_PAUSE, TRANSFER_QUEUED, pause_round};
 
@@ -828,6 +891,8 @@ static const struct rule *rule_for(enum transfer_state state, enum event event)
         return NULL;
     if (event == EV_CANCEL)
         return &cancel;
+    if (event == EV_UPLOAD_FAILED)
+        return &upload;
     if (event == EV_FATAL)
         return &fatal;
     if (event == EV_PAUSE && state != TRANSFER_QUEUED && state != TRANSFER_HELD)
@@ -918,6 +983,8 @@ static void transfer_handle(struct transfer *t, const struct pending *p)
     }
     if (p->event == EV_FATAL)
         t->record->error_stage = t->why_stage;
+    else if (p->event == EV_UPLOAD_FAILED)
+        t->record->error_stage = STAGE_UPLOAD;
     else if (p->event == EV_CANCEL || p->event == EV_EXPIRE)
         t->record->error_stage = stage_of(t);
     if (rule->then)
@@ -939,7 +1006,7 @@ void transfer_run(struct transfer *t)
 
 /* ---- life */
 
-struct transfer *transfer_create(const struct transfer_env *env, struct record *r, void *owner)
+struct transfer *transfer_create(const struct transfer_env *env, struct record *r, struct feed *feed, void *owner)
 {
     struct transfer *t = calloc(1, sizeof *t);
     struct error error;
@@ -953,6 +1020,7 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
     t->env = env;
     t->owner = owner;
     t->record = r;
+    t->feed = feed ? feed_hold(feed) : NULL;
     t->asked = r->state == TRANSFER_HELD && r->subscribe;
     uv_timer_init(env->loop, &t->timer);
     t->timer.data = t;
@@ -979,10 +1047,17 @@ static void free_transfer(uv_handle_t *timer)
 
 void transfer_destroy(struct transfer **t)
 {
+    struct error stopped;
+
     if (!*t)
         return;
     drop_work(*t, NULL);
     end_round(*t);
+    if ((*t)->feed) {
+        error_set(&stopped, ERR_DRAINING, "the gateway is stopping");
+        feed_refuse((*t)->feed, &stopped);
+    }
+    feed_release(&(*t)->feed);
     uv_close((uv_handle_t *)&(*t)->timer, free_transfer);
     *t = NULL;
 }
@@ -1017,14 +1092,56 @@ void transfer_fail(struct transfer *t, const struct error *why)
     transfer_post(t, EV_FATAL, why, PROOF_NONE);
 }
 
+void transfer_received(struct transfer *t, uint64_t received)
+{
+    if (!t->feed || t->record->received == received)
+        return;
+    t->record->received = received;
+    t->record->updated = clock_wall_ms();
+    t->env->changed(t->env->user, t, false);
+}
+
+void transfer_uploaded(struct transfer *t)
+{
+    if (!t->feed)
+        return;
+    feed_release(&t->feed);
+    t->host.feed = NULL;
+    t->record->upload = UPLOAD_COMPLETE;
+    t->record->received = t->record->size;
+    step(t, STEP_LOCAL, "upload complete", "ok", t->record->type);
+    transfer_post(t, EV_UPLOADED, NULL, PROOF_NONE);
+}
+
+void transfer_hashed(struct transfer *t, const char *sha256)
+{
+    snprintf(t->record->sha256, sizeof t->record->sha256, "%s", sha256);
+    t->env->changed(t->env->user, t, false);
+}
+
+void transfer_upload_failed(struct transfer *t, const struct error *why)
+{
+    if (transfer_state_final(t->record->state))
+        return;
+    t->record->upload = UPLOAD_ABORTED;
+    step(t, STEP_LOCAL, "upload aborted", error_name(why->code), why->text);
+    transfer_post(t, EV_UPLOAD_FAILED, why, PROOF_NONE);
+}
+
 void transfer_park(struct transfer *t)
 {
     struct error error;
 
-    if (transfer_state_final(t->record->state) || t->record->state == TRANSFER_QUEUED ||
-        t->record->state == TRANSFER_HELD)
+    if (transfer_state_final(t->record->state) ||
+        (t->record->mode != MODE_STREAM && (t->record->state == TRANSFER_QUEUED || t->record->state == TRANSFER_HELD)))
         return;
     error_set(&error, ERR_DRAINING, "the gateway was stopped; the transfer goes on when it is back");
+    if (t->record->mode == MODE_STREAM) { /* with what? */
+        error_set(&error, ERR_DRAINING, "the gateway was stopped, and of a file in mode stream nothing is kept");
+        transfer_fail(t, &error);
+        transfer_run(t);
+        return;
+    }
     attempt_end(t, &error);
     drop_work(t, &error);
     t->record->round--;

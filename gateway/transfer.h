@@ -36,8 +36,9 @@ struct transfer_env {
 };
 
 /* Takes r, whose state is QUEUED or HELD: a new one, or one of an earlier run. NULL, with r freed: out of memory.
- * owner is the owner's own pointer. */
-struct transfer *transfer_create(const struct transfer_env *env, struct record *r, void *owner);
+ * feed: of an upload that is still coming in (r->upload says so, too), else NULL; it is held. owner is the owner's own
+ * pointer. */
+struct transfer *transfer_create(const struct transfer_env *env, struct record *r, struct feed *feed, void *owner);
 
 /* Once, after create: from here on waiting() is called whenever it may be started. */
 void transfer_queue(struct transfer *t);
@@ -51,6 +52,12 @@ const struct record *transfer_record(const struct transfer *t);
 void transfer_start(struct transfer *t);  /* after waiting() */
 void transfer_cancel(struct transfer *t); /* final ones ignore it */
 void transfer_fail(struct transfer *t, const struct error *why);
+
+/* News of the upload: how far it is; it is over, and all there; or it broke off, and with it the transfer. */
+void transfer_received(struct transfer *t, uint64_t received);
+void transfer_uploaded(struct transfer *t);
+void transfer_hashed(struct transfer *t, const char *sha256); /* by who took it in */
+void transfer_upload_failed(struct transfer *t, const struct error *why);
 
 /* News of the recipient: a device of his came online (an end to any pause or waiting for him) or went (no answer to an
  * offer will come from it); he lets us see that, or does not; and in a new session it is known again who does. */

@@ -2,9 +2,23 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/feed.h"
 #include "base/text.h"
 #include "gateway/core.h"
 #include "gateway/media.h"
+
+/* As much as the media type is guessed from. */
+enum { EARLY = 64 * 1024 };
+
+/* How long the end of a transfer in MODE_STREAM is waited for: its own time to live is over before. */
+#define STREAM_WAIT_MS (INT64_MAX / 4)
+
+/* What a caller waits with for room. Its own, since who calls it may still do so when the upload is gone. */
+struct room {
+    struct feed_waiter waiter; /* first */
+    void (*wake)(void *user);
+    void *user;
+};
 
 /* An upload, and then the job that makes a transfer of it: sealed in the pool, committed by the store's writer,
  * adopted by core. It passes from thread to thread whole. */
@@ -14,14 +28,67 @@ struct upload {
     struct gateway *gw;
     struct spool_file *file;
     char id[ID_SIZE];
+    enum mode mode;
     struct record *record; /* what the transfer will be */
     bool digest;
+    char sha256[65];
     gateway_record_fn *done;
     void *user;
     struct error error;
+
+    /* of one whose transfer begins before its end */
+    struct feed *feed;     /* NULL: it is none of these */
+    struct intake *intake; /* core's; NULL: the transfer has not begun */
+    struct room *room;     /* left with the feed, unless it was called */
+    bool dropped;          /* the caller took it back; done is not called */
+    bool unkept;           /* the file is of no more use */
 };
 
-struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, struct error *err)
+/* A transfer that begins before its upload is over: core's, until the upload itself comes with the end. */
+struct intake {
+    struct message message;
+    uv_work_t work;
+    struct gateway *gw;
+    char id[ID_SIZE];
+    struct feed *feed;
+    struct record *record;     /* what it will be; NULL while it lives; what it was, when it ended before its upload */
+    bool settled;              /* it lives, or could not begin */
+    struct error error;        /* why not */
+    gateway_record_fn *opened; /* MODE_STREAM: waits for the recipient */
+    void *user;
+    struct upload *end; /* came before it was settled, or waits for the end of the transfer */
+};
+
+static struct record *record_of(const struct upload *u, const struct submission *s);
+
+/* What it takes to begin early. */
+static bool prepare(struct upload *u, int64_t size, const struct submission *s)
+{
+    u->mode = size < 0 || !s ? MODE_SPOOL : s->mode;
+    if (u->mode == MODE_SPOOL)
+        return true;
+    u->feed = feed_create();
+    u->record = record_of(u, s);
+    if (!u->feed || !u->record)
+        return false;
+    u->record->size = (uint64_t)size;
+    u->record->upload = UPLOAD_RECEIVING;
+    return true;
+}
+
+static void upload_free(struct upload *u)
+{
+    feed_release(&u->feed);
+    record_free(&u->record);
+    if (u->intake) {
+        feed_release(&u->intake->feed);
+        record_free(&u->intake->record);
+        free(u->intake);
+    }
+    free(u);
+}
+
+struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const struct submission *s, struct error *err)
 {
     struct upload *u;
 
@@ -40,17 +107,84 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, struct err
     }
     u->gw = gw;
     id_make(u->id, "tr", clock_wall_ms());
-    u->file = spool_create(gw->spool, u->id, size, err);
+    if (!prepare(u, size, s)) {
+        error_set(err, ERR_INTERNAL, "out of memory");
+        upload_free(u);
+        return NULL;
+    }
+    u->file = u->mode == MODE_STREAM
+                  ? spool_create_window(gw->spool, u->id, (uint64_t)size, gw->config->spool.stream_window, err)
+                  : spool_create(gw->spool, u->id, size, err);
     if (!u->file) {
-        free(u);
+        upload_free(u);
         return NULL;
     }
     return u;
 }
 
+static bool begin_early(struct upload *u, gateway_record_fn *opened, void *user);
+
 bool gateway_upload_append(struct upload *u, const void *data, size_t len, struct error *err)
 {
-    return spool_append(u->file, data, len, err);
+    const struct error *refused = u->feed ? feed_refused(u->feed) : NULL;
+
+    if (refused && u->mode == MODE_STREAM)
+        return error_set(err, refused->code, "%s", refused->text);
+    if (refused)
+        return true;
+    if (!spool_append(u->file, data, len, err))
+        return false;
+    if (!u->feed)
+        return true;
+    feed_grow(u->feed, spool_size(u->file));
+    if (u->mode == MODE_STREAM)
+        spool_punch(u->file, feed_taken(u->feed));
+    if (!u->intake && spool_size(u->file) >= EARLY)
+        begin_early(u, NULL, NULL); /* without memory it begins at the end, as ever */
+    return true;
+}
+
+/* ---- room */
+
+bool gateway_upload_room(const struct upload *u, size_t len)
+{
+    return u->mode != MODE_STREAM || feed_refused(u->feed) ||
+           spool_size(u->file) + len <= feed_taken(u->feed) + u->gw->config->spool.stream_window;
+}
+
+/* Reader's or core's thread. */
+static void on_room(struct feed_waiter *w)
+{
+    struct room *room = (struct room *)w;
+
+    room->wake(room->user);
+    free(room);
+}
+
+/* Not at the first byte of room: a quarter of the window is worth waking somebody for. */
+void gateway_upload_await_room(struct upload *u, size_t len, void (*wake)(void *user), void *user)
+{
+    uint64_t window = u->gw->config->spool.stream_window, full = spool_size(u->file) + len - window;
+    struct room *room = malloc(sizeof *room);
+
+    u->room = NULL;
+    if (!room) { /* busy, but not stuck */
+        wake(user);
+        return;
+    }
+    *room = (struct room){.waiter.wake = on_room, .wake = wake, .user = user};
+    u->room = room;
+    if (feed_await_taken(u->feed, full + window / 4, &room->waiter))
+        return;
+    u->room = NULL;
+    on_room(&room->waiter);
+}
+
+static void leave_room(struct upload *u)
+{
+    if (u->room && feed_withdraw_writer(u->feed, &u->room->waiter))
+        on_room(&u->room->waiter);
+    u->room = NULL;
 }
 
 const char *gateway_upload_id(const struct upload *u)
@@ -58,13 +192,34 @@ const char *gateway_upload_id(const struct upload *u)
     return u->id;
 }
 
-void gateway_upload_abort(struct upload **u)
+/* Once core has heard of the end, so that what the stream says of it does not come first. */
+static void end_feed(struct upload *u, enum feed_state how);
+
+void gateway_upload_abort(struct upload **up, const struct error *why)
 {
-    if (!*u)
+    struct spool_file *file;
+    struct upload *u = *up;
+
+    if (!u)
         return;
-    spool_abandon(&(*u)->file);
-    free(*u);
-    *u = NULL;
+    *up = NULL;
+    if (!u->intake) {
+        spool_abandon(&u->file);
+        upload_free(u);
+        return;
+    }
+    leave_room(u);
+    if (why && why->code != ERR_NONE)
+        u->error = *why;
+    else if (atomic_load(&u->gw->draining))
+        error_set(&u->error, ERR_DRAINING, "the gateway was stopped while the file was uploaded");
+    else
+        error_set(&u->error, ERR_LENGTH_CONFLICT, "the upload broke off");
+    u->dropped = true;
+    file = u->file; /* while the transfer does not know, it is there */
+    u->file = NULL;
+    end_feed(u, FEED_ABORTED);
+    spool_abandon(&file);
 }
 
 /* ---- what it is for */
@@ -105,6 +260,11 @@ bool gateway_submission_check(struct gateway *gw, const struct submission *s, st
         return error_set(err, ERR_PARAMETER_INVALID, "caption: longer than 4096 bytes");
     if (s->type && (strlen(s->type) > 200 || !text_is_xml(s->type, strlen(s->type))))
         return error_set(err, ERR_PARAMETER_INVALID, "the media type is no media type");
+    if (s->mode == MODE_STREAM && s->digest)
+        return error_set(err, ERR_PARAMETER_INVALID, "digest: nothing is kept to compute it from; use mode=auto");
+    if (s->mode == MODE_STREAM && (s->hold_ms > 0 || s->subscribe))
+        return error_set(err, ERR_PARAMETER_INVALID,
+                         "mode=stream waits for nobody who is offline: use mode=auto, or leave hold and subscribe out");
     if (s->subscribe && s->hold_ms == 0)
         return error_set(err, ERR_PARAMETER_INVALID, "subscribe=ask without waiting for the answer: leave hold=0 out");
     return !s->methods || gateway_methods_check(gw, s->methods, err);
@@ -115,6 +275,8 @@ static int64_t hold_until(const struct record *r, const struct submission *s, co
 {
     int64_t hold = s->hold_ms < 0 ? config->delivery.hold : s->hold_ms;
 
+    if (r->mode == MODE_STREAM)
+        return 0;
     if (hold == 0)
         return s->subscribe ? r->expires : 0;
     return r->created + hold;
@@ -129,7 +291,8 @@ static struct record *record_of(const struct upload *u, const struct submission 
         return NULL;
     memcpy(r->id, u->id, ID_SIZE);
     r->state = TRANSFER_QUEUED;
-    r->max_rounds = (unsigned)config->delivery.max_attempts;
+    r->mode = u->mode;
+    r->max_rounds = u->mode == MODE_STREAM ? 1 : (unsigned)config->delivery.max_attempts;
     r->created = r->updated = clock_wall_ms();
     r->expires = r->created + (s->ttl_ms > 0 ? s->ttl_ms : config->delivery.ttl);
     r->hold_until = hold_until(r, s, config);
@@ -143,36 +306,47 @@ static struct record *record_of(const struct upload *u, const struct submission 
 
 /* ---- sealing: pool */
 
-static bool describe(struct upload *u)
+/* What nobody said of it. file NULL: there is nothing to look at. */
+static bool describe(struct record *r, const struct spool_file *file)
 {
-    struct record *r = u->record;
-    char type[MEDIA_TYPE], name[ID_SIZE + 32];
+    char type[MEDIA_TYPE] = "application/octet-stream", name[ID_SIZE + 32];
 
-    r->size = r->received = spool_size(u->file);
     if (!r->type) {
-        media_sniff(u->file, type);
+        if (file)
+            media_sniff(file, type);
         if (!record_text(&r->type, type))
             return false;
     }
     if (!r->name) {
-        snprintf(name, sizeof name, "upload-%s%s", u->id, media_ending(r->type));
+        snprintf(name, sizeof name, "upload-%s%s", r->id, media_ending(r->type));
         if (!record_text(&r->name, name))
             return false;
     }
     return true;
 }
 
+static bool seal_file(struct upload *u)
+{
+    bool durable = u->gw->config->spool.durability == DURABLE_POWER;
+
+    if (!spool_seal(u->file, durable, &u->error))
+        return false;
+    if (u->digest && !spool_sha256(u->file, u->sha256, &u->error))
+        return false;
+    if (!u->record)
+        return true;
+    u->record->size = u->record->received = spool_size(u->file);
+    memcpy(u->record->sha256, u->sha256, sizeof u->sha256);
+    return describe(u->record, u->file) || error_set(&u->error, ERR_INTERNAL, "out of memory");
+}
+
 static void seal(uv_work_t *work)
 {
     struct upload *u = work->data;
-    bool durable = u->gw->config->spool.durability == DURABLE_POWER;
 
-    if (!spool_seal(u->file, durable, &u->error) || (u->digest && !spool_sha256(u->file, u->record->sha256, &u->error)))
+    if (u->unkept || !seal_file(u))
         spool_abandon(&u->file);
-    else if (!describe(u)) {
-        error_set(&u->error, ERR_INTERNAL, "out of memory");
-        spool_abandon(&u->file);
-    } else
+    else
         spool_release(&u->file);
 }
 
@@ -181,8 +355,37 @@ static void seal(uv_work_t *work)
 static void upload_answer(struct upload *u, struct record *answer)
 {
     u->done(u->user, answer, answer ? NULL : &u->error);
-    record_free(&u->record);
-    free(u);
+    upload_free(u);
+}
+
+/* With what is known of a transfer that began early. */
+static void answer_with(struct upload *u, const struct record *r)
+{
+    struct record *answer = r ? record_copy(r) : NULL;
+
+    if (!answer && u->error.code == ERR_NONE)
+        error_set(&u->error, ERR_INTERNAL, "out of memory");
+    upload_answer(u, answer);
+}
+
+static void fail_live(struct upload *u)
+{
+    struct live *live = core_live(u->gw, u->id);
+
+    if (live)
+        transfer_upload_failed(core_transfer(live), &u->error);
+}
+
+static void committed_early(struct upload *u)
+{
+    struct live *live = core_live(u->gw, u->id);
+
+    if (u->error.code == ERR_NONE) {
+        answer_with(u, live ? core_record(live) : u->record);
+        return;
+    }
+    fail_live(u);
+    upload_answer(u, NULL);
 }
 
 static void handle_committed(void *owner, struct message *m)
@@ -192,9 +395,13 @@ static void handle_committed(void *owner, struct message *m)
     struct record *answer = NULL;
 
     gw->pending--;
+    if (u->intake) {
+        committed_early(u);
+        return;
+    }
     if (u->error.code == ERR_NONE) {
         answer = record_copy(u->record);
-        if (!answer || !core_adopt(gw, u->record))
+        if (!answer || !core_adopt(gw, u->record, NULL))
             error_set(&u->error, ERR_INTERNAL, "out of memory; the transfer goes on after a restart");
         u->record = NULL;
         if (u->error.code != ERR_NONE)
@@ -216,12 +423,18 @@ static void on_row(void *user, const struct error *err)
     inbox_post(u->gw->inbox, &u->message); /* open: gateway_stop() waits for all that is pending */
 }
 
+static void sealed_early(struct upload *u);
+
 static void sealed(uv_work_t *work, int status)
 {
     struct upload *u = work->data;
     struct record *row;
 
     (void)status;
+    if (u->intake) {
+        sealed_early(u);
+        return;
+    }
     if (u->error.code == ERR_NONE) {
         record_step(u->record, STEP_LOCAL, "upload complete", "ok", u->record->type);
         row = record_copy(u->record);
@@ -235,6 +448,235 @@ static void sealed(uv_work_t *work, int status)
     u->gw->pending--;
     upload_answer(u, NULL);
 }
+
+/* ---- a transfer that began before the end of its upload */
+
+static void tell_opened(struct intake *in, const struct record *r, const struct error *err)
+{
+    gateway_record_fn *opened = in->opened;
+
+    in->opened = NULL;
+    if (opened)
+        opened(in->user, r ? record_copy(r) : NULL, err);
+}
+
+static void end_early(struct upload *u);
+
+/* Core's thread: it is final, and committed, and its upload not over. */
+static void on_ended(void *user, const struct record *r)
+{
+    struct intake *in = user;
+
+    in->record = record_copy(r);
+    tell_opened(in, in->record, NULL);
+    if (in->end)
+        answer_with(in->end, in->record);
+}
+
+static void on_open(void *user, const struct record *r)
+{
+    tell_opened(user, r, NULL);
+}
+
+static void settle(struct intake *in)
+{
+    const struct growth growth = {.feed = in->feed, .open = on_open, .ended = on_ended, .user = in};
+    struct record *r = in->record;
+    struct upload *end = in->end;
+
+    in->record = NULL;
+    in->end = NULL;
+    in->settled = true;
+    if (in->error.code != ERR_NONE)
+        record_free(&r);
+    else if (!core_adopt(in->gw, r, &growth))
+        error_set(&in->error, ERR_INTERNAL, "out of memory");
+    if (in->error.code != ERR_NONE)
+        tell_opened(in, NULL, &in->error);
+    if (end)
+        end_early(end);
+}
+
+static void look_at(uv_work_t *work)
+{
+    struct intake *in = work->data;
+    struct spool_file *file = spool_follow(in->gw->spool, in->id, &in->error);
+
+    if (file && !describe(in->record, file))
+        error_set(&in->error, ERR_INTERNAL, "out of memory");
+    spool_release(&file);
+}
+
+static void looked_at(uv_work_t *work, int status)
+{
+    struct intake *in = work->data;
+
+    (void)status;
+    in->gw->pending--;
+    settle(in);
+}
+
+static void handle_begin(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct intake *in = (struct intake *)m;
+
+    if (in->record->mode == MODE_STREAM) {
+        if (!gw->online)
+            error_set(&in->error, ERR_XMPP_DISCONNECTED, "the gateway has no XMPP session at the moment");
+        else if (!describe(in->record, NULL))
+            error_set(&in->error, ERR_INTERNAL, "out of memory");
+        settle(in);
+        return;
+    }
+    gw->pending++;
+    in->work.data = in;
+    uv_queue_work(&gw->loop, &in->work, look_at, looked_at);
+}
+
+/* Its upload comes with its end, and with the same fate. */
+static void leave_intake(struct message *m)
+{
+    struct intake *in = (struct intake *)m;
+
+    error_set(&in->error, ERR_DRAINING, "the gateway is stopping");
+    tell_opened(in, NULL, &in->error);
+}
+
+/* false: no memory, or we stop. */
+static bool begin_early(struct upload *u, gateway_record_fn *opened, void *user)
+{
+    struct intake *in = calloc(1, sizeof *in);
+
+    if (!in)
+        return false;
+    *in = (struct intake){.message = {.handle = handle_begin, .discard = leave_intake},
+                          .gw = u->gw,
+                          .feed = feed_hold(u->feed),
+                          .record = u->record,
+                          .opened = opened,
+                          .user = user};
+    memcpy(in->id, u->id, ID_SIZE);
+    u->intake = in;
+    u->record = NULL;
+    if (inbox_post(u->gw->inbox, &in->message))
+        return true;
+    u->record = in->record;
+    u->intake = NULL;
+    feed_release(&in->feed);
+    free(in);
+    return false;
+}
+
+void gateway_upload_open(struct upload *u, gateway_record_fn *done, void *user)
+{
+    struct error error;
+
+    if (begin_early(u, done, user))
+        return;
+    error_set(&error, ERR_DRAINING, "the gateway is stopping, or out of memory");
+    done(user, NULL, &error);
+}
+
+/* The body is over, for good or ill. */
+static void end_early(struct upload *u)
+{
+    struct intake *in = u->intake;
+    struct live *live = core_live(u->gw, u->id);
+    bool refused = feed_refused(in->feed);
+
+    if (u->error.code == ERR_NONE)
+        u->error = in->error;
+    if (live && u->error.code != ERR_NONE)
+        transfer_upload_failed(core_transfer(live), &u->error);
+    else if (live && !refused)
+        transfer_uploaded(core_transfer(live));
+    if (u->dropped) {
+        tell_opened(in, NULL, &u->error);
+        if (live)
+            core_upload_over(live);
+        upload_free(u);
+        return;
+    }
+    u->unkept = refused || u->mode == MODE_STREAM || u->error.code != ERR_NONE;
+    u->work.data = u;
+    u->gw->pending++;
+    uv_queue_work(&u->gw->loop, &u->work, seal, sealed);
+}
+
+static void handle_end(void *owner, struct message *m)
+{
+    struct upload *u = (struct upload *)m;
+
+    (void)owner;
+    if (u->intake->settled)
+        end_early(u);
+    else
+        u->intake->end = u;
+}
+
+static void on_stream_over(void *user, struct record *r, const struct error *err)
+{
+    struct upload *u = user;
+
+    if (err)
+        u->error = *err;
+    upload_answer(u, r);
+}
+
+/* Its row tells how it is by then; what happened since is written as for any other. */
+static void commit_early(struct upload *u, struct live *live)
+{
+    struct record *row = record_copy(core_record(live));
+
+    u->record = record_copy(core_record(live));
+    core_upload_over(live);
+    if (!row || !u->record) {
+        record_free(&row);
+        error_set(&u->error, ERR_INTERNAL, "out of memory");
+        fail_live(u);
+        u->gw->pending--;
+        upload_answer(u, NULL);
+        return;
+    }
+    store_put(u->gw->store, row, on_row, u); /* comes back as handle_committed() */
+}
+
+static void sealed_early(struct upload *u)
+{
+    struct intake *in = u->intake;
+    struct live *live = core_live(u->gw, u->id);
+    bool over = live && transfer_state_final(core_record(live)->state);
+
+    if (feed_refused(in->feed) && live) {
+        u->gw->pending--;
+        in->end = u; /* on_ended() */
+        return;
+    }
+    if (in->record) {
+        u->gw->pending--;
+        answer_with(u, in->record);
+        return;
+    }
+    if (live && u->sha256[0])
+        transfer_hashed(core_transfer(live), u->sha256);
+    if (live && u->mode != MODE_STREAM && (over || u->error.code == ERR_NONE)) {
+        u->error = (struct error){0}; /* delivered all the same */
+        commit_early(u, live);
+        return;
+    }
+    if (live && u->error.code != ERR_NONE)
+        transfer_upload_failed(core_transfer(live), &u->error);
+    if (live)
+        core_upload_over(live);
+    u->gw->pending--;
+    if (live && u->error.code == ERR_NONE)
+        core_wait(u->gw, live, STREAM_WAIT_MS, on_stream_over, u);
+    else
+        answer_with(u, NULL);
+}
+
+/* ---- the end of an upload */
 
 static void handle_finish(void *owner, struct message *m)
 {
@@ -252,7 +694,30 @@ static void refuse_finish(struct message *m)
 
     error_set(&u->error, ERR_DRAINING, "the gateway is stopping");
     spool_abandon(&u->file);
-    upload_answer(u, NULL);
+    if (u->dropped)
+        upload_free(u);
+    else
+        upload_answer(u, NULL);
+}
+
+static void end_feed(struct upload *u, enum feed_state how)
+{
+    struct feed *feed = feed_hold(u->feed); /* u is gone once it is posted */
+
+    u->message.handle = handle_end;
+    u->message.discard = refuse_finish;
+    if (!inbox_post(u->gw->inbox, &u->message))
+        refuse_finish(&u->message);
+    feed_end(feed, how);
+    feed_release(&feed);
+}
+
+static void finish_early(struct upload *u)
+{
+    bool whole = !feed_refused(u->feed) && spool_is_whole(u->file, &u->error);
+
+    leave_room(u);
+    end_feed(u, whole ? FEED_COMPLETE : FEED_ABORTED);
 }
 
 void gateway_upload_finish(struct upload **up, const struct submission *s, gateway_record_fn *done, void *user)
@@ -263,12 +728,19 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
     u->done = done;
     u->user = user;
     u->digest = s->digest;
-    if (!gateway_submission_check(u->gw, s, &u->error)) {
+    if (!u->feed && !gateway_submission_check(u->gw, s, &u->error)) {
         spool_abandon(&u->file);
         upload_answer(u, NULL);
         return;
     }
-    u->record = record_of(u, s);
+    if (u->feed && !u->intake && u->record)
+        begin_early(u, NULL, NULL);
+    if (u->intake) {
+        finish_early(u);
+        return;
+    }
+    if (!u->record)
+        u->record = record_of(u, s);
     if (!u->record) {
         error_set(&u->error, ERR_INTERNAL, "out of memory");
         spool_abandon(&u->file);

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A recipient: slixmpp with its own XEP-0047, XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on request, badly.
 
-Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, file, broken, message,
-room, disconnected. The occupants of a room are told by "room": who, as what, and whether there.
+Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, begun (the first bytes of a
+stream), file, broken, message, room, disconnected. The occupants of a room are told by "room": who, as what, and whether there.
 Ends when its standard input does; a line there is a command: "subscribe JID", "grant JID", "refuse JID", "go".
 
 Needs Debian's python3-slixmpp. Version 1.8.3 registers the coroutine that handles an SI request as a plain callback
@@ -61,6 +61,8 @@ class Sink:
             self.file = open(self.peer.path(self.offer), "wb")
         if self.file:
             self.file.write(data)
+        if self.count == 0:
+            tell("begun", sid=self.offer.sid, name=self.offer.name, bytes=len(data))
         self.count += len(data)
         self.hash.update(data)
 

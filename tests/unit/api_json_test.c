@@ -125,12 +125,13 @@ static void an_upload_has_a_state_of_its_own(void **state)
 {
     static const struct {
         enum transfer_state state;
-        uint64_t received;
-        const char *want;
+        enum upload_state upload;
+        enum mode mode;
+        const char *want, *want_mode;
     } rows[] = {
-        {TRANSFER_RECEIVING, 3, "receiving"},
-        {TRANSFER_QUEUED, 7, "complete"},
-        {TRANSFER_FAILED, 3, "aborted"},
+        {TRANSFER_TRANSFERRING, UPLOAD_RECEIVING, MODE_AUTO, "receiving", "auto"},
+        {TRANSFER_QUEUED, UPLOAD_COMPLETE, MODE_SPOOL, "complete", "spool"},
+        {TRANSFER_FAILED, UPLOAD_ABORTED, MODE_STREAM, "aborted", "stream"},
     };
 
     (void)state;
@@ -139,9 +140,11 @@ static void an_upload_has_a_state_of_its_own(void **state)
         json_t *t;
 
         r->state = rows[i].state;
-        r->received = rows[i].received;
+        r->upload = rows[i].upload;
+        r->mode = rows[i].mode;
         t = json_of_transfer(r);
         assert_string_equal(text_at(t, "upload.state"), rows[i].want);
+        assert_string_equal(text_at(t, "mode"), rows[i].want_mode);
         json_decref(t);
         record_free(&r);
     }

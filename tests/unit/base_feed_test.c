@@ -105,17 +105,19 @@ static void the_writer_is_woken_once_there_is_the_room_it_wants(void **state)
     feed_release(&f);
 }
 
-static void a_writer_nobody_will_read_is_told(void **state)
+static void a_writer_nobody_will_read_is_told_why(void **state)
 {
+    const struct error why = {.code = ERR_RECIPIENT_DECLINED};
     struct feed *f = feed_create();
     struct sleeper s;
 
     (void)state;
     sleeper_init(&s);
     assert_true(feed_await_taken(f, 100, &s.waiter));
-    feed_refuse(f);
+    assert_null(feed_refused(f));
+    feed_refuse(f, &why);
     assert_int_equal(s.woken, 1);
-    assert_true(feed_refused(f));
+    assert_int_equal(feed_refused(f)->code, ERR_RECIPIENT_DECLINED);
     assert_false(feed_await_taken(f, 100, &s.waiter));
     feed_release(&f);
 }
@@ -183,7 +185,7 @@ int main(void)
         cmocka_unit_test(what_came_meanwhile_is_no_reason_to_wait),
         cmocka_unit_test(a_waiter_taken_back_is_not_called),
         cmocka_unit_test(the_writer_is_woken_once_there_is_the_room_it_wants),
-        cmocka_unit_test(a_writer_nobody_will_read_is_told),
+        cmocka_unit_test(a_writer_nobody_will_read_is_told_why),
         cmocka_unit_test(two_threads_never_miss_each_other),
     };
 

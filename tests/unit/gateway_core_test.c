@@ -407,7 +407,7 @@ static struct record *upload_held(struct fixture *f, const char *to, const char 
     struct error error = {0};
     struct jid jid;
     struct submission s = {.to = &jid, .name = "a.txt", .digest = true, .hold_ms = hold_ms, .subscribe = subscribe};
-    struct upload *u = gateway_upload_begin(f->gw, (int64_t)strlen(text), &error);
+    struct upload *u = gateway_upload_begin(f->gw, (int64_t)strlen(text), NULL, &error);
 
     assert_non_null(u);
     assert_true(jid_parse(&jid, to, strlen(to), &error));
@@ -631,7 +631,7 @@ static void draining_answers_who_waits_and_takes_nothing_new(void **state)
     assert_non_null(a.record);
     assert_false(transfer_state_final(a.record->state));
     record_free(&a.record);
-    assert_null(gateway_upload_begin(f->gw, 1, &error));
+    assert_null(gateway_upload_begin(f->gw, 1, NULL, &error));
     assert_int_equal(error.code, ERR_DRAINING);
     record_free(&r);
     stop(f);
@@ -658,7 +658,7 @@ static void bad_submissions_leave_nothing_behind(void **state)
     assert_true(jid_parse(&to, "ana@example.org", 15, &error));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct submission s = {.to = &to, .name = rows[i].name, .methods = rows[i].methods, .caption = rows[i].caption};
-        struct upload *u = gateway_upload_begin(f->gw, -1, &error);
+        struct upload *u = gateway_upload_begin(f->gw, -1, NULL, &error);
         struct answer a;
 
         assert_non_null(u);

@@ -102,7 +102,7 @@ static struct record *new_record(const char *to, const char *methods)
 static void begin(struct fixture *f, struct record *r)
 {
     put_payload(f, r->id);
-    f->t = transfer_create(&f->env, r, f);
+    f->t = transfer_create(&f->env, r, NULL, f);
     assert_non_null(f->t);
     transfer_queue(f->t);
     turn(f);

@@ -41,6 +41,8 @@ struct gateway {
     bool stop;
     struct fake_gateway_script script;
     struct fake_gateway_seen seen;
+    void (*wake)(void *user); /* waits for room */
+    void *wake_user;
     struct record *records[RECORDS];
     size_t count;
 };
@@ -49,6 +51,7 @@ struct upload {
     struct gateway *gw;
     char id[ID_SIZE];
     size_t bytes;
+    enum mode mode;
 };
 
 static void deliver(struct answer *a)
@@ -168,6 +171,33 @@ bool fake_gateway_await_aborted(struct gateway *gw, unsigned n)
     return await(gw, &gw->seen.aborted, n);
 }
 
+bool fake_gateway_await_full(struct gateway *gw, unsigned n)
+{
+    return await(gw, &gw->seen.full, n);
+}
+
+static void wake(struct gateway *gw)
+{
+    void (*call)(void *user);
+    void *user;
+
+    pthread_mutex_lock(&gw->lock);
+    call = gw->wake;
+    user = gw->wake_user;
+    gw->wake = NULL;
+    pthread_mutex_unlock(&gw->lock);
+    if (call)
+        call(user);
+}
+
+void fake_gateway_make_room(struct gateway *gw, size_t bytes)
+{
+    pthread_mutex_lock(&gw->lock);
+    gw->script.room += bytes;
+    pthread_mutex_unlock(&gw->lock);
+    wake(gw);
+}
+
 bool fake_gateway_await_fetches(struct gateway *gw, unsigned n)
 {
     return await(gw, &gw->seen.fetches, n);
@@ -233,6 +263,7 @@ static void see_submission(struct fake_gateway_seen *seen, const struct submissi
     seen->hold_ms = s->hold_ms;
     seen->subscribe = s->subscribe;
     seen->digest = s->digest;
+    seen->mode = s->mode;
 }
 
 /* ---- gateway/gateway.h */
@@ -254,7 +285,7 @@ bool gateway_submission_check(struct gateway *gw, const struct submission *s, st
     return code == ERR_NONE || error_set(err, code, "scripted %s", error_name(code));
 }
 
-struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, struct error *err)
+struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const struct submission *s, struct error *err)
 {
     struct upload *u = NULL;
     enum error_code code;
@@ -265,6 +296,7 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, struct err
         u = calloc(1, sizeof *u);
         assert(u);
         u->gw = gw;
+        u->mode = s ? s->mode : MODE_SPOOL;
         id_make(u->id, "tr", 1000 + gw->seen.begun); /* so that ids sort by age */
         gw->seen.begun++;
         pthread_cond_broadcast(&gw->changed);
@@ -306,6 +338,7 @@ static struct record *record_of(const struct upload *u, const struct submission 
     assert(r);
     memcpy(r->id, u->id, ID_SIZE);
     r->state = TRANSFER_QUEUED;
+    r->mode = u->mode;
     r->size = r->received = u->bytes;
     r->created = r->updated = clock_wall_ms();
     r->expires = r->created + 1000;
@@ -316,6 +349,49 @@ static struct record *record_of(const struct upload *u, const struct submission 
     record_text(&r->caption, s->caption);
     record_text(&r->request_id, s->request_id);
     return r;
+}
+
+static void end_record(struct record *r, enum transfer_state state, enum error_code code);
+
+void gateway_upload_open(struct upload *u, gateway_record_fn *done, void *user)
+{
+    struct gateway *gw = u->gw;
+    struct jid to = {.text = "ana@example.org"};
+    struct answer *a;
+
+    pthread_mutex_lock(&gw->lock);
+    a = answer_new(user, ERR_NONE);
+    a->record_fn = done;
+    a->record = record_of(u, &(struct submission){.to = &to});
+    a->record->state = TRANSFER_TRANSFERRING;
+    if (gw->script.open != ERR_NONE)
+        end_record(a->record, TRANSFER_FAILED, gw->script.open);
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+bool gateway_upload_room(const struct upload *u, size_t len)
+{
+    bool room;
+
+    pthread_mutex_lock(&u->gw->lock);
+    room = u->gw->script.room == 0 || u->bytes + len <= u->gw->script.room;
+    pthread_mutex_unlock(&u->gw->lock);
+    return room;
+}
+
+void gateway_upload_await_room(struct upload *u, size_t len, void (*call)(void *user), void *user)
+{
+    struct gateway *gw = u->gw;
+
+    (void)len;
+    pthread_mutex_lock(&gw->lock);
+    assert(!gw->wake);
+    gw->wake = call;
+    gw->wake_user = user;
+    gw->seen.full++;
+    pthread_cond_broadcast(&gw->changed);
+    pthread_mutex_unlock(&gw->lock);
 }
 
 void gateway_upload_finish(struct upload **u, const struct submission *s, gateway_record_fn *done, void *user)
@@ -330,7 +406,10 @@ void gateway_upload_finish(struct upload **u, const struct submission *s, gatewa
     a->record_fn = done;
     if (gw->script.commit == ERR_NONE) {
         assert(gw->count < RECORDS);
-        gw->records[gw->count++] = record_of(*u, s);
+        gw->records[gw->count] = record_of(*u, s);
+        if ((*u)->mode == MODE_STREAM)
+            end_record(gw->records[gw->count], gw->script.ends, gw->script.end_error);
+        gw->count++;
         a->record = record_copy(gw->records[gw->count - 1]);
     }
     answer_post(gw, a);
@@ -339,10 +418,12 @@ void gateway_upload_finish(struct upload **u, const struct submission *s, gatewa
     *u = NULL;
 }
 
-void gateway_upload_abort(struct upload **u)
+void gateway_upload_abort(struct upload **u, const struct error *why)
 {
     struct gateway *gw = (*u)->gw;
 
+    (void)why;
+    wake(gw);
     pthread_mutex_lock(&gw->lock);
     gw->seen.aborted++;
     pthread_cond_broadcast(&gw->changed);

@@ -13,6 +13,8 @@ struct fake_gateway_script {
     size_t append_after;                                /* bytes taken before `append` strikes */
     enum transfer_state ends;                           /* what waiting ends in; TRANSFER_QUEUED: it runs out */
     enum error_code end_error;                          /* of the transfer, when it ends badly */
+    enum error_code open;                               /* refuses a stream, with `end_error` in its record */
+    size_t room;                                        /* bytes of a stream taken before there is none; 0: all */
     bool silent;                                        /* does not answer before fake_gateway_speak() */
     bool not_ready;
     const char *file;      /* what is to be fetched at /d/<32 digits of "a">/a.txt; NULL: nothing, not_found */
@@ -30,6 +32,8 @@ struct fake_gateway_seen {
     unsigned fetches;              /* counted ones */
     uint64_t fetch_from, fetch_to; /* of the last */
     bool digest, subscribe;
+    enum mode mode;
+    unsigned full;               /* times that room was waited for */
     struct record_filter filter; /* its strings are gone */
     char filter_to[256], filter_before[64];
     char find_methods[64];
@@ -49,6 +53,11 @@ bool fake_gateway_await_fetches(struct gateway *gw, unsigned n);
 bool fake_gateway_await_begun(struct gateway *gw, unsigned n);
 bool fake_gateway_await_aborted(struct gateway *gw, unsigned n);
 bool fake_gateway_await_questions(struct gateway *gw, unsigned n);
+
+bool fake_gateway_await_full(struct gateway *gw, unsigned n);
+
+/* There is room for so many more bytes; wakes who waits for it. */
+void fake_gateway_make_room(struct gateway *gw, size_t bytes);
 
 /* A silent one answers everything that is open, and from now on. */
 void fake_gateway_speak(struct gateway *gw);
