@@ -208,8 +208,7 @@ static enum MHD_Result opened(struct request *rq)
         return request_take_body(rq);
     }
     rq->unread = rq->announced > 0;
-    if (!r)
-        rq->error = rq->got.error;
+    rq->error = r ? r->error : rq->got.error;
     api_upload_drop(rq);
     if (r)
         result = reply_final(rq, r);

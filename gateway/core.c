@@ -311,6 +311,14 @@ void core_upload_over(struct live *live)
     touch(live);
 }
 
+void core_each_growing(struct gateway *gw, void (*each)(void *user, const struct record *r), void *user)
+{
+    struct live *live;
+
+    DL_FOREACH2(gw->growing, live, grows_next)
+    each(user, core_record(live));
+}
+
 static void tell_open(struct live *live)
 {
     struct growth *g = &live->growth;

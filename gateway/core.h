@@ -100,6 +100,9 @@ bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growt
 /* Nothing more will come: from here on rows are written as they are for any other. */
 void core_upload_over(struct live *live);
 
+/* Those that have no row yet. */
+void core_each_growing(struct gateway *gw, void (*each)(void *user, const struct record *r), void *user);
+
 const struct record *core_record(const struct live *live);
 struct transfer *core_transfer(const struct live *live);
 

@@ -133,7 +133,7 @@ void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done,
     ask(gw, ASK_CANCEL, id, 0, done, user);
 }
 
-/* ---- lists: always from the store, with what core knows better laid over it */
+/* ---- lists: from the store, with what core knows better laid over it, and what has no row yet put between */
 
 struct listing {
     struct message message;
@@ -143,6 +143,7 @@ struct listing {
     gateway_list_fn *done;
     void *user;
     struct record_list list;
+    struct record_list growing; /* that belong to it */
     struct error error;
     bool ok;
 };
@@ -151,9 +152,67 @@ static void listing_answer(struct listing *l)
 {
     l->done(l->user, &l->list, l->ok ? NULL : &l->error);
     record_list_free(&l->list);
+    record_list_free(&l->growing);
     free((char *)l->filter.to);
     free((char *)l->filter.before);
     free(l);
+}
+
+/* What the store would say. */
+static bool belongs(const struct record *r, const struct record_filter *f)
+{
+    size_t len = f->to ? strlen(f->to) : 0;
+
+    if (f->link || f->linked || (f->by_state && r->state != f->state) || r->created < f->since)
+        return false;
+    if (f->to && (strncmp(r->to, f->to, len) != 0 || (r->to[len] && (r->to[len] != '/' || strchr(f->to, '/')))))
+        return false;
+    return !f->before || strcmp(r->id, f->before) < 0;
+}
+
+static bool add(struct record_list *list, size_t at, struct record *r)
+{
+    struct record **items = r ? realloc(list->items, (list->count + 1) * sizeof(struct record *)) : NULL;
+
+    if (!items) {
+        record_free(&r);
+        return false;
+    }
+    memmove(&items[at + 1], &items[at], (list->count - at) * sizeof *items);
+    items[at] = r;
+    list->items = items;
+    list->count++;
+    return true;
+}
+
+static void note_growing(void *user, const struct record *r)
+{
+    struct listing *l = user;
+
+    if (belongs(r, &l->filter))
+        add(&l->growing, l->growing.count, record_copy(r)); /* without memory the list lacks one that is to come */
+}
+
+/* Each to its place by age, unless it is there by now. */
+static void merge(struct listing *l)
+{
+    struct record_list *list = &l->list;
+
+    for (size_t i = 0; i < l->growing.count; i++) {
+        struct record *r = l->growing.items[i];
+        size_t at = 0;
+
+        while (at < list->count && strcmp(list->items[at]->id, r->id) > 0)
+            at++;
+        if (at < list->count && strcmp(list->items[at]->id, r->id) == 0)
+            continue;
+        l->growing.items[i] = NULL;
+        add(list, at, r);
+    }
+    while (l->filter.limit > 0 && list->count > l->filter.limit) {
+        record_free(&list->items[--list->count]);
+        list->more = true;
+    }
 }
 
 static void list_work(uv_work_t *work)
@@ -161,6 +220,8 @@ static void list_work(uv_work_t *work)
     struct listing *l = work->data;
 
     l->ok = store_list(l->gw->store, &l->filter, &l->list, &l->error);
+    if (l->ok)
+        merge(l);
     for (size_t i = 0; l->ok && i < l->list.count; i++) {
         struct record *live = board_get(l->gw->board, l->list.items[i]->id);
 
@@ -185,6 +246,7 @@ static void handle_listing(void *owner, struct message *m)
     struct gateway *gw = owner;
     struct listing *l = (struct listing *)m;
 
+    core_each_growing(gw, note_growing, l);
     l->work.data = l;
     gw->pending++;
     uv_queue_work(&gw->loop, &l->work, list_work, list_done);

@@ -380,6 +380,8 @@ static void committed_early(struct upload *u)
 {
     struct live *live = core_live(u->gw, u->id);
 
+    if (live)
+        core_upload_over(live);
     if (u->error.code == ERR_NONE) {
         answer_with(u, live ? core_record(live) : u->record);
         return;
@@ -630,9 +632,9 @@ static void commit_early(struct upload *u, struct live *live)
     struct record *row = record_copy(core_record(live));
 
     u->record = record_copy(core_record(live));
-    core_upload_over(live);
     if (!row || !u->record) {
         record_free(&row);
+        core_upload_over(live);
         error_set(&u->error, ERR_INTERNAL, "out of memory");
         fail_live(u);
         u->gw->pending--;

@@ -506,6 +506,8 @@ static void sweep(struct stream *st, int64_t now)
             return; /* st may be gone; its other sessions have the next sweep */
         }
     }
+    if (st->sending && st->session_count > 0) /* what came too soon behind the last, and nothing after it */
+        progress(st, st->sessions[0]->pump.moved);
 }
 
 bool streams_sweep(struct streams *set, int64_t now)

@@ -1355,6 +1355,150 @@ static void what_does_not_end_is_cut(void **state)
     fake_gateway_destroy(&w->gw); /* answers now, to nobody */
 }
 
+/* ---- mode stream: the body waits for the recipient, and in its middle for room */
+
+#define STREAM(length) PUT(ANA "/a?mode=stream") "Content-Length: " length "\r\n"
+
+static void before_its_body_a_stream_waits_for_the_recipient(void **state)
+{
+    static const char head[] = STREAM("3") "Expect: 100-continue\r\n\r\n";
+    struct world *w = *state;
+    struct fake_gateway_script script = {.silent = true, .ends = TRANSFER_DELIVERED};
+    char go_on[64] = "";
+    int fd = dial(w);
+
+    fake_gateway_script(w->gw, &script);
+    send_all(fd, head, strlen(head));
+    assert_true(fake_gateway_await_questions(w->gw, 1));
+    assert_int_equal(recv(fd, go_on, sizeof go_on - 1, MSG_DONTWAIT), -1);
+    fake_gateway_speak(w->gw);
+    assert_true(recv(fd, go_on, sizeof go_on - 1, 0) > 0);
+    assert_string_equal(go_on, "HTTP/1.1 100 Continue\r\n\r\n");
+    send_all(fd, "abc", 3);
+    read_answer(w, fd);
+    expect(w, "the end", 200, NULL);
+    assert_string_equal(member(w, "state"), "delivered");
+    assert_string_equal(member(w, "mode"), "stream");
+    assert_string_equal(seen(w).body, "abc");
+    fd_close(&fd);
+}
+
+static void a_refused_stream_is_answered_before_its_body(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.open = ERR_RECIPIENT_DECLINED};
+
+    fake_gateway_script(w->gw, &script);
+    ask(w, STREAM("200000000") "Expect: 100-continue\r\n\r\n");
+    expect(w, "with Expect", 409, "recipient_declined");
+    ask(w, STREAM("3") "\r\nabc");
+    expect(w, "without", 409, "recipient_declined");
+    ask(w, STREAM("0") "\r\n");
+    expect(w, "nothing", 409, "recipient_declined");
+    assert_int_equal(seen(w).bytes, 0);
+    assert_int_equal(seen(w).finished, 0);
+    assert_int_equal(seen(w).aborted, 3);
+}
+
+static void a_stream_of_nothing_is_one_too(void **state)
+{
+    struct world *w = *state;
+
+    ask(w, STREAM("0") "\r\n");
+    expect(w, "nothing", 200, NULL);
+    assert_int_equal(seen(w).finished, 1);
+}
+
+static void a_stream_that_ends_badly_is_a_problem(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.ends = TRANSFER_FAILED, .end_error = ERR_STREAM_BROKEN};
+
+    fake_gateway_script(w->gw, &script);
+    ask(w, STREAM("3") "\r\nabc");
+    expect(w, "the end", 502, "stream_broken");
+}
+
+static void a_body_waits_for_room_and_loses_nothing(void **state)
+{
+    enum { SIZE = 1000000 };
+    struct world *w = *state;
+    struct fake_gateway_script script = {.room = 200000, .ends = TRANSFER_DELIVERED};
+    char *body = calloc(1, SIZE);
+    int fd = dial(w);
+
+    fake_gateway_script(w->gw, &script);
+    send_all(fd, STREAM("1000000") "\r\n", strlen(STREAM("1000000") "\r\n"));
+    send_all(fd, body, 400000);
+    for (unsigned n = 1; n <= 2; n++) {
+        assert_true(fake_gateway_await_full(w->gw, n));
+        assert_in_range(seen(w).bytes, 1, n * 200000);
+        fake_gateway_make_room(w->gw, n == 1 ? 200000 : SIZE);
+        if (n == 1)
+            send_all(fd, body, SIZE - 400000);
+    }
+    read_answer(w, fd);
+    expect(w, "the end", 200, NULL);
+    assert_int_equal(seen(w).bytes, SIZE);
+    fd_close(&fd);
+    free(body);
+}
+
+static void who_leaves_while_the_recipient_is_asked_is_an_abandoned_upload(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script silent = {.silent = true};
+    struct stopping put;
+
+    fake_gateway_script(w->gw, &silent);
+    open_question(w, &put, STREAM("3") "Expect: 100-continue\r\n\r\n");
+    assert_true(fake_gateway_await_questions(w->gw, 1));
+    fd_close(&put.fd);
+    assert_true(fake_gateway_await_aborted(w->gw, 1));
+}
+
+static void who_waits_for_a_stream_is_answered_or_cut_when_the_server_stops(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.room = 1};
+    struct stopping full, asked;
+    char rest[64] = "";
+
+    fake_gateway_script(w->gw, &script);
+    open_question(w, &full, STREAM("3") "\r\nabc");
+    assert_true(fake_gateway_await_full(w->gw, 1));
+    script.silent = true;
+    fake_gateway_script(w->gw, &script);
+    open_question(w, &asked, STREAM("3") "Expect: 100-continue\r\n\r\n");
+    assert_true(fake_gateway_await_questions(w->gw, 1));
+    api_stop(&w->api);
+    read_answer(w, asked.fd);
+    expect(w, "asked", 503, "draining");
+    assert_true(recv(full.fd, rest, sizeof rest, 0) <= 0);
+    assert_int_equal(seen(w).aborted, 2);
+    fd_close(&asked.fd);
+    fd_close(&full.fd);
+    fake_gateway_destroy(&w->gw);
+}
+
+static void a_mode_is_one_of_three_and_needs_a_length(void **state)
+{
+    struct world *w = *state;
+
+    ask(w, PUT(ANA "/a?mode=fast") THREE);
+    expect(w, "an unknown one", 422, "parameter_invalid");
+    ask(w, PUT(ANA "/a?mode=auto") THREE);
+    expect(w, "auto", 202, NULL);
+    assert_string_equal(member(w, "mode"), "auto");
+    ask(w, PUT(ANA "/a?mode=stream") "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+    expect(w, "without a length", 202, NULL);
+    assert_string_equal(member(w, "mode"), "spool");
+    w->config.delivery.mode = MODE_AUTO;
+    restart(w);
+    ask(w, PUT(ANA "/a") THREE);
+    assert_string_equal(member(w, "mode"), "auto");
+}
+
 static int keep_pipe(void **state)
 {
     (void)state;
@@ -1418,6 +1562,14 @@ int main(void)
         TEST(who_hangs_up_waits_no_longer),
         TEST(an_accepted_upload_is_told_so_when_the_server_stops),
         TEST(what_does_not_end_is_cut),
+        TEST(before_its_body_a_stream_waits_for_the_recipient),
+        TEST(a_refused_stream_is_answered_before_its_body),
+        TEST(a_stream_of_nothing_is_one_too),
+        TEST(a_stream_that_ends_badly_is_a_problem),
+        TEST(a_body_waits_for_room_and_loses_nothing),
+        TEST(who_leaves_while_the_recipient_is_asked_is_an_abandoned_upload),
+        TEST(who_waits_for_a_stream_is_answered_or_cut_when_the_server_stops),
+        TEST(a_mode_is_one_of_three_and_needs_a_length),
     };
 
     return cmocka_run_group_tests_name("api/server", tests, keep_pipe, NULL);
