@@ -30,8 +30,9 @@ struct waiter {
 /* A transfer that is not over, or whose end is not committed yet. */
 struct live {
     UT_hash_handle hh;
-    struct live *prev, *next;             /* in gw->runs */
-    struct live *grows_prev, *grows_next; /* in gw->growing, while growth.feed is set */
+    struct live *prev, *next;                 /* in gw->runs */
+    struct live *rowless_prev, *rowless_next; /* in gw->rowless, while it is */
+    bool rowless;
     struct growth growth;
     struct gateway *gw;
     struct transfer *transfer;
@@ -172,11 +173,15 @@ static void free_live(uv_handle_t *timer)
     free(timer->data);
 }
 
+static void has_row(struct live *live)
+{
+    if (live->rowless)
+        DL_DELETE2(live->gw->rowless, live, rowless_prev, rowless_next);
+    live->rowless = false;
+}
+
 static void stop_growing(struct live *live)
 {
-    if (!live->growth.feed)
-        return;
-    DL_DELETE2(live->gw->growing, live, grows_prev, grows_next);
     feed_release(&live->growth.feed);
     live->growth = (struct growth){0};
 }
@@ -195,6 +200,7 @@ static void live_destroy(struct live *live)
     if (growth.ended && live->transfer)
         growth.ended(growth.user, core_record(live));
     stop_growing(live);
+    has_row(live);
     transfer_destroy(&live->transfer);
     uv_close((uv_handle_t *)&live->again, free_live);
     count_work(gw);
@@ -305,17 +311,19 @@ static void flush(struct live *live)
     }
 }
 
-void core_upload_over(struct live *live)
+void core_upload_over(struct live *live, bool written)
 {
     stop_growing(live);
+    if (written)
+        has_row(live);
     touch(live);
 }
 
-void core_each_growing(struct gateway *gw, void (*each)(void *user, const struct record *r), void *user)
+void core_each_rowless(struct gateway *gw, void (*each)(void *user, const struct record *r), void *user)
 {
     struct live *live;
 
-    DL_FOREACH2(gw->growing, live, grows_next)
+    DL_FOREACH2(gw->rowless, live, rowless_next)
     each(user, core_record(live));
 }
 
@@ -335,8 +343,9 @@ static void note_growth(struct gateway *gw)
 {
     struct live *live;
 
-    DL_FOREACH2(gw->growing, live, grows_next)
-    transfer_received(live->transfer, feed_look(live->growth.feed).available);
+    DL_FOREACH2(gw->rowless, live, rowless_next)
+    if (live->growth.feed)
+        transfer_received(live->transfer, feed_look(live->growth.feed).available);
 }
 
 static void on_run(uv_idle_t *idle)
@@ -433,7 +442,8 @@ bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growt
     if (growth) {
         live->growth = *growth;
         feed_hold(growth->feed);
-        DL_APPEND2(gw->growing, live, grows_prev, grows_next);
+        live->rowless = true;
+        DL_APPEND2(gw->rowless, live, rowless_prev, rowless_next);
     }
     live->transfer = transfer_create(&gw->env, r, growth ? growth->feed : NULL, live);
     if (!live->transfer) {

@@ -39,7 +39,7 @@ struct gateway {
     struct inbox *inbox;
     struct transfer_env env;
     struct live *lives;   /* by id */
-    struct live *growing; /* those whose upload is still coming in */
+    struct live *rowless; /* those that have no row yet */
     struct live *runs;    /* those with events or news to publish */
     struct turns *turns;
     struct links *links;         /* of our own, that can be fetched */
@@ -97,11 +97,11 @@ struct growth {
 /* Takes r, whose row is committed, or which has a growth, and sets it going. false, r freed: out of memory. */
 bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth);
 
-/* Nothing more will come: from here on rows are written as they are for any other. */
-void core_upload_over(struct live *live);
+/* Nothing more will come: from here on rows are written as they are for any other. written: the first one is. */
+void core_upload_over(struct live *live, bool written);
 
 /* Those that have no row yet. */
-void core_each_growing(struct gateway *gw, void (*each)(void *user, const struct record *r), void *user);
+void core_each_rowless(struct gateway *gw, void (*each)(void *user, const struct record *r), void *user);
 
 const struct record *core_record(const struct live *live);
 struct transfer *core_transfer(const struct live *live);

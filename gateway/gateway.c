@@ -143,7 +143,7 @@ struct listing {
     gateway_list_fn *done;
     void *user;
     struct record_list list;
-    struct record_list growing; /* that belong to it */
+    struct record_list rowless; /* that belong to it */
     struct error error;
     bool ok;
 };
@@ -152,7 +152,7 @@ static void listing_answer(struct listing *l)
 {
     l->done(l->user, &l->list, l->ok ? NULL : &l->error);
     record_list_free(&l->list);
-    record_list_free(&l->growing);
+    record_list_free(&l->rowless);
     free((char *)l->filter.to);
     free((char *)l->filter.before);
     free(l);
@@ -185,12 +185,12 @@ static bool add(struct record_list *list, size_t at, struct record *r)
     return true;
 }
 
-static void note_growing(void *user, const struct record *r)
+static void note_rowless(void *user, const struct record *r)
 {
     struct listing *l = user;
 
     if (belongs(r, &l->filter))
-        add(&l->growing, l->growing.count, record_copy(r)); /* without memory the list lacks one that is to come */
+        add(&l->rowless, l->rowless.count, record_copy(r)); /* without memory the list lacks one that is to come */
 }
 
 /* Each to its place by age, unless it is there by now. */
@@ -198,15 +198,15 @@ static void merge(struct listing *l)
 {
     struct record_list *list = &l->list;
 
-    for (size_t i = 0; i < l->growing.count; i++) {
-        struct record *r = l->growing.items[i];
+    for (size_t i = 0; i < l->rowless.count; i++) {
+        struct record *r = l->rowless.items[i];
         size_t at = 0;
 
         while (at < list->count && strcmp(list->items[at]->id, r->id) > 0)
             at++;
         if (at < list->count && strcmp(list->items[at]->id, r->id) == 0)
             continue;
-        l->growing.items[i] = NULL;
+        l->rowless.items[i] = NULL;
         add(list, at, r);
     }
     while (l->filter.limit > 0 && list->count > l->filter.limit) {
@@ -246,7 +246,7 @@ static void handle_listing(void *owner, struct message *m)
     struct gateway *gw = owner;
     struct listing *l = (struct listing *)m;
 
-    core_each_growing(gw, note_growing, l);
+    core_each_rowless(gw, note_rowless, l);
     l->work.data = l;
     gw->pending++;
     uv_queue_work(&gw->loop, &l->work, list_work, list_done);

@@ -67,6 +67,7 @@ static bool prepare(struct upload *u, int64_t size, const struct submission *s)
     u->mode = size < 0 || !s ? MODE_SPOOL : s->mode;
     if (u->mode == MODE_SPOOL)
         return true;
+    u->digest = s->digest;
     u->feed = feed_create();
     u->record = record_of(u, s);
     if (!u->feed || !u->record)
@@ -381,7 +382,7 @@ static void committed_early(struct upload *u)
     struct live *live = core_live(u->gw, u->id);
 
     if (live)
-        core_upload_over(live);
+        core_upload_over(live, u->error.code == ERR_NONE);
     if (u->error.code == ERR_NONE) {
         answer_with(u, live ? core_record(live) : u->record);
         return;
@@ -523,8 +524,8 @@ static void handle_begin(void *owner, struct message *m)
     struct gateway *gw = owner;
     struct intake *in = (struct intake *)m;
 
-    if (in->record->mode == MODE_STREAM) {
-        if (!gw->online)
+    if (in->record->mode == MODE_STREAM || in->record->type) { /* nothing to look at, or no need */
+        if (in->record->mode == MODE_STREAM && !gw->online)
             error_set(&in->error, ERR_XMPP_DISCONNECTED, "the gateway has no XMPP session at the moment");
         else if (!describe(in->record, NULL))
             error_set(&in->error, ERR_INTERNAL, "out of memory");
@@ -596,7 +597,7 @@ static void end_early(struct upload *u)
     if (u->dropped) {
         tell_opened(in, NULL, &u->error);
         if (live)
-            core_upload_over(live);
+            core_upload_over(live, false);
         upload_free(u);
         return;
     }
@@ -629,12 +630,15 @@ static void on_stream_over(void *user, struct record *r, const struct error *err
 /* Its row tells how it is by then; what happened since is written as for any other. */
 static void commit_early(struct upload *u, struct live *live)
 {
-    struct record *row = record_copy(core_record(live));
+    struct record *row;
 
+    if (u->sha256[0])
+        transfer_hashed(core_transfer(live), u->sha256);
+    row = record_copy(core_record(live));
     u->record = record_copy(core_record(live));
     if (!row || !u->record) {
         record_free(&row);
-        core_upload_over(live);
+        core_upload_over(live, false);
         error_set(&u->error, ERR_INTERNAL, "out of memory");
         fail_live(u);
         u->gw->pending--;
@@ -644,38 +648,41 @@ static void commit_early(struct upload *u, struct live *live)
     store_put(u->gw->store, row, on_row, u); /* comes back as handle_committed() */
 }
 
+/* It never became a whole file. What was delivered all the same is not told so. */
+static bool failed_early(struct upload *u, struct live *live)
+{
+    if (u->error.code == ERR_NONE)
+        return false;
+    if (live && !feed_refused(u->feed) && transfer_state_final(core_record(live)->state)) {
+        u->error = (struct error){0};
+        return false;
+    }
+    fail_live(u);
+    if (live)
+        core_upload_over(live, false);
+    return true;
+}
+
 static void sealed_early(struct upload *u)
 {
     struct intake *in = u->intake;
     struct live *live = core_live(u->gw, u->id);
-    bool over = live && transfer_state_final(core_record(live)->state);
+    bool failed = failed_early(u, live);
 
-    if (feed_refused(in->feed) && live) {
-        u->gw->pending--;
-        in->end = u; /* on_ended() */
-        return;
-    }
-    if (in->record) {
-        u->gw->pending--;
-        answer_with(u, in->record);
-        return;
-    }
-    if (live && u->sha256[0])
-        transfer_hashed(core_transfer(live), u->sha256);
-    if (live && u->mode != MODE_STREAM && (over || u->error.code == ERR_NONE)) {
-        u->error = (struct error){0}; /* delivered all the same */
-        commit_early(u, live);
-        return;
-    }
-    if (live && u->error.code != ERR_NONE)
-        transfer_upload_failed(core_transfer(live), &u->error);
-    if (live)
-        core_upload_over(live);
     u->gw->pending--;
-    if (live && u->error.code == ERR_NONE)
+    if (failed) {
+        upload_answer(u, NULL);
+    } else if (feed_refused(u->feed) && live) {
+        in->end = u; /* on_ended() */
+    } else if (!live) {
+        answer_with(u, in->record);
+    } else if (u->mode == MODE_STREAM) {
+        core_upload_over(live, false);
         core_wait(u->gw, live, STREAM_WAIT_MS, on_stream_over, u);
-    else
-        answer_with(u, NULL);
+    } else {
+        u->gw->pending++;
+        commit_early(u, live);
+    }
 }
 
 /* ---- the end of an upload */
@@ -729,7 +736,8 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
     *up = NULL;
     u->done = done;
     u->user = user;
-    u->digest = s->digest;
+    if (!u->feed)
+        u->digest = s->digest;
     if (!u->feed && !gateway_submission_check(u->gw, s, &u->error)) {
         spool_abandon(&u->file);
         upload_answer(u, NULL);

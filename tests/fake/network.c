@@ -61,7 +61,7 @@ static void stream(struct method *m, int fd)
 {
     (void)fd; /* only the assertion looks at it */
     assert(fd >= 0);
-    note(m->network, "stream %s", m->name);
+    note(m->network, "%s %s", m->host->feed ? "follow" : "stream", m->name);
 }
 
 static void end(struct method **m, const struct error *why)
@@ -78,9 +78,14 @@ static void digest(struct method *m, const char *sha256)
 }
 
 static const struct method_ops two = {
-    .name = "two", .asks = "that", .offer = offer_two, .stream = stream, .digest = digest, .end = end};
-static const struct method_ops one = {
-    .name = "one", .asks = "this", .offer = offer_one, .stream = stream, .end = end, .successor = &two};
+    .name = "two", .asks = "that", .offer = offer_two, .stream = stream, .digest = digest, .end = end, .follows = true};
+static const struct method_ops one = {.name = "one",
+                                      .asks = "this",
+                                      .offer = offer_one,
+                                      .stream = stream,
+                                      .end = end,
+                                      .follows = true,
+                                      .successor = &two};
 static const struct method_ops kin = {.name = "kin", .asks = "this", .offer = offer_kin, .stream = stream, .end = end};
 static const struct method_ops post = {
     .name = "post", .offer = offer_post, .stream = stream, .end = end, .offline = true};

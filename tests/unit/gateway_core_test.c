@@ -20,7 +20,8 @@ enum behaviour { DELIVERS, DECLINES, NEVER_ANSWERS, OFFLINE, LINKS };
 struct method {
     struct auto_network *network;
     struct method_host *host;
-    uint64_t moved;
+    uint64_t moved, size;
+    int fd;   /* of the stream */
     int next; /* the step to report on the next turn */
     struct method *sibling;
 };
@@ -47,9 +48,20 @@ struct auto_network {
     char url[METHOD_URL]; /* the link made last */
 };
 
+/* As far as the file has grown. */
+static bool read_on(struct method *m)
+{
+    char piece[4096];
+    ssize_t n;
+
+    while ((n = pread(m->fd, piece, sizeof piece, (off_t)m->moved)) > 0)
+        m->moved += (uint64_t)n;
+    return m->moved == m->size;
+}
+
 static void method_turn(struct method *m)
 {
-    struct method_report report = {.moved = m->moved, .proof = PROOF_PEER_CLOSED};
+    struct method_report report = {.event = METHOD_PROGRESS, .proof = PROOF_PEER_CLOSED};
 
     switch (m->next++) {
     case 0:
@@ -61,7 +73,11 @@ static void method_turn(struct method *m)
     case 2:
         return; /* the host answers with stream() */
     default:
-        report.event = METHOD_COMPLETE;
+        if (read_on(m))
+            report.event = METHOD_COMPLETE;
+        else
+            m->next = 3;
+        report.moved = m->moved;
         break;
     }
     if (m->network->behaviour == LINKS && m->next > 3) {
@@ -134,9 +150,8 @@ static struct method *auto_offer(struct method_host *host, void *network, const 
     struct auto_network *n = network;
     struct method *m = calloc(1, sizeof *m);
 
-    (void)o;
     (void)err;
-    *m = (struct method){.network = n, .host = host, .sibling = n->methods};
+    *m = (struct method){.network = n, .host = host, .size = o->size, .fd = -1, .sibling = n->methods};
     n->methods = m;
     atomic_fetch_add(&n->offers, 1);
     return m;
@@ -144,10 +159,7 @@ static struct method *auto_offer(struct method_host *host, void *network, const 
 
 static void auto_stream(struct method *m, int fd)
 {
-    char byte;
-
-    while (pread(fd, &byte, 1, (off_t)m->moved) == 1)
-        m->moved++;
+    m->fd = fd;
     m->next = 3;
 }
 
@@ -173,7 +185,7 @@ static enum method_can auto_can(void *network, uint64_t size, struct error *why)
 }
 
 static const struct method_ops auto_method = {
-    .name = "auto", .offer = auto_offer, .stream = auto_stream, .end = auto_end, .can = auto_can};
+    .name = "auto", .offer = auto_offer, .stream = auto_stream, .end = auto_end, .can = auto_can, .follows = true};
 static const struct method_ops post_method = {.name = "post", .offline = true};
 
 static bool auto_start(struct network *network, uv_loop_t *loop, const struct network_events *events, struct error *err)
@@ -324,6 +336,7 @@ static int setup(void **state)
     f->config.delivery.max_attempts = 3;
     f->config.delivery.parallel = 32;
     f->config.delivery.per_recipient_parallel = 4;
+    f->config.spool.stream_window = 1 << 20;
     f->config.delivery.link_ttl = 60 * 60 * 1000;
     f->config.server.public_url = (char *)"https://files.example.org";
     *state = f;
@@ -1129,6 +1142,404 @@ static void a_record_outlives_its_retention_with_its_link(void **state)
     stop(f);
 }
 
+static size_t files_in(const char *path)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *d;
+    size_t count = 0;
+
+    assert_non_null(dir);
+    while ((d = readdir(dir)))
+        count += d->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+/* ---- transfers that begin before the end of their upload */
+
+enum { BIG = 200000, PART = 100000 };
+static const char bytes[BIG];
+
+static struct upload *begin_upload(struct fixture *f, enum mode mode, int64_t size)
+{
+    struct error error = {0};
+    struct jid to;
+    struct submission s = {.to = &to, .name = "a.bin", .type = "a/b", .mode = mode, .digest = mode == MODE_AUTO};
+    struct upload *u;
+
+    assert_true(jid_parse(&to, "ana@example.org", 15, &error));
+    assert_true(gateway_submission_check(f->gw, &s, &error));
+    u = gateway_upload_begin(f->gw, size, &s, &error);
+    if (!u)
+        fail_msg("%s", error.text);
+    return u;
+}
+
+static void append(struct upload *u, size_t len)
+{
+    struct error error = {0};
+
+    if (!gateway_upload_append(u, bytes, len, &error))
+        fail_msg("%s", error.text);
+}
+
+static struct record *finish_upload(struct upload **u, struct submission *s, enum error_code want)
+{
+    struct answer a;
+
+    answer_init(&a);
+    gateway_upload_finish(u, s, on_record, &a);
+    await(&a);
+    assert_int_equal(a.error.code, want);
+    return a.record;
+}
+
+/* Looks until it is in that state, for a second or so. */
+static struct record *look_for(struct fixture *f, const char *id, enum transfer_state state, uint64_t received)
+{
+    for (int i = 0; i < 5000; i++) {
+        struct answer a;
+
+        answer_init(&a);
+        gateway_get(f->gw, id, on_record, &a);
+        await(&a);
+        if (a.record && a.record->state == state && a.record->received >= received)
+            return a.record;
+        record_free(&a.record);
+        usleep(1000);
+    }
+    fail_msg("%s was never %s", id, transfer_state_name(state));
+    return NULL;
+}
+
+static struct record *open_stream(struct fixture *f, struct upload *u, enum error_code want)
+{
+    struct answer a;
+
+    (void)f;
+    answer_init(&a);
+    gateway_upload_open(u, on_record, &a);
+    await(&a);
+    assert_int_equal(a.error.code, want);
+    return a.record;
+}
+
+static size_t listed(struct fixture *f, const struct record_filter *filter)
+{
+    struct answer a;
+
+    answer_init(&a);
+    gateway_list(f->gw, filter, on_list, &a);
+    await(&a);
+    for (size_t i = 0; i < a.listed && i < 8; i++)
+        free(a.ids[i]);
+    return a.listed;
+}
+
+static bool has_a_row(struct fixture *f, const char *id)
+{
+    struct error error = {0};
+    struct record *r = store_get(f->store, id, &error);
+    bool there = r != NULL;
+
+    record_free(&r);
+    return there;
+}
+
+static void a_transfer_begins_while_its_upload_comes(void **state)
+{
+    const struct record_filter all = {.limit = 8}, his = {.to = "ana@example.org", .limit = 8},
+                               other = {.to = "ana@example.or", .limit = 8},
+                               ended = {.by_state = true, .state = TRANSFER_FAILED, .limit = 8};
+    struct fixture *f = *state;
+    struct upload *u;
+    struct record *r;
+    char id[ID_SIZE];
+
+    start(f, DELIVERS);
+    u = begin_upload(f, MODE_AUTO, BIG);
+    memcpy(id, gateway_upload_id(u), ID_SIZE);
+    append(u, PART);
+    r = look_for(f, id, TRANSFER_TRANSFERRING, PART);
+    assert_int_equal(r->upload, UPLOAD_RECEIVING);
+    assert_int_equal(r->mode, MODE_AUTO);
+    assert_int_equal(r->size, BIG);
+    record_free(&r);
+    assert_false(has_a_row(f, id));
+    assert_int_equal(listed(f, &all), 1);
+    assert_int_equal(listed(f, &his), 1);
+    assert_int_equal(listed(f, &other), 0);
+    assert_int_equal(listed(f, &ended), 0);
+    append(u, BIG - PART);
+    r = finish_upload(&u, &(struct submission){0}, ERR_NONE);
+    assert_int_equal(r->upload, UPLOAD_COMPLETE);
+    assert_int_equal(r->received, BIG);
+    assert_string_equal(r->sha256, "4cbbd9be0cba685835755f827758705db5a413c5494c34262cd25946a73e7582");
+    record_free(&r);
+    assert_true(has_a_row(f, id));
+    expect_end(f, id, TRANSFER_DELIVERED, ERR_NONE);
+    assert_int_equal(listed(f, &all), 1);
+    stop(f);
+    assert_int_equal(files_in(f->spool_dir), 0);
+}
+
+static void a_small_body_begins_at_its_end(void **state)
+{
+    static const size_t sizes[] = {0, 5, 64 * 1024};
+    struct fixture *f = *state;
+
+    start(f, DELIVERS);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct upload *u = begin_upload(f, MODE_AUTO, (int64_t)sizes[i]);
+        struct record *r;
+
+        append(u, sizes[i]);
+        r = finish_upload(&u, &(struct submission){0}, ERR_NONE);
+        assert_int_equal(r->upload, UPLOAD_COMPLETE);
+        expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
+        record_free(&r);
+    }
+    stop(f);
+    assert_int_equal(files_in(f->spool_dir), 0);
+}
+
+static void an_upload_that_breaks_off_fails_its_transfer(void **state)
+{
+    static const struct {
+        struct error why;
+        enum error_code want;
+    } rows[] = {{{0}, ERR_LENGTH_CONFLICT}, {{.code = ERR_SPOOL_FULL, .text = "full"}, ERR_SPOOL_FULL}};
+    struct fixture *f = *state;
+
+    start(f, DELIVERS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct upload *u = begin_upload(f, MODE_AUTO, BIG);
+        struct record *r;
+        char id[ID_SIZE];
+
+        memcpy(id, gateway_upload_id(u), ID_SIZE);
+        append(u, PART);
+        r = look_for(f, id, TRANSFER_TRANSFERRING, 0);
+        record_free(&r);
+        gateway_upload_abort(&u, &rows[i].why);
+        r = one(f, wait_long, id, ERR_NONE);
+        assert_int_equal(r->state, TRANSFER_FAILED);
+        assert_int_equal(r->error.code, rows[i].want);
+        assert_int_equal(r->error_stage, STAGE_UPLOAD);
+        assert_int_equal(r->upload, UPLOAD_ABORTED);
+        assert_true(has_a_row(f, id));
+        record_free(&r);
+    }
+    assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+static void an_upload_that_is_too_short_is_none(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *u;
+    char id[ID_SIZE];
+
+    start(f, DELIVERS);
+    u = begin_upload(f, MODE_AUTO, BIG);
+    memcpy(id, gateway_upload_id(u), ID_SIZE);
+    append(u, PART);
+    assert_null(finish_upload(&u, &(struct submission){0}, ERR_LENGTH_CONFLICT));
+    expect_end(f, id, TRANSFER_FAILED, ERR_LENGTH_CONFLICT);
+    assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+/* What the uploader still sends is not kept, and his answer tells what became of it. */
+static void a_transfer_that_ends_before_its_upload_wants_no_more(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *u;
+    struct record *r;
+    char id[ID_SIZE];
+
+    start(f, DECLINES);
+    u = begin_upload(f, MODE_AUTO, BIG);
+    memcpy(id, gateway_upload_id(u), ID_SIZE);
+    append(u, PART);
+    r = look_for(f, id, TRANSFER_FAILED, 0);
+    assert_int_equal(r->error.code, ERR_RECIPIENT_DECLINED);
+    record_free(&r);
+    append(u, BIG); /* more than belongs to it */
+    r = finish_upload(&u, &(struct submission){0}, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_FAILED);
+    assert_int_equal(r->upload, UPLOAD_ABORTED);
+    record_free(&r);
+    assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+static void a_cancelled_transfer_ends_its_upload(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *u;
+    struct record *r;
+    char id[ID_SIZE];
+
+    start(f, NEVER_ANSWERS);
+    u = begin_upload(f, MODE_AUTO, BIG);
+    memcpy(id, gateway_upload_id(u), ID_SIZE);
+    append(u, PART);
+    r = look_for(f, id, TRANSFER_OFFERING, 0);
+    record_free(&r);
+    r = one(f, gateway_cancel, id, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_CANCELLED);
+    record_free(&r);
+    gateway_upload_abort(&u, NULL);
+    expect_end(f, id, TRANSFER_CANCELLED, ERR_CANCELLED);
+    assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+static void a_stop_with_an_upload_under_way_leaves_what_was_promised(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *broken, *whole;
+    struct record *r;
+    char id[ID_SIZE];
+
+    start(f, NEVER_ANSWERS);
+    broken = begin_upload(f, MODE_AUTO, BIG);
+    append(broken, PART);
+    whole = begin_upload(f, MODE_AUTO, BIG);
+    memcpy(id, gateway_upload_id(whole), ID_SIZE);
+    append(whole, BIG);
+    r = finish_upload(&whole, &(struct submission){0}, ERR_NONE);
+    record_free(&r);
+    gateway_drain(f->gw);
+    gateway_upload_abort(&broken, NULL);
+    stop(f);
+    assert_int_equal(files_in(f->spool_dir), 1);
+    start(f, DELIVERS);
+    expect_end(f, id, TRANSFER_DELIVERED, ERR_NONE);
+    stop(f);
+}
+
+static void a_stream_is_opened_before_its_first_byte_and_answered_with_its_end(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *u;
+    struct record *r;
+
+    start(f, DELIVERS);
+    u = begin_upload(f, MODE_STREAM, BIG);
+    r = open_stream(f, u, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_TRANSFERRING);
+    assert_int_equal(r->received, 0);
+    record_free(&r);
+    append(u, BIG);
+    r = finish_upload(&u, &(struct submission){0}, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_DELIVERED);
+    assert_int_equal(r->mode, MODE_STREAM);
+    record_free(&r);
+    assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+static void a_stream_nobody_takes_is_refused_before_its_first_byte(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *u;
+    struct record *r;
+
+    start(f, DECLINES);
+    u = begin_upload(f, MODE_STREAM, BIG);
+    r = open_stream(f, u, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_FAILED);
+    assert_int_equal(r->error.code, ERR_RECIPIENT_DECLINED);
+    assert_true(has_a_row(f, r->id));
+    record_free(&r);
+    gateway_upload_abort(&u, NULL);
+    assert_int_equal(spooled(f), 0);
+    f->network.news = NEWS_DOWN;
+    while (f->network.news != NO_NEWS)
+        usleep(1000);
+    u = begin_upload(f, MODE_STREAM, BIG);
+    assert_null(open_stream(f, u, ERR_XMPP_DISCONNECTED));
+    gateway_upload_abort(&u, NULL);
+    stop(f);
+}
+
+static void on_room(void *user)
+{
+    atomic_fetch_add((atomic_int *)user, 1);
+}
+
+static void a_full_window_waits_for_the_reader_or_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct error error = {0};
+    atomic_int woken = 0;
+    struct upload *u;
+    struct record *r;
+    char id[ID_SIZE];
+
+    start(f, DELIVERS);
+    u = begin_upload(f, MODE_STREAM, 4 << 20);
+    memcpy(id, gateway_upload_id(u), ID_SIZE);
+    r = open_stream(f, u, ERR_NONE);
+    record_free(&r);
+    while (gateway_upload_room(u, BIG))
+        append(u, BIG);
+    gateway_upload_await_room(u, BIG, on_room, &woken);
+    assert_int_equal(woken, 0);
+    r = one(f, gateway_cancel, id, ERR_NONE);
+    record_free(&r);
+    assert_int_equal(woken, 1);
+    assert_true(gateway_upload_room(u, BIG));
+    assert_false(gateway_upload_append(u, bytes, BIG, &error));
+    assert_int_equal(error.code, ERR_CANCELLED);
+    gateway_upload_abort(&u, &error);
+    stop(f);
+}
+
+static void an_upload_dropped_while_it_waits_for_room_is_woken(void **state)
+{
+    struct fixture *f = *state;
+    atomic_int woken = 0;
+    struct upload *u;
+    struct record *r;
+
+    start(f, DELIVERS);
+    u = begin_upload(f, MODE_STREAM, 4 << 20);
+    r = open_stream(f, u, ERR_NONE);
+    while (gateway_upload_room(u, BIG))
+        append(u, BIG);
+    gateway_upload_await_room(u, BIG, on_room, &woken);
+    gateway_upload_abort(&u, NULL);
+    assert_int_equal(woken, 1);
+    expect_end(f, r->id, TRANSFER_FAILED, ERR_LENGTH_CONFLICT);
+    record_free(&r);
+    assert_int_equal(spooled(f), 0);
+    stop(f);
+}
+
+static void a_stream_does_not_go_with_what_needs_the_file(void **state)
+{
+    static const struct submission rows[] = {{.digest = true}, {.hold_ms = 1000}, {.hold_ms = -1, .subscribe = true}};
+    struct fixture *f = *state;
+    struct error error = {0};
+    struct jid to;
+
+    start(f, DELIVERS);
+    assert_true(jid_parse(&to, "ana@example.org", 15, &error));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct submission s = rows[i];
+
+        s.to = &to;
+        assert_true(gateway_submission_check(f->gw, &s, &error));
+        s.mode = MODE_STREAM;
+        assert_false(gateway_submission_check(f->gw, &s, &error));
+        assert_int_equal(error.code, ERR_PARAMETER_INVALID);
+    }
+    stop(f);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1156,6 +1567,18 @@ int main(void)
         T(a_link_ends_by_itself_when_its_time_is_over),
         T(a_link_that_ended_while_the_gateway_was_away_is_swept),
         T(a_record_outlives_its_retention_with_its_link),
+        T(a_transfer_begins_while_its_upload_comes),
+        T(a_small_body_begins_at_its_end),
+        T(an_upload_that_breaks_off_fails_its_transfer),
+        T(an_upload_that_is_too_short_is_none),
+        T(a_transfer_that_ends_before_its_upload_wants_no_more),
+        T(a_cancelled_transfer_ends_its_upload),
+        T(a_stop_with_an_upload_under_way_leaves_what_was_promised),
+        T(a_stream_is_opened_before_its_first_byte_and_answered_with_its_end),
+        T(a_stream_nobody_takes_is_refused_before_its_first_byte),
+        T(a_full_window_waits_for_the_reader_or_the_end),
+        T(an_upload_dropped_while_it_waits_for_room_is_woken),
+        T(a_stream_does_not_go_with_what_needs_the_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

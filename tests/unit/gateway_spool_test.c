@@ -649,6 +649,104 @@ static void a_released_part_is_swept_to_zero(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- a file that is read while it is written */
+
+static void a_growing_file_can_be_followed_through_its_completion(void **state)
+{
+    struct room *room = *state;
+    struct spool_file *file = create(room, 10), *reader, *late;
+    struct error err = {0};
+    char got[16] = "";
+
+    append(file, "hello");
+    assert_null(spool_reopen(room->spool, room->id, &err));
+    reader = spool_follow(room->spool, room->id, &err);
+    assert_non_null(reader);
+    append(file, "world");
+    assert_true(spool_is_whole(file, &err));
+    assert_true(spool_seal(file, false, &err));
+    assert_int_equal(pread(spool_fd(reader), got, sizeof got, 0), 10);
+    assert_string_equal(got, "helloworld");
+    late = spool_follow(room->spool, room->id, &err);
+    assert_non_null(late);
+    assert_int_equal(spool_size(late), 10);
+    spool_release(&late);
+    spool_release(&reader);
+    spool_release(&file);
+    assert_used(room, 10, 1);
+    spool_remove(room->spool, room->id);
+    assert_null(spool_follow(room->spool, room->id, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+static void a_short_file_is_not_whole(void **state)
+{
+    struct room *room = *state;
+    struct spool_file *file = create(room, 10);
+    struct error err = {0};
+
+    append(file, "hello");
+    assert_false(spool_is_whole(file, &err));
+    assert_int_equal(err.code, ERR_LENGTH_CONFLICT);
+    spool_abandon(&file);
+}
+
+/* A window counts in the budget, and holes keep the file to about that on the disk. */
+static void a_windowed_file_takes_no_more_than_its_window(void **state)
+{
+    enum { PIECE = 256 * 1024, WINDOW = 2 * 1024 * 1024, SIZE = 24 * 1024 * 1024, STEP = WINDOW / 8 + 64 * 1024 };
+    struct room *room = *state;
+    struct spool_file *file;
+    struct error err = {0};
+    char *piece = malloc(PIECE);
+    uint64_t written = 0, read = 0, most = 0;
+    struct stat st;
+
+    reopen_with(room, 4 * 1024 * 1024, SIZE);
+    file = spool_create_window(room->spool, room->id, SIZE, WINDOW, &err);
+    assert_non_null(file);
+    assert_used(room, WINDOW, 1);
+    memset(piece, 'x', PIECE);
+    while (written < SIZE) {
+        for (; written < SIZE && written + PIECE <= read + WINDOW; written += PIECE)
+            assert_true(spool_append(file, piece, PIECE, &err));
+        assert_int_equal(fstat(spool_fd(file), &st), 0);
+        most = (uint64_t)st.st_blocks * 512 > most ? (uint64_t)st.st_blocks * 512 : most;
+        read += PIECE + 1; /* off the pages' edges */
+        spool_punch(file, read);
+    }
+    assert_in_range(most, WINDOW / 2, WINDOW + STEP + 1024 * 1024);
+    /* What was not read is all there, and what was is gone. */
+    for (uint64_t at = read; at < SIZE; at += PIECE) {
+        size_t len = SIZE - at < PIECE ? (size_t)(SIZE - at) : PIECE;
+
+        memset(piece, 0, PIECE);
+        assert_int_equal(pread(spool_fd(file), piece, len, (off_t)at), len);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(piece[i], 'x');
+    }
+    assert_int_equal(pread(spool_fd(file), piece, 1, 0), 1);
+    assert_int_equal(piece[0], 0);
+    assert_false(spool_append(file, "x", 1, &err));
+    assert_int_equal(err.code, ERR_LENGTH_CONFLICT);
+    spool_abandon(&file);
+    assert_used(room, 0, 0);
+    free(piece);
+}
+
+static void a_window_larger_than_the_file_counts_the_file(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file = spool_create_window(room->spool, room->id, 10, 1000000, &err);
+
+    assert_non_null(file);
+    assert_used(room, 10, 1);
+    spool_abandon(&file);
+    assert_null(spool_create_window(room->spool, room->id, 601, 100, &err)); /* the file is what may be too large */
+    assert_int_equal(err.code, ERR_BODY_TOO_LARGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -677,6 +775,10 @@ int main(void)
         TEST(one_id_is_one_file),
         TEST(a_sweep_leaves_what_is_claimed_and_what_is_not_ours),
         TEST(a_released_part_is_swept_to_zero),
+        TEST(a_growing_file_can_be_followed_through_its_completion),
+        TEST(a_short_file_is_not_whole),
+        TEST(a_windowed_file_takes_no_more_than_its_window),
+        TEST(a_window_larger_than_the_file_counts_the_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,8 @@ struct fixture {
     char dir[64];
     struct transfer_env env;
     struct transfer *t;
+    struct spool_file *part; /* of an upload that is still coming in */
+    struct feed *feed;
     bool hold;
     bool woken;
     unsigned waits, idles, rows;
@@ -154,6 +156,8 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     transfer_destroy(&f->t);
+    spool_abandon(&f->part);
+    feed_release(&f->feed);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&f->loop), 0);
     assert_null(f->network.method);
@@ -1503,6 +1507,264 @@ static void a_hold_ends_once(void **state)
     assert_true(record(f)->hold_until > 0);
 }
 
+/* ---- while the upload is still coming in */
+
+static void begin_growing(struct fixture *f, const char *methods, enum mode mode)
+{
+    struct record *r = new_record("ana@example.org", methods);
+    struct error error;
+
+    r->mode = mode;
+    r->upload = UPLOAD_RECEIVING;
+    r->received = 0;
+    r->max_rounds = mode == MODE_STREAM ? 1 : 3;
+    f->part = spool_create(f->spool, r->id, 5, &error);
+    f->feed = feed_create();
+    assert_non_null(f->part);
+    f->t = transfer_create(&f->env, r, f->feed, f);
+    assert_non_null(f->t);
+    transfer_queue(f->t);
+    turn(f);
+}
+
+static void the_rest_comes(struct fixture *f)
+{
+    struct error error;
+
+    assert_true(spool_append(f->part, "hello", 5, &error));
+    transfer_uploaded(f->t);
+    turn(f);
+}
+
+static void it_breaks_off(struct fixture *f)
+{
+    struct error error;
+
+    error_set(&error, ERR_LENGTH_CONFLICT, "the upload broke off");
+    transfer_upload_failed(f->t, &error);
+    turn(f);
+}
+
+/* 0: queued … 3: transferring */
+static void go_to(struct fixture *f, int depth)
+{
+    if (depth == 0)
+        return;
+    found(f, "one", "two");
+    if (depth > 1)
+        report(f, METHOD_ACCEPTED, ERR_NONE);
+    if (depth > 2)
+        report(f, METHOD_STREAM_OPEN, ERR_NONE);
+}
+
+static void a_stream_follows_the_upload(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "two", MODE_AUTO);
+    go_to(f, 3);
+    assert_string_equal(fake_last_call(&f->network), "follow two");
+    transfer_received(f->t, 3);
+    assert_int_equal(record(f)->received, 3);
+    assert_int_equal(record(f)->upload, UPLOAD_RECEIVING);
+    uv_run(&f->loop, UV_RUN_NOWAIT); /* a digest would be of a part */
+    the_rest_comes(f);
+    assert_int_equal(record(f)->received, 5);
+    while (strcmp(fake_last_call(&f->network), "digest 2cf24dba") != 0)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    report(f, METHOD_COMPLETE, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+    assert_int_equal(record(f)->upload, UPLOAD_COMPLETE);
+    assert_null(feed_refused(f->feed));
+}
+
+/* The stream's thread may know of the end before we do. */
+static void what_is_complete_before_its_upload_waits_for_the_news(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "one", MODE_AUTO);
+    go_to(f, 3);
+    report(f, METHOD_COMPLETE, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_TRANSFERRING);
+    the_rest_comes(f);
+    assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+    assert_int_equal(record(f)->proof, PROOF_PEER_CLOSED);
+}
+
+static void a_method_that_cannot_follow_waits_for_the_end(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "post", MODE_AUTO);
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_TRANSFERRING);
+    assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
+    the_rest_comes(f);
+    assert_string_equal(fake_last_call(&f->network), "stream post");
+}
+
+static void an_upload_that_ends_before_the_stream_begins_is_a_whole_file(void **state)
+{
+    for (int depth = 0; depth < 3; depth++) {
+        struct fixture *f;
+
+        if (depth > 0)
+            setup(state);
+        f = *state;
+        begin_growing(f, "one", MODE_AUTO);
+        go_to(f, depth);
+        the_rest_comes(f);
+        if (depth == 0)
+            found(f, "one", NULL);
+        if (depth < 2)
+            report(f, METHOD_ACCEPTED, ERR_NONE);
+        report(f, METHOD_STREAM_OPEN, ERR_NONE);
+        assert_string_equal(fake_last_call(&f->network), "stream one");
+        if (depth < 2)
+            teardown(state);
+    }
+}
+
+static void an_upload_that_breaks_off_ends_every_unfinished_state(void **state)
+{
+    static const char *const last[] = {"forget", "end one length_conflict", "end one length_conflict",
+                                       "end one length_conflict"};
+
+    for (int depth = 0; depth < 4; depth++) {
+        struct fixture *f;
+
+        if (depth > 0)
+            setup(state);
+        f = *state;
+        begin_growing(f, "one", MODE_AUTO);
+        go_to(f, depth);
+        it_breaks_off(f);
+        assert_int_equal(record(f)->state, TRANSFER_FAILED);
+        assert_int_equal(record(f)->error.code, ERR_LENGTH_CONFLICT);
+        assert_int_equal(record(f)->error_stage, STAGE_UPLOAD);
+        assert_int_equal(record(f)->upload, UPLOAD_ABORTED);
+        assert_int_equal(feed_refused(f->feed)->code, ERR_LENGTH_CONFLICT);
+        assert_string_equal(fake_last_call(&f->network), last[depth]);
+        it_breaks_off(f); /* final */
+        if (depth < 3)
+            teardown(state);
+    }
+}
+
+/* The stream breaks because the upload did, and says so first. */
+static void a_broken_upload_is_not_forgotten_behind_its_broken_stream(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "one", MODE_AUTO);
+    go_to(f, 3);
+    report(f, METHOD_PROGRESS, ERR_NONE);
+    fake_method_report(&f->network, METHOD_FAILED, ERR_STREAM_BROKEN);
+    it_breaks_off(f);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_LENGTH_CONFLICT);
+}
+
+static void a_stream_that_breaks_while_the_upload_comes_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "one", MODE_AUTO);
+    go_to(f, 3);
+    report(f, METHOD_PROGRESS, ERR_NONE);
+    report(f, METHOD_FAILED, ERR_STREAM_BROKEN);
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+    assert_null(feed_refused(f->feed));
+    f->woken = true;
+    clock_advance(10);
+    run_timers(f);
+    go_to(f, 3);
+    assert_string_equal(fake_last_call(&f->network), "follow one");
+}
+
+static void the_end_of_a_transfer_tells_the_uploader_why(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "one", MODE_AUTO);
+    go_to(f, 3);
+    transfer_cancel(f->t);
+    turn(f);
+    assert_int_equal(feed_refused(f->feed)->code, ERR_CANCELLED);
+    assert_int_equal(record(f)->upload, UPLOAD_ABORTED);
+}
+
+/* ---- mode stream */
+
+static void before_its_first_byte_a_stream_climbs_the_ladder_and_then_no_more(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, NULL, MODE_STREAM);
+    found(f, "one", "two");
+    report(f, METHOD_FAILED, ERR_STREAMHOSTS_UNREACHABLE);
+    assert_string_equal(fake_last_call(&f->network), "offer two ana@example.org/desk");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    assert_string_equal(fake_last_call(&f->network), "follow two");
+    report(f, METHOD_FAILED, ERR_XMPP_DISCONNECTED); /* which is nobody's fault, and else costs no round */
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+}
+
+static void of_a_stream_no_digest_is_computed(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "two", MODE_STREAM);
+    go_to(f, 3);
+    the_rest_comes(f);
+    assert_string_equal(fake_last_call(&f->network), "digest none");
+}
+
+static void what_needs_the_whole_file_is_no_way_for_a_stream(void **state)
+{
+    struct fixture *f = *state;
+
+    f->methods[1] = (char *)"post";
+    begin_growing(f, NULL, MODE_STREAM);
+    fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
+    turn(f);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_RECIPIENT_OFFLINE);
+    transfer_destroy(&f->t);
+    spool_abandon(&f->part);
+    feed_release(&f->feed);
+    begin_growing(f, "post", MODE_STREAM);
+    found(f, "one", NULL);
+    assert_int_equal(record(f)->error.code, ERR_NO_COMMON_METHOD);
+    assert_non_null(strstr(record(f)->error.text, "mode=auto"));
+}
+
+static void parking_keeps_what_is_kept_and_ends_a_stream(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "one", MODE_AUTO);
+    go_to(f, 3);
+    f->hold = true;
+    transfer_park(f->t);
+    turn(f);
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+    transfer_destroy(&f->t);
+    spool_abandon(&f->part);
+    feed_release(&f->feed);
+    f->hold = false;
+    begin_growing(f, "one", MODE_STREAM);
+    go_to(f, 3);
+    transfer_park(f->t);
+    turn(f);
+    assert_int_equal(record(f)->state, TRANSFER_FAILED);
+    assert_int_equal(record(f)->error.code, ERR_DRAINING);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1569,6 +1831,18 @@ int main(void)
         T(a_request_that_cannot_be_sent_is_sent_in_the_next_session),
         T(news_for_who_is_not_held_change_nothing),
         T(a_hold_ends_once),
+        T(a_stream_follows_the_upload),
+        T(what_is_complete_before_its_upload_waits_for_the_news),
+        T(a_method_that_cannot_follow_waits_for_the_end),
+        T(an_upload_that_ends_before_the_stream_begins_is_a_whole_file),
+        T(an_upload_that_breaks_off_ends_every_unfinished_state),
+        T(a_broken_upload_is_not_forgotten_behind_its_broken_stream),
+        T(a_stream_that_breaks_while_the_upload_comes_is_tried_again),
+        T(the_end_of_a_transfer_tells_the_uploader_why),
+        T(before_its_first_byte_a_stream_climbs_the_ladder_and_then_no_more),
+        T(of_a_stream_no_digest_is_computed),
+        T(what_needs_the_whole_file_is_no_way_for_a_stream),
+        T(parking_keeps_what_is_kept_and_ends_a_stream),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
