@@ -88,6 +88,7 @@ struct request {
     char type[128];  /* empty: to be sniffed */
     struct upload *upload;
     struct multipart *multipart;
+    bool form; /* the body is one, and the file a part of it */
 
     struct {
         struct record *record;

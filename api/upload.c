@@ -47,7 +47,7 @@ static bool take_mode(const struct request *rq, enum mode *mode, struct error *e
     *mode = gateway_config(rq->gw)->delivery.mode;
     if (asked && !mode_parse(asked, mode))
         return error_set(err, ERR_PARAMETER_INVALID, "mode: one of 'auto', 'stream' and 'spool'");
-    if (rq->announced < 0 || multipart_wanted((struct request *)rq))
+    if (rq->announced < 0 || rq->form)
         *mode = MODE_SPOOL;
     return true;
 }
@@ -92,16 +92,16 @@ static enum MHD_Result open_stream(struct request *rq);
 
 bool api_upload_begin(struct request *rq, struct error *err)
 {
-    bool form = multipart_wanted(rq);
     struct submission s;
 
+    rq->form = multipart_wanted(rq);
     if (!api_recipient_begin(rq, err) || !take_name(rq, err) || !api_wait_begin(rq, err))
         return false;
-    if (!form && !take_type(rq, err))
+    if (!rq->form && !take_type(rq, err))
         return false;
     if (!check_submission(rq, err))
         return false;
-    if (form)
+    if (rq->form)
         return multipart_create(rq, err);
     if (!submission_of(rq, &s, err))
         return false;
@@ -121,7 +121,8 @@ static bool take_to(struct request *rq, struct error *err)
 
 bool api_form_begin(struct request *rq, struct error *err)
 {
-    if (!multipart_wanted(rq))
+    rq->form = multipart_wanted(rq);
+    if (!rq->form)
         return error_set(err, ERR_MEDIA_REFUSED, "POST /v1/transfers takes multipart/form-data");
     if (!take_name(rq, err) || !api_wait_begin(rq, err) || (rq->params.value[PARAM_TO] && !take_to(rq, err)))
         return false;
