@@ -60,9 +60,6 @@ struct transfer {
     bool at_work; /* started, and the owner not yet told otherwise */
 
     struct feed *feed; /* of an upload that is still coming in; NULL: the file is whole */
-    bool ahead;        /* the method said complete before we heard that the upload is */
-    enum proof proof;  /* ahead: what it said */
-    bool once;         /* bytes of it are gone: there is no second try */
     const struct method_ops *following[LADDER_RUNGS + 1];
 
     uint64_t finding;           /* the network's ticket; 0: not asking */
@@ -73,8 +70,6 @@ struct transfer {
     const struct method_ops *ops; /* of method */
     struct method *method;
     struct spool_file *file;
-    bool streaming;        /* the method has the file */
-    bool hashing;          /* its digest was seen to */
     struct digest *digest; /* being computed; NULL: not wanted, or known */
 
     struct error why; /* the most telling failure of this round */
@@ -87,6 +82,12 @@ struct transfer {
 
     bool asked;           /* his subscription, for this transfer */
     struct error refusal; /* what became of that; ERR_NONE: not refused */
+
+    bool streaming;   /* the method has the file */
+    bool hashing;     /* its digest was seen to */
+    bool once;        /* bytes of it are gone: there is no second try */
+    bool ahead;       /* the method said complete before we heard that the upload is */
+    enum proof proof; /* ahead: what it said */
 
     bool timer_expires;
     uv_timer_t timer; /* the pause while queued, else the state's deadline, and never later than the expiry */

@@ -50,7 +50,7 @@ void fake_host_init(struct fake_host *h, struct carrier *carrier, uv_loop_t *loo
 {
     static const struct method_host_ops ops = {report, step, chose, publish};
 
-    *h = (struct fake_host){.host = {&ops, carrier, loop}};
+    *h = (struct fake_host){.host = {.ops = &ops, .carrier = carrier, .loop = loop}};
 }
 
 size_t fake_host_count(const struct fake_host *h, enum method_event event)

@@ -138,7 +138,7 @@ static void chose(struct method_host *host, const char *path, const char *stream
 }
 
 static const struct method_host_ops host_ops = {.report = report, .step = step, .chose = chose};
-static struct method_host host = {&host_ops, &carrier, &loop};
+static struct method_host host = {.ops = &host_ops, .carrier = &carrier, .loop = &loop};
 
 /* One client for all inputs: what one leaves behind is met by the next. */
 static void set_up(void)
