@@ -18,6 +18,7 @@
 
 #include "api/server.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -1383,6 +1384,32 @@ static void before_its_body_a_stream_waits_for_the_recipient(void **state)
     fd_close(&fd);
 }
 
+/* The time that the recipient takes is none of the caller's silence. */
+static void a_recipient_may_take_longer_than_a_connection_may_be_idle(void **state)
+{
+    static const char head[] = STREAM("3") "Expect: 100-continue\r\n\r\n";
+    struct world *w = *state;
+    struct fake_gateway_script script = {.silent = true, .ends = TRANSFER_DELIVERED};
+    char go_on[64] = "";
+    int64_t start = clock_ms();
+    int fd;
+
+    w->config.http.idle_timeout = 1000;
+    restart(w);
+    fake_gateway_script(w->gw, &script);
+    fd = dial(w);
+    send_all(fd, head, strlen(head));
+    assert_true(fake_gateway_await_questions(w->gw, 1));
+    while (clock_ms() < start + 3000) /* which is what this is about */
+        usleep(10000);
+    fake_gateway_speak(w->gw);
+    assert_true(recv(fd, go_on, sizeof go_on - 1, 0) > 0);
+    send_all(fd, "abc", 3);
+    read_answer(w, fd);
+    expect(w, "the end", 200, NULL);
+    fd_close(&fd);
+}
+
 static void a_refused_stream_is_answered_before_its_body(void **state)
 {
     struct world *w = *state;
@@ -1563,6 +1590,7 @@ int main(void)
         TEST(an_accepted_upload_is_told_so_when_the_server_stops),
         TEST(what_does_not_end_is_cut),
         TEST(before_its_body_a_stream_waits_for_the_recipient),
+        TEST(a_recipient_may_take_longer_than_a_connection_may_be_idle),
         TEST(a_refused_stream_is_answered_before_its_body),
         TEST(a_stream_of_nothing_is_one_too),
         TEST(a_stream_that_ends_badly_is_a_problem),
