@@ -65,7 +65,8 @@ struct method_host {
     const struct method_host_ops *ops;
     struct carrier *carrier;
     uv_loop_t *loop;
-    struct feed *feed; /* the file still grows; NULL: it is whole. Set before stream(), if the method can follow */
+    const char *sha256; /* as in the offer, or known since; NULL: not yet */
+    struct feed *feed;  /* the file still grows; NULL: it is whole. Set before stream(), if the method can follow */
 };
 
 struct method_host_ops {

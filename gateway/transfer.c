@@ -85,6 +85,7 @@ struct transfer {
 
     bool streaming;   /* the method has the file */
     bool hashing;     /* its digest was seen to */
+    bool told_hash;   /* in the offer */
     bool once;        /* bytes of it are gone: there is no second try */
     bool ahead;       /* the method said complete before we heard that the upload is */
     enum proof proof; /* ahead: what it said */
@@ -429,6 +430,8 @@ static void offer(struct transfer *t)
     attempt_begin(t, ops->name, to->text);
     snprintf(r->method, sizeof r->method, "%s", ops->name);
     record_text(&r->resource, jid_resource(to));
+    t->told_hash = o.sha256 != NULL;
+    t->host.sha256 = o.sha256;
     t->linked = t->linked || ops->offline;
     t->env->changed(t->env->user, t, true); /* so that a crash is told with its method */
     t->ops = ops;
@@ -744,6 +747,7 @@ static void on_digest(void *user, const char *sha256)
     t->digest = NULL;
     if (sha256) {
         snprintf(t->record->sha256, sizeof t->record->sha256, "%s", sha256);
+        t->host.sha256 = t->record->sha256;
         t->env->changed(t->env->user, t, true);
     }
     t->ops->digest(t->method, sha256);
@@ -752,9 +756,13 @@ static void on_digest(void *user, const char *sha256)
 /* Of a whole file, so that it is read once; of one that is not kept, never. */
 static void start_digest(struct transfer *t)
 {
-    if (!t->ops->digest || t->record->sha256[0] || t->hashing)
+    if (!t->ops->digest || t->hashing || t->told_hash)
         return;
     t->hashing = true;
+    if (t->record->sha256[0]) {
+        t->ops->digest(t->method, t->record->sha256);
+        return;
+    }
     if (!t->once)
         t->digest = digest_start(t->env->loop, spool_fd(t->file), t->record->size, on_digest, t);
     if (!t->digest)
@@ -1117,6 +1125,7 @@ void transfer_uploaded(struct transfer *t)
 void transfer_hashed(struct transfer *t, const char *sha256)
 {
     snprintf(t->record->sha256, sizeof t->record->sha256, "%s", sha256);
+    t->host.sha256 = t->record->sha256;
     t->env->changed(t->env->user, t, false);
 }
 

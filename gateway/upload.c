@@ -592,7 +592,7 @@ static void end_early(struct upload *u)
         u->error = in->error;
     if (live && u->error.code != ERR_NONE)
         transfer_upload_failed(core_transfer(live), &u->error);
-    else if (live && !refused)
+    else if (live && !refused && !u->digest) /* else once it is known */
         transfer_uploaded(core_transfer(live));
     if (u->dropped) {
         tell_opened(in, NULL, &u->error);
@@ -634,6 +634,7 @@ static void commit_early(struct upload *u, struct live *live)
 
     if (u->sha256[0])
         transfer_hashed(core_transfer(live), u->sha256);
+    transfer_uploaded(core_transfer(live));
     row = record_copy(core_record(live));
     u->record = record_copy(core_record(live));
     if (!row || !u->record) {

@@ -79,7 +79,7 @@ static void announce_link(struct method *m)
                                             .name = m->name,
                                             .type = m->type,
                                             .size = m->size,
-                                            .sha256 = m->sha256,
+                                            .sha256 = m->sha256 ? m->sha256 : m->host->sha256,
                                             .caption = m->caption};
     m->announcing = announce(m->client, m->host, &m->announcement, on_announced, m, &err);
     if (!m->announcing)

@@ -1578,6 +1578,20 @@ static void a_stream_follows_the_upload(void **state)
     assert_null(feed_refused(f->feed));
 }
 
+/* The caller asked for it, so it was computed with the upload, after the offer. */
+static void a_digest_known_since_the_offer_is_handed_over(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_growing(f, "two", MODE_AUTO);
+    go_to(f, 2);
+    transfer_hashed(f->t, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    the_rest_comes(f);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    assert_string_equal(fake_last_call(&f->network), "digest 2cf24dba");
+    assert_string_equal(f->network.method->host->sha256, record(f)->sha256);
+}
+
 /* The stream's thread may know of the end before we do. */
 static void what_is_complete_before_its_upload_waits_for_the_news(void **state)
 {
@@ -1832,6 +1846,7 @@ int main(void)
         T(news_for_who_is_not_held_change_nothing),
         T(a_hold_ends_once),
         T(a_stream_follows_the_upload),
+        T(a_digest_known_since_the_offer_is_handed_over),
         T(what_is_complete_before_its_upload_waits_for_the_news),
         T(a_method_that_cannot_follow_waits_for_the_end),
         T(an_upload_that_ends_before_the_stream_begins_is_a_whole_file),
