@@ -112,7 +112,7 @@ static bool take_piece(struct multipart *m, const char *key, const char *filenam
         return false;
     m->empty = m->empty && len == 0;
     if (m->in_file)
-        return len == 0 || gateway_upload_append(m->rq->upload, data, len, err);
+        return len == 0 || gateway_upload_append(m->rq->upload, data, len, m->rq->more, err);
     buf_add(&m->field, data, len); /* a failure is sticky and told at the end of the field */
     return true;
 }

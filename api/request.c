@@ -292,15 +292,25 @@ static bool drop_body(struct request *rq, struct error *err)
     return rq->received <= REQUEST_SWALLOW || error_set(err, ERR_BODY_TOO_LARGE, "no body belongs here");
 }
 
-/* The library reads edge-triggered and takes a short read for the end of what is there. When a caller hung up right
- * behind it, that news is lost until the idle timeout; suspending and resuming makes it look again. */
-static void notice_end(struct request *rq)
+/* The next byte, if it is there: 1; 0: the caller will send no more; -1: none yet. */
+static ssize_t peek(const struct request *rq)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     char byte;
 
-    if (!info || (rq->announced >= 0 && rq->received >= (uint64_t)rq->announced) ||
-        recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+    return info ? recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : -1;
+}
+
+static bool all_is_there(const struct request *rq)
+{
+    return rq->announced >= 0 && rq->received >= (uint64_t)rq->announced;
+}
+
+/* The library reads edge-triggered and takes a short read for the end of what is there. When a caller hung up right
+ * behind it, that news is lost until the idle timeout; suspending and resuming makes it look again. */
+static void notice_end(struct request *rq)
+{
+    if (rq->more || all_is_there(rq) || peek(rq) != 0)
         return;
     MHD_suspend_connection(rq->connection);
     MHD_resume_connection(rq->connection);
@@ -311,6 +321,7 @@ static enum MHD_Result take_body(struct request *rq, const char *data, size_t le
     bool wanted = rq->route && rq->route->body;
 
     rq->received += len;
+    rq->more = !all_is_there(rq) && peek(rq) > 0;
     if (wanted ? rq->route->body(rq, data, len, &rq->error) : drop_body(rq, &rq->error)) {
         notice_end(rq);
         return MHD_YES;

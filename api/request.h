@@ -82,6 +82,7 @@ struct request {
     int64_t wait_ms;   /* 0: answer at once */
     int64_t announced; /* bytes of body; 0: none; -1: chunked */
     uint64_t received; /* of the body */
+    bool more;         /* than the piece at hand: it is on the socket already */
 
     struct jid to;
     char name[1024]; /* file name, not checked before it is complete; empty: none */

@@ -133,7 +133,7 @@ bool api_upload_body(struct request *rq, const char *data, size_t len, struct er
 {
     if (rq->multipart)
         return multipart_feed(rq, data, len, err);
-    return gateway_upload_append(rq->upload, data, len, err);
+    return gateway_upload_append(rq->upload, data, len, rq->more, err);
 }
 
 void api_upload_drop(struct request *rq)

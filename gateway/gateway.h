@@ -54,8 +54,8 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const stru
 const char *gateway_upload_id(const struct upload *u); /* the transfer's id */
 
 /* What comes for a transfer that has ended is dropped (MODE_AUTO: the end of the upload tells) or refused with its
- * reason (MODE_STREAM). */
-bool gateway_upload_append(struct upload *u, const void *data, size_t len, struct error *err);
+ * reason (MODE_STREAM). more: the next piece is there already, so this one may wait for it to be written. */
+bool gateway_upload_append(struct upload *u, const void *data, size_t len, bool more, struct error *err);
 
 /* MODE_STREAM, before its first byte: begins the transfer and answers with its record when the recipient has accepted
  * and bytes may flow, or when it ended before. */

@@ -24,6 +24,8 @@
 #define PART   ".part" /* ends the name of a file that still grows */
 
 enum { PART_SIZE = ID_SIZE + sizeof PART - 1, READ_SIZE = 256 * 1024 };
+/* Of a file that has come this far, pieces that follow each other at once are gathered, and written as blocks. */
+enum { GATHER_FROM = 64 * 1024, BLOCK = 256 * 1024 };
 enum { PUNCH_ALIGN = 64 * 1024, PUNCH_MOST = 4 * 1024 * 1024, PUNCHES = 8 /* a window */ };
 
 struct spool {
@@ -39,6 +41,8 @@ struct spool_file {
     int fd;
     int64_t declared; /* -1: unknown */
     uint64_t size;    /* present */
+    uint8_t *block;   /* what comes behind that, and is not written yet; NULL: nothing */
+    size_t gathered;  /* bytes of it */
     uint64_t counted; /* in the budget: what is declared, or present */
     uint64_t window;  /* of a file that is read once; 0: it is kept whole */
     uint64_t punched; /* its bytes before are gone */
@@ -346,22 +350,74 @@ static bool write_all(struct spool_file *file, const uint8_t *data, size_t len, 
     return true;
 }
 
-bool spool_append(struct spool_file *file, const void *data, size_t len, struct error *err)
+/* Whether so many bytes more may come. */
+static bool admit(struct spool_file *file, size_t len, struct error *err)
 {
+    uint64_t come = file->size + file->gathered;
     struct spool *spool = file->spool;
 
     assert(!file->sealed);
-    if (file->declared >= 0) {
-        if (len > (uint64_t)file->declared - file->size)
-            return error_set(err, ERR_LENGTH_CONFLICT, "more than the declared %" PRId64 " bytes came", file->declared);
-    } else {
-        if (file->size > spool->limits.max_file || len > spool->limits.max_file - file->size)
-            return too_large(spool, err);
-        if (!count_in(spool, len, 0))
-            return budget_error(spool, err);
-        file->counted += len;
+    if (file->declared >= 0)
+        return len <= (uint64_t)file->declared - come ||
+               error_set(err, ERR_LENGTH_CONFLICT, "more than the declared %" PRId64 " bytes came", file->declared);
+    if (come > spool->limits.max_file || len > spool->limits.max_file - come)
+        return too_large(spool, err);
+    if (!count_in(spool, len, 0))
+        return budget_error(spool, err);
+    file->counted += len;
+    return true;
+}
+
+static void drop_block(struct spool_file *file)
+{
+    free(file->block);
+    file->block = NULL;
+    file->gathered = 0;
+}
+
+static bool write_block(struct spool_file *file, struct error *err)
+{
+    size_t len = file->gathered;
+
+    file->gathered = 0;
+    return write_all(file, file->block, len, err);
+}
+
+static bool flush(struct spool_file *file, struct error *err)
+{
+    bool ok = !file->block || write_block(file, err);
+
+    drop_block(file);
+    return ok;
+}
+
+bool spool_append(struct spool_file *file, const void *data, size_t len, struct error *err)
+{
+    return admit(file, len, err) && flush(file, err) && write_all(file, data, len, err);
+}
+
+/* Each block ends at a multiple of its size, wherever the first one begins. */
+bool spool_gather(struct spool_file *file, const void *data, size_t len, struct error *err)
+{
+    const uint8_t *at = data;
+
+    if (!admit(file, len, err))
+        return false;
+    if (!file->block && file->size >= GATHER_FROM)
+        file->block = malloc(BLOCK);
+    if (!file->block)
+        return write_all(file, data, len, err);
+    while (len > 0) {
+        size_t room = BLOCK - (size_t)(file->size % BLOCK) - file->gathered, n = len < room ? len : room;
+
+        memcpy(file->block + file->gathered, at, n);
+        file->gathered += n;
+        at += n;
+        len -= n;
+        if (n == room && !write_block(file, err))
+            return false;
     }
-    return write_all(file, data, len, err);
+    return true;
 }
 
 bool spool_is_whole(const struct spool_file *file, struct error *err)
@@ -377,7 +433,7 @@ bool spool_seal(struct spool_file *file, bool durable, struct error *err)
     char part[PART_SIZE];
 
     assert(!file->sealed);
-    if (!spool_is_whole(file, err))
+    if (!flush(file, err) || !spool_is_whole(file, err))
         return false;
     if (durable && fsync(file->fd) != 0)
         return disk_error(err, "syncing", errno);
@@ -542,6 +598,7 @@ void spool_release(struct spool_file **file)
     if (f->counted > f->size) /* a .part that stays counts as the sweep will find it */
         count_out(f->spool, f->counted - f->size, 0);
     fd_close(&f->fd);
+    drop_block(f);
     free(f);
     *file = NULL;
 }
@@ -563,6 +620,7 @@ void spool_abandon(struct spool_file **file)
             log_error("spool.abandon", log_str("name", part), log_str("error", strerror(errno)));
     }
     fd_close(&f->fd);
+    drop_block(f);
     free(f);
     *file = NULL;
 }

@@ -42,6 +42,11 @@ void spool_punch(struct spool_file *file, uint64_t until);
 /* Appends all of it. ERR_LENGTH_CONFLICT beyond the declared size, ERR_BODY_TOO_LARGE, ERR_SPOOL_FULL. */
 bool spool_append(struct spool_file *file, const void *data, size_t len, struct error *err);
 
+/* The same for a piece that the next one follows at once: some of a large file is kept in memory until it is worth a
+ * write that matches pages (those in small pieces cost twice, here and whenever they are read again). spool_size()
+ * counts what is in the file; the next append writes it, or spool_seal(). */
+bool spool_gather(struct spool_file *file, const void *data, size_t len, struct error *err);
+
 /* Whether as much has come as was declared. ERR_LENGTH_CONFLICT. */
 bool spool_is_whole(const struct spool_file *file, struct error *err);
 

@@ -125,7 +125,7 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const stru
 
 static bool begin_early(struct upload *u, gateway_record_fn *opened, void *user);
 
-bool gateway_upload_append(struct upload *u, const void *data, size_t len, struct error *err)
+bool gateway_upload_append(struct upload *u, const void *data, size_t len, bool more, struct error *err)
 {
     const struct error *refused = u->feed ? feed_refused(u->feed) : NULL;
 
@@ -133,7 +133,7 @@ bool gateway_upload_append(struct upload *u, const void *data, size_t len, struc
         return error_set(err, refused->code, "%s", refused->text);
     if (refused)
         return true;
-    if (!spool_append(u->file, data, len, err))
+    if (!(more && u->mode != MODE_STREAM ? spool_gather : spool_append)(u->file, data, len, err))
         return false;
     if (!u->feed)
         return true;

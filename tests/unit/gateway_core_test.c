@@ -424,7 +424,7 @@ static struct record *upload_held(struct fixture *f, const char *to, const char 
 
     assert_non_null(u);
     assert_true(jid_parse(&jid, to, strlen(to), &error));
-    assert_true(gateway_upload_append(u, text, strlen(text), &error));
+    assert_true(gateway_upload_append(u, text, strlen(text), false, &error));
     answer_init(&a);
     gateway_upload_finish(&u, &s, on_record, &a);
     assert_null(u);
@@ -1179,7 +1179,7 @@ static void append(struct upload *u, size_t len)
 {
     struct error error = {0};
 
-    if (!gateway_upload_append(u, bytes, len, &error))
+    if (!gateway_upload_append(u, bytes, len, false, &error))
         fail_msg("%s", error.text);
 }
 
@@ -1492,7 +1492,7 @@ static void a_full_window_waits_for_the_reader_or_the_end(void **state)
     record_free(&r);
     assert_int_equal(woken, 1);
     assert_true(gateway_upload_room(u, BIG));
-    assert_false(gateway_upload_append(u, bytes, BIG, &error));
+    assert_false(gateway_upload_append(u, bytes, BIG, false, &error));
     assert_int_equal(error.code, ERR_CANCELLED);
     gateway_upload_abort(&u, &error);
     stop(f);

@@ -30,6 +30,8 @@ static struct {
     int fsync_of_folder;
     size_t piece; /* at most so many bytes a write; 0: all */
     int fsyncs;
+    unsigned writes;
+    uint64_t ends[8]; /* where the first writes ended */
 } disk;
 
 ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
@@ -38,6 +40,9 @@ ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
         errno = disk.pwrite;
         return -1;
     }
+    if (disk.writes < sizeof disk.ends / sizeof *disk.ends)
+        disk.ends[disk.writes] = (uint64_t)offset + len;
+    disk.writes++;
     return syscall(SYS_pwrite64, fd, data, disk.piece && disk.piece < len ? disk.piece : len, offset);
 }
 
@@ -277,6 +282,94 @@ static void short_writes_are_continued(void **state)
     assert_int_equal(spool_peek(file, back, sizeof back), 10);
     assert_memory_equal(back, "0123456789", 10);
     spool_abandon(&file);
+}
+
+enum { KIB = 1024, RECEIVED = 30000 };
+
+/* Bytes that differ from place to place, as a whole file would have them from that offset on. */
+static void gather(struct spool_file *file, size_t from, size_t len)
+{
+    struct error err = {0};
+    uint8_t *bytes = malloc(len);
+
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)((from + i) * 2654435761U >> 13);
+    assert_true(spool_gather(file, bytes, len, &err));
+    free(bytes);
+}
+
+static void assert_gathered(const struct spool_file *file, size_t len)
+{
+    uint8_t *bytes = malloc(len + 1);
+
+    assert_int_equal(spool_peek(file, bytes, len + 1), len);
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(bytes[i], (uint8_t)(i * 2654435761U >> 13));
+    free(bytes);
+}
+
+static void gathered_pieces_are_written_as_blocks(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file;
+    size_t len = 0;
+
+    reopen_with(room, 2000 * KIB, 2000 * KIB);
+    file = create(room, -1);
+    for (; len < 600 * KIB; len += RECEIVED)
+        gather(file, len, RECEIVED);
+    assert_int_equal(disk.writes, 5);
+    for (unsigned i = 0; i < 3; i++) /* the beginning of a file does not wait */
+        assert_int_equal(disk.ends[i], (i + 1) * RECEIVED);
+    assert_int_equal(disk.ends[3], 256 * KIB);
+    assert_int_equal(disk.ends[4], 512 * KIB);
+    assert_int_equal(spool_size(file), 512 * KIB);
+    assert_used(room, len, 1);
+    assert_true(spool_append(file, "", 0, &err));
+    assert_int_equal(spool_size(file), len);
+    gather(file, len, 700 * KIB); /* more than a block at once */
+    assert_true(spool_seal(file, false, &err));
+    assert_int_equal(spool_size(file), len + 700 * KIB);
+    assert_gathered(file, len + 700 * KIB);
+    spool_abandon(&file);
+    assert_used(room, 0, 0);
+}
+
+static void what_was_gathered_counts_against_the_length(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file;
+
+    reopen_with(room, 400 * KIB, 400 * KIB);
+    file = create(room, 100 * KIB);
+    gather(file, 0, 70 * KIB);
+    gather(file, 70 * KIB, 29 * KIB);
+    assert_int_equal(spool_size(file), 70 * KIB);
+    assert_false(spool_gather(file, disk.ends, 1025, &err));
+    assert_int_equal(err.code, ERR_LENGTH_CONFLICT);
+    gather(file, 99 * KIB, KIB);
+    assert_true(spool_seal(file, false, &err));
+    assert_gathered(file, 100 * KIB);
+    spool_abandon(&file);
+}
+
+static void a_block_that_cannot_be_written_fails_the_upload(void **state)
+{
+    struct room *room = *state;
+    struct error err = {0};
+    struct spool_file *file;
+
+    reopen_with(room, 400 * KIB, 400 * KIB);
+    file = create(room, -1);
+    gather(file, 0, 70 * KIB);
+    gather(file, 70 * KIB, 10 * KIB);
+    disk.pwrite = ENOSPC;
+    assert_false(spool_seal(file, false, &err));
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+    spool_abandon(&file);
+    assert_used(room, 0, 0);
 }
 
 static void only_a_durable_seal_waits_for_the_disk(void **state)
@@ -757,6 +850,9 @@ int main(void)
         TEST(the_size_on_disk_is_what_arrived_and_not_what_was_reserved),
         TEST(a_digest_spans_many_reads),
         TEST(short_writes_are_continued),
+        TEST(gathered_pieces_are_written_as_blocks),
+        TEST(what_was_gathered_counts_against_the_length),
+        TEST(a_block_that_cannot_be_written_fails_the_upload),
         TEST(only_a_durable_seal_waits_for_the_disk),
         TEST(a_length_that_lies_is_a_conflict),
         TEST(a_file_above_the_limit_is_too_large),

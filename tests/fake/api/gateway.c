@@ -310,12 +310,13 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const stru
     return u;
 }
 
-bool gateway_upload_append(struct upload *u, const void *data, size_t len, struct error *err)
+bool gateway_upload_append(struct upload *u, const void *data, size_t len, bool more, struct error *err)
 {
     struct gateway *gw = u->gw;
     enum error_code code;
     size_t room;
 
+    (void)more;
     pthread_mutex_lock(&gw->lock);
     code = u->bytes + len > gw->script.append_after ? gw->script.append : ERR_NONE;
     room = u->bytes < sizeof gw->seen.body - 1 ? sizeof gw->seen.body - 1 - u->bytes : 0;
