@@ -34,7 +34,7 @@ class Recipient(Peer):
     """tests/bench/recipient.c."""
 
     def __init__(self, server, user, log, *options):
-        super().__init__([str(PROGRAMS / "recipient")], f"{user}@{DOMAIN}/desk", server, log, options)
+        super().__init__("bench", [str(PROGRAMS / "recipient")], f"{user}@{DOMAIN}/desk", server, log, options)
         self.rounds = itertools.count(1)
         self.round = None
         self.wait("ready")
