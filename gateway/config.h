@@ -18,6 +18,7 @@
 
 enum tls_mode { TLS_REQUIRED, TLS_DIRECT, TLS_OFF };           /* off: only towards a loopback server */
 enum direct_mode { DIRECT_AUTO, DIRECT_ALWAYS, DIRECT_NEVER }; /* auto: contacts and our own domain */
+enum digest_mode { DIGEST_AUTO, DIGEST_ALWAYS, DIGEST_NEVER }; /* auto: for the caller who asks, and for Jingle */
 enum durability { DURABLE_POWER, DURABLE_PROCESS };
 
 struct config {
@@ -58,6 +59,7 @@ struct config {
     } socks5;
     struct {
         enum mode mode; /* where the caller does not say */
+        enum digest_mode digest;
         char **methods; /* the ladder, in order; NULL at the end */
         int64_t offer_timeout, connect_timeout, activate_timeout, stall_timeout, linger_timeout;
         uint64_t max_attempts;

@@ -361,8 +361,9 @@ static bool read_word(const struct key *key, struct config *c, const char *text,
 
 static const struct kind a_word = {read_word, NULL};
 _Static_assert(sizeof(enum tls_mode) == sizeof(unsigned) && sizeof(enum direct_mode) == sizeof(unsigned) &&
-                   sizeof(enum durability) == sizeof(unsigned) && sizeof(enum mode) == sizeof(unsigned) &&
-                   sizeof(enum log_level) == sizeof(unsigned) && sizeof(enum log_format) == sizeof(unsigned),
+                   sizeof(enum digest_mode) == sizeof(unsigned) && sizeof(enum durability) == sizeof(unsigned) &&
+                   sizeof(enum mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
+                   sizeof(enum log_format) == sizeof(unsigned),
                "read_word() writes an unsigned");
 
 static bool read_account(const struct key *key, struct config *c, const char *text, struct error *err)
@@ -380,6 +381,7 @@ static const struct kind an_account = {read_account, NULL};
 
 static const char *const tls_words[] = {"required", "direct", "off", NULL};
 static const char *const direct_words[] = {"auto", "always", "never", NULL};
+static const char *const digest_words[] = {"auto", "always", "never", NULL};
 static const char *const mode_words[] = {"spool", "auto", "stream", NULL}; /* as the enum */
 static const char *const durability_words[] = {"power", "process", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
@@ -436,6 +438,8 @@ static const struct key rows[] = {
     KEY(delivery, mode, a_word, "auto",
         "spool (offer when the upload is complete), auto (as it begins), stream (before it begins)",
         .words = mode_words),
+    KEY(delivery, digest, a_word, "auto",
+        "SHA-256 of a file: auto (whoever asks, and Jingle), always, never (but for who asks)", .words = digest_words),
     KEY(delivery, methods, methods, "jingle-s5b,si-s5b,s5b,jingle-ibb,si-ibb,ibb,link",
         "the methods to try, in this order: what is left out is never tried"),
     KEY(delivery, offer_timeout, a_time, "300s", "how long a person may take to accept"),

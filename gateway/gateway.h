@@ -36,7 +36,7 @@ struct submission {
     const char *caption;    /* NULL: none */
     const char *methods;    /* "si-s5b,s5b"; NULL: as configured. Unknown or empty: ERR_PARAMETER_INVALID */
     const char *request_id; /* NULL: none */
-    bool digest;            /* compute file.sha256 */
+    bool digest;            /* compute file.sha256, even if configuration does not ask for it */
     int64_t ttl_ms;         /* 0: as configured */
     int64_t hold_ms;        /* how long to wait for who is offline, from now; 0: not at all; below 0: as configured */
     enum mode mode;

@@ -44,6 +44,7 @@ struct offer {
     const char *type;
     uint64_t size;
     const char *sha256;    /* lower-case hex; NULL: not computed */
+    bool no_digest;        /* and never will be: digest() will bring none, so none is to be promised */
     int64_t modified;      /* wall clock ms, 0: unknown */
     const char *caption;   /* NULL: none */
     char *const *features; /* what the resource announces, NULL at the end; NULL: nothing is known */

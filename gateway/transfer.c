@@ -406,6 +406,12 @@ static size_t successor_rung(const struct transfer *t)
     return 0;
 }
 
+/* What is not kept cannot be read a second time. */
+static bool may_digest(const struct transfer *t)
+{
+    return t->record->mode != MODE_STREAM && t->env->config->delivery.digest != DIGEST_NEVER;
+}
+
 static void offer(struct transfer *t)
 {
     const struct method_ops *ops = t->ladder.rungs[t->rung];
@@ -418,6 +424,7 @@ static void offer(struct transfer *t)
         .type = r->type,
         .size = r->size,
         .sha256 = r->sha256[0] ? r->sha256 : NULL,
+        .no_digest = !may_digest(t),
         .caption = r->caption,
         .features = ops->offline ? NULL : t->recipient.resources[t->resource].features,
         .answer_ms = (unsigned)t->env->config->delivery.offer_timeout,
@@ -753,7 +760,7 @@ static void on_digest(void *user, const char *sha256)
     t->ops->digest(t->method, sha256);
 }
 
-/* Of a whole file, so that it is read once; of one that is not kept, never. */
+/* Of a whole file, so that it is read once. */
 static void start_digest(struct transfer *t)
 {
     if (!t->ops->digest || t->hashing || t->told_hash)
@@ -763,7 +770,7 @@ static void start_digest(struct transfer *t)
         t->ops->digest(t->method, t->record->sha256);
         return;
     }
-    if (!t->once)
+    if (may_digest(t))
         t->digest = digest_start(t->env->loop, spool_fd(t->file), t->record->size, on_digest, t);
     if (!t->digest)
         t->ops->digest(t->method, NULL);

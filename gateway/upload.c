@@ -61,13 +61,19 @@ struct intake {
 
 static struct record *record_of(const struct upload *u, const struct submission *s);
 
+/* Of mode stream nothing is kept to compute it from. */
+static bool needs_digest(const struct upload *u, const struct submission *s)
+{
+    return s->digest || (u->gw->config->delivery.digest == DIGEST_ALWAYS && u->mode != MODE_STREAM);
+}
+
 /* What it takes to begin early. */
 static bool prepare(struct upload *u, int64_t size, const struct submission *s)
 {
     u->mode = size < 0 || !s ? MODE_SPOOL : s->mode;
     if (u->mode == MODE_SPOOL)
         return true;
-    u->digest = s->digest;
+    u->digest = needs_digest(u, s);
     u->feed = feed_create();
     u->record = record_of(u, s);
     if (!u->feed || !u->record)
@@ -738,7 +744,7 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
     u->done = done;
     u->user = user;
     if (!u->feed)
-        u->digest = s->digest;
+        u->digest = needs_digest(u, s);
     if (!u->feed && !gateway_submission_check(u->gw, s, &u->error)) {
         spool_abandon(&u->file);
         upload_answer(u, NULL);

@@ -31,6 +31,7 @@ bool jingle_file_copy(struct jingle_file *f, const struct offer *o, struct error
     if (!text_name_check(o->name, strlen(o->name), err))
         return false;
     f->size = o->size;
+    f->no_digest = o->no_digest;
     f->modified = o->modified;
     f->ns = old ? NS_JINGLE_FILE_4 : NS_JINGLE_FILE;
     f->hashes_ns = old ? NS_HASHES_1 : NS_HASHES;
@@ -82,7 +83,9 @@ xmpp_stanza_t *jingle_file_description(xmpp_ctx_t *ctx, const struct jingle_file
     }
     file = add_element(ctx, file, "desc", f->caption);
     file = stanza_add(file, stanza_new(ctx, "range", NULL)); /* we can begin in the middle */
-    return stanza_add(stanza_new(ctx, "description", f->ns), add_hash(ctx, file, f));
+    if (f->sha256 || !f->no_digest)
+        file = add_hash(ctx, file, f);
+    return stanza_add(stanza_new(ctx, "description", f->ns), file);
 }
 
 xmpp_stanza_t *jingle_file_checksum(xmpp_ctx_t *ctx, const struct jingle_file *f, const char *content)

@@ -17,6 +17,7 @@ struct jingle_file {
     char *sha256;  /* lower-case hex; NULL: not known yet */
     uint64_t size;
     int64_t modified;
+    bool no_digest; /* sha256 NULL: and none will come */
     const char *ns, *hashes_ns;
 };
 
@@ -27,7 +28,8 @@ void jingle_file_clear(struct jingle_file *f); /* a zeroed one is fine too */
 /* sha256: lower-case hex. false: out of memory. */
 bool jingle_file_set_digest(struct jingle_file *f, const char *sha256);
 
-/* The <description/> of an offer. Without a digest it promises one. NULL: out of memory, or a text that is no XML. */
+/* The <description/> of an offer. Without a digest it promises one, if one may come. NULL: out of memory, or a text
+ * that is no XML. */
 xmpp_stanza_t *jingle_file_description(xmpp_ctx_t *ctx, const struct jingle_file *f);
 
 /* The <checksum/> of a session-info, for the content of that name. NULL: out of memory. The digest is known. */

@@ -166,7 +166,7 @@ static void every_key_of_a_file_arrives(void **state)
         "[delivery]\nmethods = s5b\noffer_timeout = 1s\nconnect_timeout = 2s\n"
         "activate_timeout = 3s\nstall_timeout = 4s\nlinger_timeout = 5s\nmax_attempts = 6\n"
         "backoff = 7s\nttl = 8d\nhold = 90m\nretention = 9d\nparallel = 10\nper_recipient_parallel = 11\n"
-        "ibb_max_size = 12K\nibb_window = 2\nlink = own\nlink_ttl = 14d\n"
+        "ibb_max_size = 12K\nibb_window = 2\nlink = own\nlink_ttl = 14d\ndigest = never\n"
         "[spool]\ndir = /spool\nmax_bytes = 2G\nmax_file = 1G\ndurability = process\n"
         "[store]\nurl = sqlite:///db\n"
         "[egress]\nallow_nets = 10.0.0.0/8, fd00::/8\n"
@@ -218,6 +218,7 @@ static void every_key_of_a_file_arrives(void **state)
     assert_int_equal(c.delivery.ibb_max_size, 12 << 10);
     assert_int_equal(c.delivery.ibb_window, 2);
     assert_list(c.delivery.link, "own|");
+    assert_int_equal(c.delivery.digest, DIGEST_NEVER);
     assert_int_equal(c.delivery.link_ttl, 14 * 86400000);
     assert_string_equal(c.server.public_url, "https://gw.example.org/x");
     assert_string_equal(c.xmpp.nick, "The Gateway");

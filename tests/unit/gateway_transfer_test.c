@@ -302,6 +302,20 @@ static void a_digest_that_the_method_wants_is_computed_beside_the_stream(void **
     assert_string_equal(record(f)->sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
 }
 
+static void no_digest_is_computed_where_none_is_wanted(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config.delivery.digest = DIGEST_NEVER;
+    begin(f, new_record("ana@example.org", "two"));
+    found(f, "one", "two");
+    assert_true(f->network.offered.no_digest);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    assert_string_equal(fake_last_call(&f->network), "digest none");
+    assert_string_equal(record(f)->sha256, "");
+}
+
 static void a_digest_that_is_known_is_not_computed_again(void **state)
 {
     struct fixture *f = *state;
@@ -1789,6 +1803,7 @@ int main(void)
         T(a_method_that_switches_is_two_attempts),
         T(a_method_may_switch_only_to_a_rung_below_it),
         T(a_digest_that_the_method_wants_is_computed_beside_the_stream),
+        T(no_digest_is_computed_where_none_is_wanted),
         T(a_digest_that_is_known_is_not_computed_again),
         T(a_failure_leads_where_its_kind_says),
         T(when_no_device_can_be_offered_to_a_link_is_sent),

@@ -43,6 +43,15 @@ static void unknown_parts_are_not_offered_and_a_digest_is_promised(void **state)
     assert_non_null(strstr(peer_next(&b->peer), "<file><name>plan.png</name><size>0</size><range/><hash-used "));
 }
 
+static void a_digest_that_will_not_come_is_not_promised(void **state)
+{
+    struct jingle_bench *b = *state;
+
+    b->offer.no_digest = true;
+    jingle_begin(b);
+    assert_non_null(strstr(peer_next(&b->peer), "<range/></file>"));
+}
+
 /* Swift announces version 4 alone, and hashes of their first version. */
 static void description_is_of_the_newest_version_that_the_peer_announces(void **state)
 {
@@ -388,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(file_is_offered_with_all_that_is_known),
         TEST(unknown_parts_are_not_offered_and_a_digest_is_promised),
+        TEST(a_digest_that_will_not_come_is_not_promised),
         TEST(description_is_of_the_newest_version_that_the_peer_announces),
         TEST(peer_that_speaks_version_4_is_understood),
         TEST(part_that_is_asked_for_is_all_that_is_sent),
