@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <unistd.h>
@@ -26,6 +27,36 @@ void fd_close(int *fd)
         close(*fd); /* on EINTR Linux has closed it all the same; closing again could hit another thread's */
     *fd = -1;
     errno = saved;
+}
+
+struct shared_fd *shared_fd_create(int fd)
+{
+    struct shared_fd *file = malloc(sizeof *file);
+
+    if (!file) {
+        fd_close(&fd);
+        return NULL;
+    }
+    file->fd = fd;
+    atomic_init(&file->holders, 1);
+    return file;
+}
+
+struct shared_fd *shared_fd_hold(struct shared_fd *file)
+{
+    atomic_fetch_add(&file->holders, 1);
+    return file;
+}
+
+void shared_fd_release(struct shared_fd **file)
+{
+    struct shared_fd *f = *file;
+
+    *file = NULL;
+    if (!f || atomic_fetch_sub(&f->holders, 1) > 1)
+        return;
+    fd_close(&f->fd);
+    free(f);
 }
 
 void fd_refill_low(void)

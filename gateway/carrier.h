@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/feed.h"
 
 enum { CARRIER_NAMES = 4 };
@@ -52,9 +53,9 @@ struct carrier_ops {
      * address is tried in turn; CARRIER_FAILED when none answered. Replaces an earlier expect. */
     bool (*dial)(struct carrier_stream *s, const struct carrier_address *to, bool trusted, const char *name,
                  struct error *err);
-    /* Send length bytes of fd (borrowed until the event) from offset. feed: of a file that still grows, else NULL; the
-     * stream follows it, is done only behind its end, and is cut, with CARRIER_FAILED, when it is aborted. */
-    bool (*send)(struct carrier_stream *s, int fd, struct feed *feed, uint64_t offset, uint64_t length,
+    /* Send length bytes of file (held as long as they are read) from offset. feed: of a file that still grows, else
+     * NULL; the stream follows it, is done only behind its end, and is cut, with CARRIER_FAILED, when it is aborted. */
+    bool (*send)(struct carrier_stream *s, struct shared_fd *file, struct feed *feed, uint64_t offset, uint64_t length,
                  struct error *err);
     void (*close)(struct carrier_stream **s); /* NULL is fine; leaves *s NULL */
 };

@@ -1,13 +1,11 @@
 #include "gateway/digest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "base/id.h"
 #include "base/log.h"
 
@@ -18,7 +16,7 @@ struct digest {
     uv_loop_t *loop;
     digest_done_fn *done; /* NULL: cancelled */
     void *user;
-    int fd;
+    struct shared_fd *file;
     uint64_t size, at;
     EVP_MD_CTX *md;
     bool failed;
@@ -27,7 +25,7 @@ struct digest {
 
 static void release(struct digest *d)
 {
-    fd_close(&d->fd);
+    shared_fd_release(&d->file);
     EVP_MD_CTX_free(d->md);
     free(d->chunk);
     free(d);
@@ -40,7 +38,7 @@ static bool take_chunk(struct digest *d)
     ssize_t n;
 
     do
-        n = pread(d->fd, d->chunk, wanted, (off_t)d->at);
+        n = pread(d->file->fd, d->chunk, wanted, (off_t)d->at);
     while (n < 0 && errno == EINTR);
     if (n <= 0 || EVP_DigestUpdate(d->md, d->chunk, (size_t)n) != 1)
         return false;
@@ -84,7 +82,7 @@ static void piece_taken(uv_work_t *work, int status)
     release(d);
 }
 
-struct digest *digest_start(uv_loop_t *loop, int fd, uint64_t size, digest_done_fn *done, void *user)
+struct digest *digest_start(uv_loop_t *loop, struct shared_fd *file, uint64_t size, digest_done_fn *done, void *user)
 {
     struct digest *d = calloc(1, sizeof *d);
 
@@ -92,10 +90,10 @@ struct digest *digest_start(uv_loop_t *loop, int fd, uint64_t size, digest_done_
         return NULL;
     *d = (struct digest){.loop = loop, .done = done, .user = user, .size = size};
     d->work.data = d;
-    d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    d->file = shared_fd_hold(file);
     d->md = EVP_MD_CTX_new();
     d->chunk = malloc(CHUNK);
-    if (d->fd < 0 || !d->chunk || !d->md || EVP_DigestInit_ex(d->md, EVP_sha256(), NULL) != 1 ||
+    if (!d->chunk || !d->md || EVP_DigestInit_ex(d->md, EVP_sha256(), NULL) != 1 ||
         uv_queue_work(loop, &d->work, take_piece, piece_taken) != 0) {
         release(d);
         return NULL;

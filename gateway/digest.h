@@ -8,14 +8,16 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/fd.h"
+
 struct digest;
 
 /* sha256: lower-case hex; NULL: the file could not be read, which is logged. */
 typedef void digest_done_fn(void *user, const char *sha256);
 
-/* The first size bytes of fd, which is duplicated. done is called once, never from inside the call. NULL: no memory or
- * no descriptor is left. */
-struct digest *digest_start(uv_loop_t *loop, int fd, uint64_t size, digest_done_fn *done, void *user);
+/* The first size bytes of file, held until they are read. done is called once, never from inside the call. NULL: out of
+ * memory. */
+struct digest *digest_start(uv_loop_t *loop, struct shared_fd *file, uint64_t size, digest_done_fn *done, void *user);
 
 /* done is not called any more; what is under way ends by itself while the loop runs. NULL is fine; leaves *d NULL. */
 void digest_cancel(struct digest **d);

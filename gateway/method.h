@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/jid.h"
 #include "gateway/carrier.h"
 #include "gateway/record.h"
@@ -88,8 +89,9 @@ struct method_ops {
     const char *const *needs;
     /* Offers. NULL with *err set when it cannot even begin. o is borrowed for the call. */
     struct method *(*offer)(struct method_host *host, void *network, const struct offer *o, struct error *err);
-    /* Moves the file, or what of it the recipient asked for; after METHOD_STREAM_OPEN. fd stays open until end(). */
-    void (*stream)(struct method *m, int fd);
+    /* Moves the file, or what of it the recipient asked for; after METHOD_STREAM_OPEN. The host holds file until end().
+     */
+    void (*stream)(struct method *m, struct shared_fd *file);
     /* What the offer did not say yet, some time after stream(): lower-case hex, NULL: it will never be known. A method
      * that has no use for a digest has no such function, and none is computed. */
     void (*digest)(struct method *m, const char *sha256);

@@ -299,10 +299,10 @@ static bool carrier_dial(struct carrier_stream *s, const struct carrier_address 
     return look_up(s, to, err);
 }
 
-static bool carrier_send(struct carrier_stream *s, int fd, struct feed *feed, uint64_t offset, uint64_t length,
-                         struct error *err)
+static bool carrier_send(struct carrier_stream *s, struct shared_fd *file, struct feed *feed, uint64_t offset,
+                         uint64_t length, struct error *err)
 {
-    return socks5_send(s->carrier->engine, s->id, fd, feed, offset, length, err);
+    return socks5_send(s->carrier->engine, s->id, file, feed, offset, length, err);
 }
 
 static void carrier_close(struct carrier_stream **stream)

@@ -517,6 +517,21 @@ struct spool_file *spool_follow(struct spool *spool, const char *id, struct erro
     return reopen(spool, id, open_growing, err);
 }
 
+struct shared_fd *spool_share(struct spool *spool, const char *id, struct error *err)
+{
+    struct spool_file *file = spool_follow(spool, id, err);
+    struct shared_fd *shared = NULL;
+
+    if (!file)
+        return NULL;
+    shared = shared_fd_create(file->fd);
+    file->fd = -1;
+    spool_release(&file);
+    if (!shared)
+        error_set(err, ERR_INTERNAL, "spool: out of memory");
+    return shared;
+}
+
 uint64_t spool_size(const struct spool_file *file)
 {
     return file->size;

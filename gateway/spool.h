@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 
 struct spool;
 struct spool_file;
@@ -59,6 +60,9 @@ struct spool_file *spool_reopen(struct spool *spool, const char *id, struct erro
 
 /* The same, also while it still grows: for who reads behind its writer. */
 struct spool_file *spool_follow(struct spool *spool, const char *id, struct error *err);
+
+/* Likewise, of which nothing is wanted but its bytes. */
+struct shared_fd *spool_share(struct spool *spool, const char *id, struct error *err);
 
 uint64_t spool_size(const struct spool_file *file); /* bytes present */
 int spool_fd(const struct spool_file *file);        /* borrowed */

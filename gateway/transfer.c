@@ -69,7 +69,7 @@ struct transfer {
     size_t rung;
     const struct method_ops *ops; /* of method */
     struct method *method;
-    struct spool_file *file;
+    struct shared_fd *file;
     struct digest *digest; /* being computed; NULL: not wanted, or known */
 
     struct error why; /* the most telling failure of this round */
@@ -281,7 +281,7 @@ static void drop_work(struct transfer *t, const struct error *why)
         t->ops->end(&t->method, why);
     t->ops = NULL;
     t->host.feed = NULL;
-    spool_release(&t->file);
+    shared_fd_release(&t->file);
 }
 
 static void end_round(struct transfer *t)
@@ -771,7 +771,7 @@ static void start_digest(struct transfer *t)
         return;
     }
     if (may_digest(t))
-        t->digest = digest_start(t->env->loop, spool_fd(t->file), t->record->size, on_digest, t);
+        t->digest = digest_start(t->env->loop, t->file, t->record->size, on_digest, t);
     if (!t->digest)
         t->ops->digest(t->method, NULL);
 }
@@ -786,7 +786,7 @@ static void start_stream(struct transfer *t, const struct pending *p)
         step(t, STEP_LOCAL, "waiting", "", "for the end of the upload");
         return;
     }
-    t->file = spool_follow(t->env->spool, t->record->id, &error);
+    t->file = spool_share(t->env->spool, t->record->id, &error);
     if (!t->file) {
         transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
         return;
@@ -794,7 +794,7 @@ static void start_stream(struct transfer *t, const struct pending *p)
     t->host.feed = t->feed;
     t->streaming = true;
     t->once = t->record->mode == MODE_STREAM;
-    t->ops->stream(t->method, spool_fd(t->file));
+    t->ops->stream(t->method, t->file);
     if (!t->feed)
         start_digest(t);
 }

@@ -2,8 +2,6 @@
 #include "socks5/engine.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -17,7 +15,7 @@ struct command {
     struct message message;
     uint64_t stream;
     unsigned ms;
-    struct pump job; /* its descriptor and feed are the command's */
+    struct pump job; /* its file and feed are the command's */
     struct sockaddr_storage to;
     socklen_t to_len;
     char name[SOCKS5_NAME + 1];
@@ -107,7 +105,7 @@ static void command_free(struct message *m)
 {
     struct command *c = (struct command *)m;
 
-    fd_close(&c->job.fd);
+    shared_fd_release(&c->job.file);
     feed_release(&c->job.feed);
     free(c);
 }
@@ -123,7 +121,6 @@ static struct command *command_new(uint64_t stream, void (*handle)(void *owner, 
     c->message.handle = handle;
     c->message.discard = command_free;
     c->stream = stream;
-    c->job.fd = -1;
     return c;
 }
 
@@ -159,7 +156,7 @@ static void on_send(void *owner, struct message *m)
     struct worker *w = owner;
 
     streams_send(&w->streams, c->stream, &c->job);
-    c->job.fd = -1;
+    c->job.file = NULL;
     c->job.feed = NULL;
     command_free(m);
 }
@@ -208,20 +205,15 @@ bool socks5_dial(struct socks5_engine *engine, uint64_t stream, const struct soc
     return true;
 }
 
-bool socks5_send(struct socks5_engine *engine, uint64_t stream, int fd, struct feed *feed, uint64_t offset,
-                 uint64_t length, struct error *err)
+bool socks5_send(struct socks5_engine *engine, uint64_t stream, struct shared_fd *file, struct feed *feed,
+                 uint64_t offset, uint64_t length, struct error *err)
 {
     struct command *c = command_new(stream, on_send, err);
 
     if (!c)
         return false;
-    c->job = (struct pump){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .offset = offset, .left = length};
+    c->job = (struct pump){.file = shared_fd_hold(file), .offset = offset, .left = length};
     c->job.feed = feed ? feed_hold(feed) : NULL;
-    if (c->job.fd < 0) {
-        error_set(err, ERR_SYSTEM, "cannot take the file over: %s", strerror(errno));
-        command_free(&c->message);
-        return false;
-    }
     command_post(engine, c);
     return true;
 }

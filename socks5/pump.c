@@ -66,7 +66,7 @@ enum pump_outcome pump_turn(struct pump *p, int socket, struct error *err)
     if (p->left == 0)
         return PUMP_FINISHED;
     do
-        n = sendfile(socket, p->fd, &offset, share);
+        n = sendfile(socket, p->file->fd, &offset, share);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN ? PUMP_WAIT_OUTPUT : failed(errno, err);

@@ -9,17 +9,18 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/feed.h"
 
 enum { PUMP_QUANTUM = 256 * 1024 }; /* at most this a call: 8,000 streams take turns, and none waits for long */
 
 struct pump {
-    int fd;                /* owned by whoever owns the pump; -1: none */
-    uint64_t offset;       /* of the next byte */
-    uint64_t left;         /* until the end */
-    uint64_t moved;        /* taken by the kernel so far */
-    struct feed *feed;     /* as fd: owned by whoever owns the pump; NULL: the file is whole */
-    struct feed_view seen; /* PUMP_WAIT_INPUT: of the feed */
+    struct shared_fd *file; /* held by whoever owns the pump; NULL: none */
+    uint64_t offset;        /* of the next byte */
+    uint64_t left;          /* until the end */
+    uint64_t moved;         /* taken by the kernel so far */
+    struct feed *feed;      /* as file: held by whoever owns the pump; NULL: the file is whole */
+    struct feed_view seen;  /* PUMP_WAIT_INPUT: of the feed */
 };
 
 enum pump_outcome {

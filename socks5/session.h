@@ -53,7 +53,7 @@ struct session {
     struct peer peer;
     int64_t deadline;
     struct handshake *shake; /* NULL once it is over */
-    struct pump pump;        /* its fd and feed are borrowed */
+    struct pump pump;        /* its file and feed are borrowed */
     bool starved;            /* SENDING: for the file to grow; session_fed() is next */
     size_t chatter;          /* bytes that came where none belong */
     int unacknowledged;      /* LINGERING: bytes, when last looked at */
@@ -83,7 +83,7 @@ enum session_verdict session_answer(struct session *s, enum socks5_rep rep, int6
 /* OPEN: whether the other side is still there, as far as the kernel knows. */
 bool session_alive(const struct session *s);
 
-/* OPEN: starts at once. The pump's descriptor stays the caller's and open until the session is closed. */
+/* OPEN: starts at once. The pump's file stays the caller's, and held until the session is closed. */
 enum session_verdict session_pump(struct session *s, const struct pump *pump, int64_t now, struct error *err);
 
 /* SENDING and starved: its feed has news. Meanwhile the peer was not the one who let us wait. */

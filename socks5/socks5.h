@@ -8,7 +8,7 @@
  * Threads: commands from any one thread at a time per stream; events on an engine thread, where the callback may
  * only copy and post. After SOCKS5_DONE, SOCKS5_FAILED or socks5_cancel() a stream is gone; late commands for it are
  * dropped, and at most one event may still be on its way after a cancel.
- * Units: milliseconds, bytes. Descriptors are lent with a dup: the caller keeps its own.
+ * Units: milliseconds, bytes.
  * The process ignores SIGPIPE: sendfile(2) cannot be told not to raise it. */
 #ifndef SOCKS5_SOCKS5_H
 #define SOCKS5_SOCKS5_H
@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/feed.h"
 
 enum { SOCKS5_NAME = 255, SOCKS5_NAMES = 4 };
@@ -78,13 +79,13 @@ bool socks5_expect(struct socks5_engine *engine, uint64_t stream, const char *co
 bool socks5_dial(struct socks5_engine *engine, uint64_t stream, const struct sockaddr *to, socklen_t to_len,
                  const char *name, unsigned connect_ms, struct error *err);
 
-/* Sends length bytes of fd from offset to the claimed or dialled socket by sendfile(2), shuts the write side,
- * drains, and waits for the peer's close. Length 0 is a stream too. Once per stream; before a peer is there, the job
- * waits for it. SOCKS5_FAILED with ERR_STREAM_BROKEN when the peer hung up meanwhile.
- * feed: of a file that still grows (held until the stream ends), else NULL. The stream then follows it, however long
- * that takes; it ends well only behind the feed's end, and with a reset when the feed is aborted. */
-bool socks5_send(struct socks5_engine *engine, uint64_t stream, int fd, struct feed *feed, uint64_t offset,
-                 uint64_t length, struct error *err);
+/* Sends length bytes of file (held until the stream ends) from offset to the claimed or dialled socket by sendfile(2),
+ * shuts the write side, drains, and waits for the peer's close. Length 0 is a stream too. Once per stream; before a
+ * peer is there, the job waits for it. SOCKS5_FAILED with ERR_STREAM_BROKEN when the peer hung up meanwhile. feed: of a
+ * file that still grows (held until the stream ends), else NULL. The stream then follows it, however long that takes;
+ * it ends well only behind the feed's end, and with a reset when the feed is aborted. */
+bool socks5_send(struct socks5_engine *engine, uint64_t stream, struct shared_fd *file, struct feed *feed,
+                 uint64_t offset, uint64_t length, struct error *err);
 
 /* Ends the stream without an event of its own: bytes under way are cut with a reset. */
 void socks5_cancel(struct socks5_engine *engine, uint64_t stream);

@@ -33,7 +33,7 @@ struct stream {
     bool dialled;          /* we went to the peer; sessions has that one alone */
     bool sending;          /* sessions[0] has the job */
     bool flowing;          /* a byte went out, or there was none to send: there is no way back */
-    struct pump job;       /* fd -1: none yet */
+    struct pump job;       /* without a file: none yet */
     struct hunger *hunger; /* left with the job's feed; NULL: none, or its news was taken */
     int64_t wait_until;
     int64_t next_progress;
@@ -67,7 +67,6 @@ static struct stream *stream_new(struct streams *set, uint64_t id)
         return NULL;
     st->id = id;
     st->home = set;
-    st->job.fd = -1;
     st->wait_until = INT64_MAX;
     st->next = *bucket_of(set, id);
     *bucket_of(set, id) = st;
@@ -98,7 +97,7 @@ static void stream_free(struct stream *st, bool reset)
     if (st->hunger && feed_withdraw_reader(st->job.feed, &st->hunger->waiter))
         free(st->hunger);
     feed_release(&st->job.feed);
-    fd_close(&st->job.fd);
+    shared_fd_release(&st->job.file);
     free(st);
 }
 
@@ -287,7 +286,7 @@ static void act(struct stream *st, struct session *s, enum session_verdict verdi
         break;
     case SESSION_IS_OPEN:
         emit(st, SOCKS5_DIALED, 0);
-        if (st->job.fd >= 0)
+        if (st->job.file)
             start(st);
         break;
     case SESSION_FINISHED:
@@ -331,15 +330,15 @@ static void start(struct stream *st)
 void streams_send(struct streams *set, uint64_t id, const struct pump *job)
 {
     struct stream *st = find(set, id);
-    int fd = job->fd;
+    struct shared_fd *unsent = job->file;
     struct feed *unread = job->feed;
 
     if (!st) {
-        fd_close(&fd);
+        shared_fd_release(&unsent);
         feed_release(&unread);
         return;
     }
-    assert(st->job.fd < 0);
+    assert(!st->job.file);
     st->job = *job;
     if (st->claimed || (st->dialled && st->sessions[0]->state == SESSION_OPEN))
         start(st);
@@ -432,7 +431,7 @@ void streams_claim(struct streams *set, uint64_t id, struct session *s)
         st->wait_until = INT64_MAX;
         emit(st, SOCKS5_CLAIMED, 0);
     }
-    if (st->job.fd >= 0 && !st->sending)
+    if (st->job.file && !st->sending)
         start(st);
 }
 

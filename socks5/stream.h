@@ -38,7 +38,7 @@ void streams_claim(struct streams *set, uint64_t id, struct session *session);
 void streams_dial(struct streams *set, uint64_t id, const struct sockaddr *to, socklen_t to_len, const char *name,
                   unsigned connect_ms);
 
-/* Takes the job's descriptor and feed. Before a peer is there the job waits for it. */
+/* Takes the job's file and feed. Before a peer is there the job waits for it. */
 void streams_send(struct streams *set, uint64_t id, const struct pump *job);
 
 void streams_cancel(struct streams *set, uint64_t id);

@@ -272,7 +272,7 @@ static void take_transport_request(struct method *m, struct jingle_request *r)
 
 /* ---- bytes */
 
-static void jingle_stream(struct method *m, int fd)
+static void jingle_stream(struct method *m, struct shared_fd *file)
 {
     if (m->state != OPEN) /* it failed while the transfer was on its way here, and said so */
         return;
@@ -281,9 +281,9 @@ static void jingle_stream(struct method *m, int fd)
     if (m->nothing_left)
         complete(m);
     else if (m->s5b)
-        jingle_s5b_stream(m->s5b, fd, m->range.offset, m->range.length);
+        jingle_s5b_stream(m->s5b, file, m->range.offset, m->range.length);
     else
-        jingle_ibb_stream(m->ibb, fd, m->range.offset, m->range.length);
+        jingle_ibb_stream(m->ibb, file->fd, m->range.offset, m->range.length);
 }
 
 static bool all_moved(const struct method *m)

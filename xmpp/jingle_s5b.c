@@ -679,14 +679,14 @@ static void on_proxy(void *user, const struct carrier_event *event)
     }
 }
 
-void jingle_s5b_stream(struct jingle_s5b *t, int fd, uint64_t offset, uint64_t length)
+void jingle_s5b_stream(struct jingle_s5b *t, struct shared_fd *file, uint64_t offset, uint64_t length)
 {
     struct error err;
 
     if (t->state != OPEN) /* it failed while the transfer was on its way here, and said so */
         return;
     t->state = STREAMING;
-    if (!t->stream || !t->host->carrier->ops->send(t->stream, fd, t->host->feed, offset, length, &err))
+    if (!t->stream || !t->host->carrier->ops->send(t->stream, file, t->host->feed, offset, length, &err))
         over(t, t->stream ? &err : NULL);
 }
 

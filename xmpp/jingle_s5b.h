@@ -47,7 +47,7 @@ void jingle_s5b_accepted(struct jingle_s5b *t, xmpp_stanza_t *transport);
 void jingle_s5b_info(struct jingle_s5b *t, struct jingle_request *r);
 
 /* Once open: sends length bytes of fd from offset. fd is borrowed until over or destroy. */
-void jingle_s5b_stream(struct jingle_s5b *t, int fd, uint64_t offset, uint64_t length);
+void jingle_s5b_stream(struct jingle_s5b *t, struct shared_fd *file, uint64_t offset, uint64_t length);
 
 /* Once open: whether the bytes go through a proxy, and so prove less when it closes. */
 bool jingle_s5b_proxied(const struct jingle_s5b *t);

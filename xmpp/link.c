@@ -217,10 +217,10 @@ static bool ask_for_slot(struct method *m, struct error *err)
 
 /* ---- the method */
 
-static void link_stream(struct method *m, int fd)
+static void link_stream(struct method *m, struct shared_fd *file)
 {
     m->streaming = true;
-    m->fd = fd;
+    m->fd = file->fd;
     proceed(m);
 }
 

@@ -35,9 +35,9 @@ static struct method *raw_offer(struct method_host *host, void *network, const s
     return m;
 }
 
-static void raw_stream(struct method *m, int fd)
+static void raw_stream(struct method *m, struct shared_fd *file)
 {
-    inband_stream(m->stream, fd);
+    inband_stream(m->stream, file->fd);
 }
 
 static const char *const needs[] = {NS_IBB, NULL};

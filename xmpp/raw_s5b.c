@@ -42,9 +42,9 @@ static struct method *raw_offer(struct method_host *host, void *network, const s
     return NULL;
 }
 
-static void raw_stream(struct method *m, int fd)
+static void raw_stream(struct method *m, struct shared_fd *file)
 {
-    s5b_stream(m->s5b, fd);
+    s5b_stream(m->s5b, file);
 }
 
 static void raw_end(struct method **m, const struct error *why)

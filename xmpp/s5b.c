@@ -529,7 +529,7 @@ static void complete(struct s5b *s, uint64_t moved)
     report(s, &(struct method_report){.event = METHOD_COMPLETE, .moved = s->range.offset + moved, .proof = proof});
 }
 
-void s5b_stream(struct s5b *s, int fd)
+void s5b_stream(struct s5b *s, struct shared_fd *file)
 {
     struct error err;
 
@@ -540,7 +540,7 @@ void s5b_stream(struct s5b *s, int fd)
         return;
     }
     s->state = STREAMING;
-    if (!s->host->carrier->ops->send(s->stream, fd, s->host->feed, s->range.offset, s->range.length, &err))
+    if (!s->host->carrier->ops->send(s->stream, file, s->host->feed, s->range.offset, s->range.length, &err))
         fail(s, &err);
 }
 

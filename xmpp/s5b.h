@@ -47,7 +47,7 @@ void s5b_take(struct s5b *s, const struct file_range *range);
 void s5b_offer(struct s5b *s);
 
 /* After METHOD_STREAM_OPEN; see method_ops.stream. */
-void s5b_stream(struct s5b *s, int fd);
+void s5b_stream(struct s5b *s, struct shared_fd *file);
 
 /* Ends whatever is under way, without a report. NULL is fine; leaves *s NULL. */
 void s5b_destroy(struct s5b **s);

@@ -62,9 +62,9 @@ static struct method *si_ibb_offer(struct method_host *host, void *network, cons
     return m;
 }
 
-static void si_ibb_stream(struct method *m, int fd)
+static void si_ibb_stream(struct method *m, struct shared_fd *file)
 {
-    inband_stream(m->stream, fd);
+    inband_stream(m->stream, file->fd);
 }
 
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_IBB, NULL};

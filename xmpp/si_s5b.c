@@ -66,9 +66,9 @@ static struct method *si_s5b_offer(struct method_host *host, void *network, cons
     return m;
 }
 
-static void si_s5b_stream(struct method *m, int fd)
+static void si_s5b_stream(struct method *m, struct shared_fd *file)
 {
-    s5b_stream(m->s5b, fd);
+    s5b_stream(m->s5b, file);
 }
 
 static const char *const needs[] = {NS_SI, NS_SI_FILE, NS_BYTESTREAMS, NULL};

@@ -62,13 +62,13 @@ static bool dial(struct carrier_stream *s, const struct carrier_address *to, boo
     return true;
 }
 
-static bool send_file(struct carrier_stream *s, int fd, struct feed *feed, uint64_t offset, uint64_t length,
-                      struct error *err)
+static bool send_file(struct carrier_stream *s, struct shared_fd *file, struct feed *feed, uint64_t offset,
+                      uint64_t length, struct error *err)
 {
     assert(s->job == FAKE_EXPECTING || s->job == FAKE_DIALING);
     if (!ready_for_command(s, err))
         return false;
-    s->fd = fd;
+    s->fd = file->fd;
     s->feed = feed;
     s->offset = offset;
     s->length = length;

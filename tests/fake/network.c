@@ -57,10 +57,10 @@ static struct method *offer_post(struct method_host *host, void *network, const 
     return offer(host, network, o, err, "post");
 }
 
-static void stream(struct method *m, int fd)
+static void stream(struct method *m, struct shared_fd *file)
 {
-    (void)fd; /* only the assertion looks at it */
-    assert(fd >= 0);
+    (void)file; /* only the assertion looks at it */
+    assert(file->fd >= 0);
     note(m->network, "%s %s", m->host->feed ? "follow" : "stream", m->name);
 }
 

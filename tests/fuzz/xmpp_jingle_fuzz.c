@@ -215,7 +215,7 @@ static void hear(struct method *m, const struct method_ops *ops, const char *pie
         hear_stanza(piece);
     if (opened_for_bytes) {
         opened_for_bytes = false;
-        ops->stream(m, file);
+        ops->stream(m, &(struct shared_fd){.fd = file});
     }
     uv_run(&loop, UV_RUN_NOWAIT);
 }

@@ -178,6 +178,22 @@ static void the_limit_is_raised_to_the_hard_one(void **state)
     assert_int_equal(limit.rlim_cur, limit.rlim_max);
 }
 
+static void a_shared_descriptor_is_closed_by_the_last_who_holds_it(void **state)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct shared_fd *one = shared_fd_create(fd), *other = shared_fd_hold(one);
+
+    (void)state;
+    assert_ptr_equal(one, other);
+    shared_fd_release(&one);
+    assert_null(one);
+    assert_true(is_open(fd));
+    shared_fd_release(&other);
+    assert_null(other);
+    assert_false(is_open(fd));
+    shared_fd_release(&other); /* nothing is fine */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +205,7 @@ int main(void)
         cmocka_unit_test(the_reserve_outlives_any_number_of_sockets),
         cmocka_unit_test(a_full_reserve_takes_no_more),
         cmocka_unit_test(too_few_low_numbers_are_told_at_start_up),
+        cmocka_unit_test(a_shared_descriptor_is_closed_by_the_last_who_holds_it),
         cmocka_unit_test(the_limit_is_raised_to_the_hard_one),
     };
     return cmocka_run_group_tests_name("base/fd", tests, NULL, NULL);

@@ -157,9 +157,9 @@ static struct method *auto_offer(struct method_host *host, void *network, const 
     return m;
 }
 
-static void auto_stream(struct method *m, int fd)
+static void auto_stream(struct method *m, struct shared_fd *file)
 {
-    m->fd = fd;
+    m->fd = file->fd;
     m->next = 3;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -45,16 +46,16 @@ static void whole_file_is_digested_whatever_its_size(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        FILE *file = tmpfile();
+        struct shared_fd *file = shared_fd_create(memfd_create("file", MFD_CLOEXEC));
         struct told t = {0};
         struct digest *d;
         uv_loop_t loop;
 
         uv_loop_init(&loop);
-        assert_int_equal(ftruncate(fileno(file), (off_t)rows[i].size), 0);
-        d = digest_start(&loop, fileno(file), rows[i].size, told, &t);
+        assert_int_equal(ftruncate(file->fd, (off_t)rows[i].size), 0);
+        d = digest_start(&loop, file, rows[i].size, told, &t);
         assert_non_null(d);
-        fclose(file); /* it has a descriptor of its own */
+        shared_fd_release(&file); /* it holds the file itself */
         assert_int_equal(t.count, 0);
         uv_run(&loop, UV_RUN_DEFAULT);
         assert_int_equal(t.count, 1);
@@ -65,37 +66,37 @@ static void whole_file_is_digested_whatever_its_size(void **state)
 
 static void file_that_is_shorter_than_it_was_has_none(void **state)
 {
-    FILE *file = tmpfile();
+    struct shared_fd *file = shared_fd_create(memfd_create("file", MFD_CLOEXEC));
     struct told t = {0};
     uv_loop_t loop;
 
     (void)state;
     uv_loop_init(&loop);
     log_capture(quiet, NULL);
-    assert_non_null(digest_start(&loop, fileno(file), 1, told, &t));
+    assert_non_null(digest_start(&loop, file, 1, told, &t));
     uv_run(&loop, UV_RUN_DEFAULT);
     log_capture(NULL, NULL);
     assert_string_equal(t.sha256, "none");
-    fclose(file);
+    shared_fd_release(&file);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
 static void cancelled_one_tells_nothing(void **state)
 {
-    FILE *file = tmpfile();
+    struct shared_fd *file = shared_fd_create(memfd_create("file", MFD_CLOEXEC));
     struct told t = {0};
     struct digest *d;
     uv_loop_t loop;
 
     (void)state;
     uv_loop_init(&loop);
-    d = digest_start(&loop, fileno(file), 0, told, &t);
+    d = digest_start(&loop, file, 0, told, &t);
     digest_cancel(&d);
     assert_null(d);
     digest_cancel(&d); /* nothing is fine */
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(t.count, 0);
-    fclose(file);
+    shared_fd_release(&file);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 

@@ -34,7 +34,7 @@ static struct bench {
     struct carrier *carrier;
     struct carrier_stream *stream;
     struct carrier_address at; /* our listener */
-    int file;
+    struct shared_fd *file;
     uint8_t bytes[FILE_SIZE];
     struct carrier_event events[64];
     size_t event_count;
@@ -592,14 +592,14 @@ static int make_file(void **state)
     log_setup(LOG_ERROR, LOG_TEXT);
     for (size_t i = 0; i < FILE_SIZE; i++)
         bench.bytes[i] = (uint8_t)(i * 131 + (i >> 8) * 17);
-    bench.file = memfd_create("file", MFD_CLOEXEC);
-    return write(bench.file, bench.bytes, FILE_SIZE) == FILE_SIZE ? 0 : -1;
+    bench.file = shared_fd_create(memfd_create("file", MFD_CLOEXEC));
+    return write(bench.file->fd, bench.bytes, FILE_SIZE) == FILE_SIZE ? 0 : -1;
 }
 
 static int drop_file(void **state)
 {
     (void)state;
-    fd_close(&bench.file);
+    shared_fd_release(&bench.file);
     return 0;
 }
 

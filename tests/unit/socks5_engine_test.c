@@ -38,7 +38,7 @@ enum { REPLY = 47 };
 static struct bench {
     struct socks5_engine *engine;
     struct sockaddr_in at;
-    int file;
+    struct shared_fd *file;
     uint8_t *bytes;
 
     pthread_mutex_t lock; /* guards the rest */
@@ -949,13 +949,13 @@ static void a_receiver_that_sends_a_file_itself_is_cut_off(void **state)
 static void a_file_that_shrank_fails_and_the_peer_sees_no_clean_end(void **state)
 {
     struct error err = {0};
-    int file = memfd_create("short", MFD_CLOEXEC);
+    struct shared_fd *file = shared_fd_create(memfd_create("short", MFD_CLOEXEC));
     char got[200];
     int fd;
 
     (void)state;
     start_engine(&relaxed);
-    assert_int_equal(write(file, bench.bytes, 100), 100);
+    assert_int_equal(write(file->fd, bench.bytes, 100), 100);
     expect_names(1, LONG_MS, NAME, NULL);
     fd = claim(NAME);
     assert_true(socks5_send(bench.engine, 1, file, NULL, 0, 200, &err));
@@ -964,7 +964,7 @@ static void a_file_that_shrank_fails_and_the_peer_sees_no_clean_end(void **state
         ;
     assert_int_equal(errno, ECONNRESET);
     fd_close(&fd);
-    fd_close(&file);
+    shared_fd_release(&file);
 }
 
 /* ---- a file that still grows */
@@ -1507,15 +1507,15 @@ static int make_file(void **state)
         return -1;
     for (size_t i = 0; i < FILE_SIZE; i++)
         bench.bytes[i] = (uint8_t)(i * 131 + (i >> 8) * 17 + (i >> 16));
-    bench.file = memfd_create("file", MFD_CLOEXEC);
-    return write(bench.file, bench.bytes, FILE_SIZE) == FILE_SIZE ? 0 : -1;
+    bench.file = shared_fd_create(memfd_create("file", MFD_CLOEXEC));
+    return write(bench.file->fd, bench.bytes, FILE_SIZE) == FILE_SIZE ? 0 : -1;
 }
 
 static int drop_file(void **state)
 {
     (void)state;
     free(bench.bytes);
-    fd_close(&bench.file);
+    shared_fd_release(&bench.file);
     return 0;
 }
 

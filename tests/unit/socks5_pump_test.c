@@ -78,7 +78,7 @@ static void a_range_of_the_file_arrives(void **state)
     uint8_t *got = malloc(FILE_SIZE);
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct pump p = {.fd = b->file, .offset = rows[i].offset, .left = rows[i].length};
+        struct pump p = {.file = &(struct shared_fd){.fd = b->file}, .offset = rows[i].offset, .left = rows[i].length};
         enum pump_outcome last;
 
         assert_int_equal(run(b, &p, got, &last), rows[i].length);
@@ -93,7 +93,7 @@ static void a_range_of_the_file_arrives(void **state)
 static void nothing_to_send_is_finished_at_once(void **state)
 {
     struct bench *b = *state;
-    struct pump p = {.fd = b->file, .offset = 17};
+    struct pump p = {.file = &(struct shared_fd){.fd = b->file}, .offset = 17};
     struct error err = {0};
 
     assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_FINISHED);
@@ -103,7 +103,7 @@ static void nothing_to_send_is_finished_at_once(void **state)
 static void a_turn_moves_no_more_than_its_share(void **state)
 {
     struct bench *b = *state;
-    struct pump p = {.fd = b->file, .left = FILE_SIZE};
+    struct pump p = {.file = &(struct shared_fd){.fd = b->file}, .left = FILE_SIZE};
     struct error err = {0};
     int room = 8 * 1024 * 1024;
 
@@ -115,7 +115,7 @@ static void a_turn_moves_no_more_than_its_share(void **state)
 static void a_full_socket_waits_for_output_and_loses_nothing(void **state)
 {
     struct bench *b = *state;
-    struct pump p = {.fd = b->file, .left = FILE_SIZE};
+    struct pump p = {.file = &(struct shared_fd){.fd = b->file}, .left = FILE_SIZE};
     struct error err = {0};
     uint64_t moved;
     uint8_t *got = malloc(FILE_SIZE);
@@ -133,7 +133,7 @@ static void a_full_socket_waits_for_output_and_loses_nothing(void **state)
 static void a_file_shorter_than_promised_waits_for_input(void **state)
 {
     struct bench *b = *state;
-    struct pump p = {.fd = b->file, .left = FILE_SIZE + 10};
+    struct pump p = {.file = &(struct shared_fd){.fd = b->file}, .left = FILE_SIZE + 10};
     uint8_t *got = malloc(FILE_SIZE + 10);
     enum pump_outcome last;
 
@@ -146,7 +146,7 @@ static void a_file_shorter_than_promised_waits_for_input(void **state)
 static void a_peer_that_is_gone_fails_the_output(void **state)
 {
     struct bench *b = *state;
-    struct pump p = {.fd = b->file, .left = 10};
+    struct pump p = {.file = &(struct shared_fd){.fd = b->file}, .left = 10};
     struct error err = {0};
 
     fd_close(&b->theirs);
@@ -157,13 +157,14 @@ static void a_peer_that_is_gone_fails_the_output(void **state)
 static void a_file_that_cannot_be_read_fails_the_input(void **state)
 {
     struct bench *b = *state;
-    struct pump p = {.left = 10};
+    struct shared_fd file = {0};
+    struct pump p = {.file = &file, .left = 10};
     struct error err = {0};
 
-    p.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    file.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_INPUT_FAILED);
     assert_int_equal(err.code, ERR_SYSTEM);
-    fd_close(&p.fd);
+    fd_close(&file.fd);
 }
 
 int main(void)

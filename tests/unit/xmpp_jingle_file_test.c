@@ -228,7 +228,7 @@ static void digest_that_comes_late_is_told_then_and_the_last_word_awaited_after_
     struct jingle_bench *b = *state;
 
     jingle_open_directly(b);
-    b->ops->stream(b->method, 5);
+    b->ops->stream(b->method, &(struct shared_fd){.fd = 5});
     fake_stream_says(jingle_to(b, NULL), CARRIER_DONE, JINGLE_SIZE);
     peer_expects_nothing(&b->peer);
     b->ops->digest(b->method, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08");
@@ -292,7 +292,7 @@ static void empty_file_may_be_received_without_a_connection(void **state)
     jingle_accepted(b, ACCEPT(""));
     jingle_says(b, END("success"));
     assert_int_equal(jingle_opened(b), 1);
-    b->ops->stream(b->method, 5);
+    b->ops->stream(b->method, &(struct shared_fd){.fd = 5});
     assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->proof, PROOF_PEER_CONFIRMED);
 }
 

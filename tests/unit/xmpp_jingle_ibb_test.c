@@ -58,7 +58,7 @@ static void delivers(struct jingle_bench *b)
     peer_turn(&b->peer);
     assert_int_equal(jingle_opened(b), 1);
     assert_string_equal(b->host.path, "inband");
-    b->ops->stream(b->method, fileno(file));
+    b->ops->stream(b->method, &(struct shared_fd){.fd = fileno(file)});
     b->ops->digest(b->method, NULL);
     peer_turn(&b->peer);
     peer_expects(&b->peer, ABC);
@@ -418,7 +418,7 @@ static void peer_that_has_it_all_need_not_wait_for_our_close(void **state)
     peer_expects(&b->peer, OUR_ACCEPT);
     jingle_says(b, THEIR_OPEN("4096"));
     peer_turn(&b->peer);
-    b->ops->stream(b->method, fileno(file));
+    b->ops->stream(b->method, &(struct shared_fd){.fd = fileno(file)});
     peer_turn(&b->peer);
     peer_expects(&b->peer, ABC);
     peer_says(&b->peer, HEARD);
@@ -438,7 +438,7 @@ static void peer_that_closes_and_never_says_a_word_proves_nothing(void **state)
     peer_says(&b->peer, HEARD);
     jingle_says(b, THEIR_OPEN("4096"));
     peer_turn(&b->peer);
-    b->ops->stream(b->method, fileno(file));
+    b->ops->stream(b->method, &(struct shared_fd){.fd = fileno(file)});
     b->ops->digest(b->method, NULL);
     peer_turn(&b->peer);
     peer_expects(&b->peer, ABC);
@@ -459,7 +459,7 @@ static void stream_that_breaks_is_told(void **state)
     peer_expects(&b->peer, OUR_ACCEPT);
     jingle_says(b, THEIR_OPEN("4096"));
     peer_turn(&b->peer);
-    b->ops->stream(b->method, fileno(file));
+    b->ops->stream(b->method, &(struct shared_fd){.fd = fileno(file)});
     peer_turn(&b->peer);
     peer_expects(&b->peer, ABC);
     peer_refuses(&b->peer, TARGET, "cancel", "item-not-found", "");

@@ -103,7 +103,7 @@ static void upload(struct bench *b, const char *caption, const char *sha256)
     begin(b, caption, sha256);
     peer_says(&b->peer, SLOT);
     assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
-    method_link.stream(b->method, 5);
+    method_link.stream(b->method, &(struct shared_fd){.fd = 5});
     assert_true(b->http.under_way);
 }
 
@@ -240,7 +240,7 @@ static void an_upload_that_cannot_begin_is_reported(void **state)
     begin(b, NULL, NULL);
     peer_says(&b->peer, SLOT);
     b->http.refuse = true;
-    method_link.stream(b->method, 5);
+    method_link.stream(b->method, &(struct shared_fd){.fd = 5});
     assert_int_equal(fake_host_error(&b->host), ERR_UPLOAD_SERVICE_FAILED);
 }
 
@@ -298,7 +298,7 @@ static void a_link_of_our_own_moves_nothing(void **state)
     assert_non_null(b->method);
     assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
     peer_expects_nothing(&b->peer);
-    method_link.stream(b->method, 5);
+    method_link.stream(b->method, &(struct shared_fd){.fd = 5});
     expect_own_link(b);
     assert_string_equal(fake_host_timeline(&b->host, timeline), "link");
     assert_string_equal(b->host.steps[0].detail, "https://files.example.org");
@@ -312,7 +312,7 @@ static void what_the_service_does_not_take_becomes_a_link_of_our_own(void **stat
     begin(b, NULL, NULL);
     peer_refuses(&b->peer, SERVICE, "modify", "not-acceptable", "<file-too-large xmlns='" NS_HTTP_UPLOAD "'/>");
     assert_int_equal(fake_host_error(&b->host), ERR_NONE);
-    method_link.stream(b->method, 5);
+    method_link.stream(b->method, &(struct shared_fd){.fd = 5});
     expect_own_link(b);
 }
 
@@ -339,7 +339,7 @@ static void without_a_service_the_link_is_our_own(void **state)
     peer_refuses(&b->peer, "example.com", "cancel", "service-unavailable", "");
     peer_expects(&b->peer, ASKS_INFO("example.com"));
     peer_refuses(&b->peer, "example.com", "cancel", "service-unavailable", "");
-    method_link.stream(b->method, 5);
+    method_link.stream(b->method, &(struct shared_fd){.fd = 5});
     expect_own_link(b);
 }
 
@@ -440,7 +440,7 @@ static void what_is_for_one_occupant_is_not_told_to_the_room(void **state)
 
     use_ways(b, "own", NULL);
     b->method = method_link.offer(&b->host.host, &b->peer.network, &o, &err);
-    method_link.stream(b->method, 5);
+    method_link.stream(b->method, &(struct shared_fd){.fd = 5});
     peer_expects(&b->peer, ASKS_INFO(BARE));
     peer_says(&b->peer, AS_A_ROOM);
     assert_int_equal(fake_host_error(&b->host), ERR_LINK_FAILED);
@@ -490,7 +490,7 @@ static void an_ended_link_hears_nothing(void **state)
         begin(b, NULL, NULL);
         if (steps > 0) {
             peer_says(&b->peer, SLOT);
-            method_link.stream(b->method, 5);
+            method_link.stream(b->method, &(struct shared_fd){.fd = 5});
         }
         if (steps > 1)
             fake_http_ends(&b->http, ERR_NONE);

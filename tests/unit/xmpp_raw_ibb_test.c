@@ -69,7 +69,7 @@ static void open_is_the_offer_and_its_answer_the_yes(void **state)
     peer_says(&b->peer, YES);
     assert_int_equal(b->host.reports[0].event, METHOD_ACCEPTED);
     assert_int_equal(b->host.reports[1].event, METHOD_STREAM_OPEN);
-    method_ibb.stream(b->method, -1);
+    method_ibb.stream(b->method, &(struct shared_fd){.fd = -1});
     peer_turn(&b->peer);
     peer_expects(&b->peer, CLOSE);
     peer_says(&b->peer, YES);

@@ -71,7 +71,7 @@ static void streamhosts_are_the_whole_offer_and_the_answer_is_the_yes(void **sta
                         "' sid='$sid'><streamhost-used jid='" INITIATOR "'/></query></iq>");
     assert_int_equal(b->host.reports[0].event, METHOD_ACCEPTED);
     assert_int_equal(b->host.reports[1].event, METHOD_STREAM_OPEN);
-    method_s5b.stream(b->method, 5);
+    method_s5b.stream(b->method, &(struct shared_fd){.fd = 5});
     fake_carrier_says(&b->carrier, CARRIER_DONE, 3);
     assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 1);
     assert_string_equal(fake_host_timeline(&b->host, timeline), "offer s5b; streamhost-used ok");

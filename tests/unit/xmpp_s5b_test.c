@@ -814,7 +814,7 @@ static void open_direct(struct bench *b, uint64_t size)
     expects_offer(b, DIRECT);
     fake_carrier_says(&b->carrier, CARRIER_CLAIMED, 0);
     uses(b, INITIATOR);
-    s5b_stream(b->s5b, 7);
+    s5b_stream(b->s5b, &(struct shared_fd){.fd = 7});
 }
 
 static void bytes_go_by_the_carrier_and_progress_comes_back(void **state)
@@ -847,7 +847,7 @@ static void proxied_stream_is_only_proof_that_the_proxy_took_it(void **state)
 
     up_to_activation(b);
     activates(b, "streamer.example.com");
-    s5b_stream(b->s5b, 7);
+    s5b_stream(b->s5b, &(struct shared_fd){.fd = 7});
     fake_carrier_says(&b->carrier, CARRIER_DONE, 1000);
     assert_int_equal(fake_host_last(&b->host, METHOD_COMPLETE)->proof, PROOF_PROXY_ACCEPTED);
 }
@@ -872,7 +872,7 @@ static void stream_lost_before_the_transfer_begins_is_reported_once(void **state
     fake_carrier_says(&b->carrier, CARRIER_CLAIMED, 0);
     uses(b, INITIATOR);
     fake_carrier_fails(&b->carrier, ERR_STREAM_BROKEN, "reset", 0);
-    s5b_stream(b->s5b, 7);
+    s5b_stream(b->s5b, &(struct shared_fd){.fd = 7});
     assert_int_equal(fake_host_count(&b->host, METHOD_FAILED), 1);
     assert_int_equal(fake_host_error(&b->host), ERR_STREAM_BROKEN);
 }
@@ -906,7 +906,7 @@ static void empty_file_is_delivered_though_the_recipient_left_the_proxy(void **s
         fake_carrier_says(&b->carrier, CARRIER_DIALED, 0);
         expects_activation(b, "streamer.example.com");
         activation_fails(b, "item-not-found");
-        s5b_stream(b->s5b, 7);
+        s5b_stream(b->s5b, &(struct shared_fd){.fd = 7});
         assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), rows[i].delivered);
         assert_int_equal(fake_host_error(&b->host), rows[i].delivered ? ERR_NONE : ERR_PROXY_HASH_MISMATCH);
         teardown(state);
@@ -935,7 +935,7 @@ static void empty_file_is_delivered_though_the_recipient_hung_up(void **state)
         uses(b, INITIATOR);
         if (when == 1) /* before the bytes, of which there are none */
             fake_carrier_fails(&b->carrier, ERR_STREAM_BROKEN, "closed before the first byte", 0);
-        s5b_stream(b->s5b, 7);
+        s5b_stream(b->s5b, &(struct shared_fd){.fd = 7});
         if (when == 2)
             fake_carrier_fails(&b->carrier, ERR_STREAM_BROKEN, "closed before the first byte", 0);
         assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), rows[row].delivered);

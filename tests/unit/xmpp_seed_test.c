@@ -357,7 +357,7 @@ static void seed_example_20_proxy_confirms_and_the_file_goes(void **state)
     walk_to_activation(w);
     peer_says(&w->peer, EXAMPLE_20);
     assert_int_equal(fake_host_count(&w->host, METHOD_STREAM_OPEN), 1);
-    method_s5b.stream(w->method, 3);
+    method_s5b.stream(w->method, &(struct shared_fd){.fd = 3});
     fake_carrier_says(&w->carrier, CARRIER_DONE, 5);
     assert_int_equal(fake_host_last(&w->host, METHOD_COMPLETE)->moved, 5);
     assert_string_equal(w->host.path, "proxy");

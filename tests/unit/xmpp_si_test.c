@@ -200,7 +200,7 @@ static void accepted_offer_goes_on_with_streamhosts_under_its_id(void **state)
                         "'><streamhost-used jid='" INITIATOR "'/></query></iq>");
     assert_int_equal(fake_host_count(&b->host, METHOD_ACCEPTED), 1);
     assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
-    method_si_s5b.stream(b->method, 5);
+    method_si_s5b.stream(b->method, &(struct shared_fd){.fd = 5});
     fake_carrier_says(&b->carrier, CARRIER_DONE, 90210);
     assert_int_equal(fake_host_count(&b->host, METHOD_COMPLETE), 1);
     assert_string_equal(fake_host_timeline(&b->host, timeline),
@@ -256,7 +256,7 @@ static void part_that_is_asked_for_is_all_that_is_sent(void **state)
         fake_carrier_says(&b->carrier, CARRIER_CLAIMED, 0);
         peer_says(&b->peer, "<iq type='result' id='$id' from='" TARGET "'><query xmlns='" NS_BYTESTREAMS
                             "'><streamhost-used jid='" INITIATOR "'/></query></iq>");
-        method_si_s5b.stream(b->method, 5);
+        method_si_s5b.stream(b->method, &(struct shared_fd){.fd = 5});
         assert_int_equal(fake_carrier_stream(&b->carrier)->offset, rows[i].offset);
         assert_int_equal(fake_carrier_stream(&b->carrier)->length, rows[i].length);
         fake_carrier_says(&b->carrier, CARRIER_DONE, rows[i].length);
@@ -450,7 +450,7 @@ static void inband_stream_is_offered_alone_and_opened_under_the_offers_id(void *
     assert_int_equal(fake_host_count(&b->host, METHOD_STREAM_OPEN), 1);
     assert_string_equal(b->host.path, "inband");
     assert_string_equal(b->host.streamhost, "");
-    b->ops->stream(b->method, fileno(file));
+    b->ops->stream(b->method, &(struct shared_fd){.fd = fileno(file)});
     peer_turn(&b->peer);
     peer_expects(&b->peer, "<iq type='set' id='*id' to='" TARGET "'><data xmlns='" NS_IBB
                            "' sid='$sid' seq='0'>YWJj</data></iq>");
@@ -478,7 +478,7 @@ static void empty_file_goes_inband_as_an_open_and_a_close(void **state)
     peer_turn(&b->peer);
     peer_expects(&b->peer, INBAND_OPEN);
     peer_says(&b->peer, YES);
-    b->ops->stream(b->method, -1);
+    b->ops->stream(b->method, &(struct shared_fd){.fd = -1});
     peer_turn(&b->peer);
     peer_expects(&b->peer, "<iq type='set' id='*id' to='" TARGET "'><close xmlns='" NS_IBB "' sid='$sid'/></iq>");
     peer_says(&b->peer, YES);

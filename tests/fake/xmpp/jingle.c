@@ -146,7 +146,7 @@ void jingle_open_directly(struct jingle_bench *b)
 
 void jingle_stream(struct jingle_bench *b)
 {
-    b->ops->stream(b->method, 5);
+    b->ops->stream(b->method, &(struct shared_fd){.fd = 5});
     if (!b->offer.sha256)
         b->ops->digest(b->method, NULL);
 }
