@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/meter.h"
+
 struct inbox {
     uv_async_t wake;
     void *owner;
@@ -34,10 +36,27 @@ static void discard(struct message *m)
 }
 
 /* A handler may destroy the box: its memory stays until the loop turns, but the owner is no longer to be called. */
+/* What its turn was too short for: before everything posted meanwhile. */
+static void put_back(struct inbox *box, struct message *rest)
+{
+    struct message *last = rest;
+
+    while (last->next)
+        last = last->next;
+    pthread_mutex_lock(&box->lock);
+    last->next = box->first;
+    if (!box->first)
+        box->last = &last->next;
+    box->first = rest;
+    uv_async_send(&box->wake);
+    pthread_mutex_unlock(&box->lock);
+}
+
 static void on_wake(uv_async_t *wake)
 {
     struct inbox *box = wake->data;
     struct message *m = take_all(box);
+    struct share share = share_begin();
 
     while (m) {
         struct message *next = m->next;
@@ -48,6 +67,10 @@ static void on_wake(uv_async_t *wake)
         else
             m->handle(box->owner, m);
         m = next;
+        if (m && !box->closed && !share_left(&share)) {
+            put_back(box, m);
+            return;
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 /* base/inbox.h - messages from any number of posters to one uv loop.
  *
- * A message carries values and descriptors, never a pointer into the sender; posting gives it away. The owner's
- * callback takes the whole list at once, because libuv folds many wake-ups into one.
+ * A message carries values and descriptors, never a pointer into the sender; posting gives it away. A wake-up handles
+ * all that is there, because libuv folds many of them into one, but for no longer than its share of the turn
+ * (base/meter.h): the rest comes first in the next one.
  * Threads: inbox_post() any; everything else the loop's. */
 #ifndef BASE_INBOX_H
 #define BASE_INBOX_H

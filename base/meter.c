@@ -53,3 +53,13 @@ void meter_log(const struct meter *m, const char *loop)
     log_info("loop.turns", log_str("loop", loop), log_int("turns", (int64_t)m->turns),
              log_int("longest_cpu_us", m->longest_ns / 1000), log_int("latest_timer_ms", m->latest_ms));
 }
+
+struct share share_begin(void)
+{
+    return (struct share){.end_ns = thread_cpu_ns() + SHARE_NS};
+}
+
+bool share_left(struct share *s)
+{
+    return ++s->items % SHARE_ITEMS != 0 || thread_cpu_ns() < s->end_ns;
+}

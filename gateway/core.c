@@ -277,7 +277,7 @@ static void write_row(struct live *live)
     store_put(live->gw->store, row, c ? on_final_row : NULL, c);
 }
 
-/* ---- running transfers: whatever happened to them is handled here, once a turn of the loop */
+/* ---- running transfers: whatever happened to them is handled here, as many of them a turn of the loop as fit in */
 
 static void schedule(struct gateway *gw)
 {
@@ -351,14 +351,18 @@ static void note_growth(struct gateway *gw)
 static void on_run(uv_idle_t *idle)
 {
     struct gateway *gw = idle->data;
+    struct share share = share_begin();
     struct live *live;
 
     while ((live = gw->runs)) {
         DL_DELETE(gw->runs, live);
         live->in_runs = false;
         flush(live);
+        if (!share_left(&share))
+            break;
     }
-    uv_idle_stop(idle);
+    if (!gw->runs)
+        uv_idle_stop(idle);
     count_work(gw);
 }
 

@@ -410,13 +410,13 @@ bool session_alive(const struct session *s)
     return poll(&p, 1, 0) == 0;
 }
 
-enum session_verdict session_pump(struct session *s, const struct pump *job, int64_t now, struct error *err)
+void session_pump(struct session *s, const struct pump *job, int64_t now)
 {
     assert(s->state == SESSION_OPEN);
     s->pump = *job;
     s->state = SESSION_SENDING;
     s->deadline = now + s->limits->idle_ms;
-    return settle(s, pump(s, now, err));
+    settle(s, SESSION_GOES_ON);
 }
 
 enum session_verdict session_fed(struct session *s, int64_t now, struct error *err)

@@ -83,8 +83,9 @@ enum session_verdict session_answer(struct session *s, enum socks5_rep rep, int6
 /* OPEN: whether the other side is still there, as far as the kernel knows. */
 bool session_alive(const struct session *s);
 
-/* OPEN: starts at once. The pump's file stays the caller's, and held until the session is closed. */
-enum session_verdict session_pump(struct session *s, const struct pump *pump, int64_t now, struct error *err);
+/* OPEN: starts once the socket is writable, in its turn. The pump's file stays the caller's, and held until the session
+ * is closed. */
+void session_pump(struct session *s, const struct pump *pump, int64_t now);
 
 /* SENDING and starved: its feed has news. Meanwhile the peer was not the one who let us wait. */
 enum session_verdict session_fed(struct session *s, int64_t now, struct error *err);

@@ -324,7 +324,7 @@ static void start(struct stream *st)
     }
     s = st->sessions[0];
     st->sending = true;
-    act(st, s, session_pump(s, &st->job, clock_ms(), &err), &err);
+    session_pump(s, &st->job, clock_ms());
 }
 
 void streams_send(struct streams *set, uint64_t id, const struct pump *job)
