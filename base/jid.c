@@ -185,6 +185,25 @@ const char *jid_resource(const struct jid *j)
     return j->full ? j->text + j->bare + 1 : NULL;
 }
 
+/* Up to the end of the text. */
+static size_t size_of(const struct jid *j)
+{
+    return offsetof(struct jid, text) + strlen(j->text) + 1;
+}
+
+struct jid *jid_dup(const struct jid *j)
+{
+    size_t size = size_of(j);
+    struct jid *copy = malloc(size);
+
+    return copy ? memcpy(copy, j, size) : NULL;
+}
+
+void jid_copy(struct jid *out, const struct jid *j)
+{
+    memmove(out, j, size_of(j));
+}
+
 void jid_bare(const struct jid *j, char *out)
 {
     memcpy(out, j->text, j->bare);
@@ -203,7 +222,7 @@ bool jid_with_resource(struct jid *out, const struct jid *bare, const char *reso
     if (!prepare(&prepared, stringprep_xmpp_resourceprep, "resource", err))
         return false;
     if (out != bare)
-        *out = *bare;
+        jid_copy(out, bare);
     out->full = true;
     out->text[out->bare] = '/';
     memcpy(out->text + out->bare + 1, prepared.text, prepared.len + 1);

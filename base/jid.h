@@ -14,10 +14,10 @@
 enum { JID_PART = 1023, JID_MAX = 3 * JID_PART + 2 }; /* bytes, without the terminator */
 
 struct jid {
-    char text[JID_MAX + 1]; /* local@domain/resource, prepared */
     size_t bare;            /* length of the bare JID at the front of text */
     size_t local;           /* length of the local part; 0: none */
     bool full;              /* has a resource */
+    char text[JID_MAX + 1]; /* local@domain/resource, prepared; last: see jid_dup() */
 };
 
 /* Reads and prepares len bytes. Refuses (ERR_JID_INVALID): bad UTF-8, empty or over-long parts, what the profiles
@@ -27,6 +27,11 @@ bool jid_parse(struct jid *out, const char *text, size_t len, struct error *err)
 /* The parts, as views into j. */
 const char *jid_domain(const struct jid *j, size_t *len);
 const char *jid_resource(const struct jid *j); /* NULL: none */
+
+/* What lives long holds a copy that is no longer than its text, and not the 3 KiB an address may have; free() it.
+ * Everything takes one, but it is never copied by "=": that is what jid_copy() is for. NULL: out of memory. */
+struct jid *jid_dup(const struct jid *j);
+void jid_copy(struct jid *out, const struct jid *j);
 
 /* Copies the bare JID; out holds JID_MAX + 1 bytes. */
 void jid_bare(const struct jid *j, char *out);

@@ -38,7 +38,7 @@ struct live {
     struct transfer *transfer;
     struct waiter *waiters;
     char id[ID_SIZE];
-    char key[JID_MAX + 1]; /* the recipient's bare JID */
+    char *key; /* the recipient's bare JID */
     bool in_runs;
     bool has_events;
     bool publish; /* the record changed */
@@ -170,7 +170,10 @@ static void count_work(struct gateway *gw)
 
 static void free_live(uv_handle_t *timer)
 {
-    free(timer->data);
+    struct live *live = timer->data;
+
+    free(live->key);
+    free(live);
 }
 
 static void has_row(struct live *live)
@@ -430,14 +433,16 @@ bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growt
     struct error error;
     struct jid to;
 
-    if (!live) {
+    jid_parse(&to, r->to, strlen(r->to), &error); /* else it is empty, and the transfer says so */
+    if (live)
+        live->key = strndup(to.text, to.bare);
+    if (!live || !live->key) {
+        free(live);
         record_free(&r);
         return false;
     }
     live->gw = gw;
     memcpy(live->id, r->id, ID_SIZE);
-    if (jid_parse(&to, r->to, strlen(r->to), &error))
-        jid_bare(&to, live->key);
     uv_timer_init(&gw->loop, &live->again);
     live->again.data = live;
     HASH_ADD_STR(gw->lives, id, live);

@@ -407,11 +407,11 @@ void gateway_find(struct gateway *gw, const struct jid *to, const char *methods,
     }
     *s = (struct search){.message = {.handle = handle_search, .discard = refuse_search},
                          .gw = gw,
-                         .to = *to,
                          .methods = copy,
                          .size = size,
                          .done = done,
                          .user = user};
+    jid_copy(&s->to, to);
     if (!inbox_post(gw->inbox, &s->message))
         refuse_search(&s->message);
 }

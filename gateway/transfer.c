@@ -52,9 +52,9 @@ struct transfer {
     const struct transfer_env *env;
     void *owner;
     struct record *record;
-    struct jid to, bare;
+    struct jid *to, *bare;
 
-    struct pending events[EVENTS];
+    struct pending *events; /* as many; NULL: none */
     size_t event_count;
     bool woken;
     bool at_work; /* started, and the owner not yet told otherwise */
@@ -62,10 +62,11 @@ struct transfer {
     struct feed *feed; /* of an upload that is still coming in; NULL: the file is whole */
     const struct method_ops *following[LADDER_RUNGS + 1];
 
-    uint64_t finding;           /* the network's ticket; 0: not asking */
-    struct recipient recipient; /* of this round */
-    size_t resource;            /* the one in use */
-    struct ladder ladder;       /* for that resource */
+    uint64_t finding;            /* the network's ticket; 0: not asking */
+    struct recipient *recipient; /* of this round; NULL: not known, or not needed any more */
+    size_t resource;             /* the one in use */
+    struct jid *device;          /* its address; NULL: none was offered to */
+    struct ladder ladder;        /* for that resource */
     size_t rung;
     const struct method_ops *ops; /* of method */
     struct method *method;
@@ -96,10 +97,14 @@ struct transfer {
 
 static void transfer_post(struct transfer *t, enum event event, const struct error *error, enum proof proof)
 {
-    if (t->event_count == EVENTS) { /* more than a method can cause; the oldest news counts */
+    struct pending *grown =
+        t->event_count < EVENTS ? realloc(t->events, (t->event_count + 1) * sizeof *t->events) : NULL;
+
+    if (!grown) { /* out of memory, or more than a method can cause; the oldest news counts */
         log_warn("transfer.events_dropped", log_str("transfer", t->record->id), log_str("event", event_names[event]));
         return;
     }
+    t->events = grown;
     t->events[t->event_count++] =
         (struct pending){.event = event, .error = error ? *error : (struct error){0}, .proof = proof};
     if (!t->woken) {
@@ -140,6 +145,16 @@ static void note_link(struct record *r, const struct method_report *report)
     r->link_expires = 0;
 }
 
+static void forget_recipient(struct transfer *t);
+
+/* From the first byte on, no other device and no other method of this round will do. */
+static void begin_bytes(struct transfer *t)
+{
+    record_step(t->record, STEP_SENT, "first byte", "", "");
+    if (t->ops && !t->ops->offline)
+        forget_recipient(t);
+}
+
 static void host_report(struct method_host *host, const struct method_report *report)
 {
     struct transfer *t = (struct transfer *)host;
@@ -159,7 +174,7 @@ static void host_report(struct method_host *host, const struct method_report *re
         break;
     case METHOD_PROGRESS:
         if (t->record->sent == 0 && report->moved > 0)
-            record_step(t->record, STEP_SENT, "first byte", "", "");
+            begin_bytes(t);
         t->record->sent = report->moved;
         t->record->updated = clock_wall_ms();
         t->env->changed(t->env->user, t, false);
@@ -284,10 +299,19 @@ static void drop_work(struct transfer *t, const struct error *why)
     shared_fd_release(&t->file);
 }
 
+static void forget_recipient(struct transfer *t)
+{
+    if (t->recipient)
+        recipient_free(t->recipient);
+    free(t->recipient);
+    t->recipient = NULL;
+}
+
 static void end_round(struct transfer *t)
 {
-    recipient_free(&t->recipient);
-    t->recipient = (struct recipient){0};
+    forget_recipient(t);
+    free(t->device);
+    t->device = NULL;
     t->ladder.count = t->rung = t->resource = 0;
 }
 
@@ -324,6 +348,19 @@ static void remember_why(struct transfer *t, const struct error *error, bool end
 
 /* ---- actions: each does one step, and news comes as events */
 
+static void no_memory(struct transfer *t)
+{
+    struct error error;
+
+    error_set(&error, ERR_INTERNAL, "out of memory");
+    transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
+}
+
+static const struct candidate_resource *best_of(const struct transfer *t)
+{
+    return t->recipient && t->recipient->count > 0 ? &t->recipient->resources[0] : NULL;
+}
+
 static void on_found(void *user, struct recipient *found, const struct error *error)
 {
     struct transfer *t = user;
@@ -334,24 +371,25 @@ static void on_found(void *user, struct recipient *found, const struct error *er
         transfer_post(t, EV_METHOD_FAILED, error, PROOF_NONE);
         return;
     }
-    t->recipient = *found;
+    t->recipient = malloc(sizeof *t->recipient);
+    if (!t->recipient) {
+        no_memory(t);
+        return;
+    }
+    *t->recipient = *found;
     *found = (struct recipient){0};
-    record_text(&t->record->from, t->recipient.from.text);
-    step(t, STEP_RECEIVED, "disco", "ok", t->recipient.count > 0 ? t->recipient.resources[0].jid.text : "");
+    record_text(&t->record->from, t->recipient->from.text);
+    step(t, STEP_RECEIVED, "disco", "ok", best_of(t) ? best_of(t)->jid.text : "");
     transfer_post(t, EV_RESOLVED, NULL, PROOF_NONE);
 }
 
 static void look_for_recipient(struct transfer *t)
 {
-    struct error error;
-
     attempt_begin(t, "", "");
-    step(t, STEP_SENT, "disco", "", t->to.text);
-    t->finding = t->env->network->ops->find(t->env->network, &t->to, on_found, t);
-    if (t->finding == 0) {
-        error_set(&error, ERR_INTERNAL, "out of memory");
-        transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
-    }
+    step(t, STEP_SENT, "disco", "", t->to->text);
+    t->finding = t->env->network->ops->find(t->env->network, t->to, on_found, t);
+    if (t->finding == 0)
+        no_memory(t);
 }
 
 /* Those that may be used at all. What is gone behind the stream cannot be sent by a method that needs it whole. */
@@ -391,7 +429,7 @@ static void nothing_in_common(struct transfer *t)
     struct error error;
 
     error_set(&error, ERR_NO_COMMON_METHOD, "%s announces no way of receiving files that may be used here (%s)%s",
-              t->recipient.count > 0 ? t->recipient.resources[0].jid.text : t->to.text,
+              best_of(t) ? best_of(t)->jid.text : t->to->text,
               t->record->methods ? t->record->methods : "all configured methods",
               t->record->mode == MODE_STREAM ? "; mode=auto has more than mode=stream" : "");
     transfer_post(t, EV_METHOD_FAILED, &error, PROOF_NONE);
@@ -415,18 +453,18 @@ static bool may_digest(const struct transfer *t)
 static void offer(struct transfer *t)
 {
     const struct method_ops *ops = t->ladder.rungs[t->rung];
-    const struct jid *to = ops->offline ? &t->bare : &t->recipient.resources[t->resource].jid;
+    const struct jid *to = ops->offline ? t->bare : t->device;
     struct record *r = t->record;
     struct offer o = {
         .to = to,
-        .to_one = t->to.full,
+        .to_one = t->to->full,
         .name = r->name,
         .type = r->type,
         .size = r->size,
         .sha256 = r->sha256[0] ? r->sha256 : NULL,
         .no_digest = !may_digest(t),
         .caption = r->caption,
-        .features = ops->offline ? NULL : t->recipient.resources[t->resource].features,
+        .features = ops->offline ? NULL : t->recipient->resources[t->resource].features,
         .answer_ms = (unsigned)t->env->config->delivery.offer_timeout,
         .connect_ms = (unsigned)t->env->config->delivery.connect_timeout,
         .only_method = r->methods && t->ladder.count == 1,
@@ -453,10 +491,17 @@ static void offer(struct transfer *t)
 /* Offers to the first resource from that one on that has a usable method of its own. */
 static bool offer_from(struct transfer *t, size_t resource)
 {
-    resource = ladder_choose(&t->ladder, &t->recipient, resource, t->record->methods, t->env->config->delivery.methods,
-                             methods_of(t));
-    if (resource >= t->recipient.count)
+    struct jid *device;
+
+    if (!t->recipient)
         return false;
+    resource = ladder_choose(&t->ladder, t->recipient, resource, t->record->methods, t->env->config->delivery.methods,
+                             methods_of(t));
+    device = resource < t->recipient->count ? jid_dup(&t->recipient->resources[resource].jid) : NULL;
+    if (!device)
+        return false;
+    free(t->device);
+    t->device = device;
     t->resource = resource;
     t->rung = 0;
     offer(t);
@@ -527,7 +572,7 @@ static enum sight sight(const struct transfer *t)
 {
     struct network *network = t->env->network;
 
-    return network->ops->sight(network, &t->to);
+    return network->ops->sight(network, t->to);
 }
 
 static bool may_hold(const struct transfer *t, const struct error *error)
@@ -546,9 +591,9 @@ static bool ask_to_see(struct transfer *t)
     struct error error;
     bool sent;
 
-    t->asked = network->ops->subscribe(network, &t->bare, &sent, &error);
+    t->asked = network->ops->subscribe(network, t->bare, &sent, &error);
     if (t->asked) {
-        step(t, sent ? STEP_SENT : STEP_LOCAL, "subscription", sent ? "asked" : "asked before", t->bare.text);
+        step(t, sent ? STEP_SENT : STEP_LOCAL, "subscription", sent ? "asked" : "asked before", t->bare->text);
         return true;
     }
     step(t, STEP_LOCAL, "subscription", error_name(error.code), error.text);
@@ -615,7 +660,7 @@ static void end_hold(struct transfer *t, const struct pending *p)
         return;
     }
     if (p->event == EV_UNSEEN && t->asked)
-        error_set(&t->refusal, ERR_RECIPIENT_FORBIDS, "%s does not let us see when somebody is there", t->bare.text);
+        error_set(&t->refusal, ERR_RECIPIENT_FORBIDS, "%s does not let us see when somebody is there", t->bare->text);
     t->record->hold_until = 0;
     step(t, STEP_LOCAL, "hold over", "", p->error.text);
 }
@@ -633,8 +678,7 @@ static void device_went(struct transfer *t, const struct jid *who)
 {
     struct error error;
 
-    if (t->record->state != TRANSFER_OFFERING || !t->method || t->ops->offline ||
-        !jid_equal(&t->recipient.resources[t->resource].jid, who))
+    if (t->record->state != TRANSFER_OFFERING || !t->method || t->ops->offline || !jid_equal(t->device, who))
         return;
     error_set(&error, ERR_RECIPIENT_OFFLINE, "%s went offline before it answered", who->text);
     step(t, STEP_RECEIVED, "presence", "unavailable", who->text);
@@ -648,7 +692,7 @@ void transfer_presence(struct transfer *t, const struct jid *who, bool available
         return;
     }
     hurry(t);
-    if ((t->to.full && !jid_equal(&t->to, who)) || sight(t) != SIGHT_THERE)
+    if ((t->to->full && !jid_equal(t->to, who)) || sight(t) != SIGHT_THERE)
         return;
     t->came = true;
     if (t->record->state == TRANSFER_HELD)
@@ -659,7 +703,7 @@ void transfer_subscription(struct transfer *t, bool granted)
 {
     if (t->record->state != TRANSFER_HELD)
         return;
-    step(t, STEP_RECEIVED, "subscription", granted ? "granted" : "refused", t->bare.text);
+    step(t, STEP_RECEIVED, "subscription", granted ? "granted" : "refused", t->bare->text);
     if (granted)
         t->asked = false; /* and answered: what comes later is no refusal */
     else
@@ -739,7 +783,7 @@ static void switch_method(struct transfer *t, const struct pending *p)
             (rung - t->rung - 1) * sizeof *t->ladder.rungs);
     t->ladder.rungs[++t->rung] = next;
     t->ops = next;
-    attempt_begin(t, next->name, t->recipient.resources[t->resource].jid.text);
+    attempt_begin(t, next->name, t->device->text);
     snprintf(t->record->method, sizeof t->record->method, "%s", next->name);
     t->record->path[0] = '\0';
     record_text(&t->record->streamhost, NULL);
@@ -845,7 +889,7 @@ static void finish(struct transfer *t, const struct pending *p)
         r->upload = UPLOAD_ABORTED;
     }
     if (p->event == EV_COMPLETE)
-        network->ops->succeeded(network, &t->recipient.resources[t->resource].jid);
+        network->ops->succeeded(network, t->device);
     drop_work(t, well ? NULL : &p->error);
     end_round(t);
     r->finished = clock_wall_ms();
@@ -1018,6 +1062,8 @@ void transfer_run(struct transfer *t)
         memmove(t->events, t->events + 1, --t->event_count * sizeof *t->events);
         transfer_handle(t, &p);
     }
+    free(t->events); /* thousands wait, and few have news */
+    t->events = NULL;
 }
 
 /* ---- life */
@@ -1025,10 +1071,15 @@ void transfer_run(struct transfer *t)
 struct transfer *transfer_create(const struct transfer_env *env, struct record *r, struct feed *feed, void *owner)
 {
     struct transfer *t = calloc(1, sizeof *t);
+    struct jid to, bare = {0};
     struct error error;
+    bool known = jid_parse(&to, r->to, strlen(r->to), &error) && jid_parse(&bare, to.text, to.bare, &error);
 
     assert(r->state == TRANSFER_QUEUED || r->state == TRANSFER_HELD);
-    if (!t) {
+    if (!t || !(t->to = jid_dup(&to)) || !(t->bare = jid_dup(&bare))) {
+        if (t)
+            free(t->to);
+        free(t);
         record_free(&r);
         return NULL;
     }
@@ -1040,8 +1091,7 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
     t->asked = r->state == TRANSFER_HELD && r->subscribe;
     uv_timer_init(env->loop, &t->timer);
     t->timer.data = t;
-    if (!jid_parse(&t->to, r->to, strlen(r->to), &error) ||
-        !jid_parse(&t->bare, t->to.text, t->to.bare, &error)) /* prepared once already, so this is a store gone bad */
+    if (!known) /* it was prepared once already, so this is a store gone bad */
         transfer_post(t, EV_FATAL, &error, PROOF_NONE);
     return t;
 }
@@ -1058,6 +1108,9 @@ static void free_transfer(uv_handle_t *timer)
     struct transfer *t = timer->data;
 
     record_free(&t->record);
+    free(t->to);
+    free(t->bare);
+    free(t->events);
     free(t);
 }
 

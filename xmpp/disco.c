@@ -292,7 +292,7 @@ static struct question *ask(struct disco *d, const struct jid *who, struct error
         return NULL;
     }
     q->disco = d;
-    q->who = *who;
+    jid_copy(&q->who, who);
     LIST_INIT(&q->askers);
     LIST_INSERT_HEAD(&d->questions, q, next);
     node = note_caps(q);

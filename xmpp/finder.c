@@ -357,7 +357,8 @@ static bool add_device(struct search *s, const struct jid *who, const struct res
         return false;
     s->found.resources = r;
     r += s->found.count;
-    *r = (struct candidate_resource){.jid = *who, .proven = is_proven(s->finder, who)};
+    *r = (struct candidate_resource){.proven = is_proven(s->finder, who)};
+    jid_copy(&r->jid, who);
     if (presence) {
         r->priority = presence->priority;
         snprintf(r->show, sizeof(r->show), "%s", presence->show);
@@ -508,7 +509,7 @@ uint64_t finder_find(struct finder *f, const struct jid *to, network_recipient_f
     s->ticket = ++f->last_ticket;
     s->done = done;
     s->user = user;
-    s->found.asked = *to;
+    jid_copy(&s->found.asked, to);
     s->found.from = f->client->self;
     s->found.direct = client_may_tell_address(f->client, to);
     LIST_INSERT_HEAD(&f->searches, s, next);

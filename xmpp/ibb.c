@@ -578,7 +578,7 @@ struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_
     b->client = c;
     b->on_event = on_event;
     b->user = user;
-    b->to = *terms->to;
+    jid_copy(&b->to, terms->to);
     snprintf(b->sid, sizeof b->sid, "%s", terms->sid);
     b->size = terms->block;
     b->answer_ms = terms->answer_ms;

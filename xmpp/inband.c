@@ -94,7 +94,7 @@ struct inband *inband_create(struct method_host *host, struct client *client, co
     }
     s->host = host;
     s->client = client;
-    s->to = *o->to;
+    jid_copy(&s->to, o->to);
     s->range.length = o->size;
     ibb_sid(s->sid);
     return s;

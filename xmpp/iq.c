@@ -111,7 +111,7 @@ void iq_destroy(struct iq_table **table)
 
 void iq_set_self(struct iq_table *table, const struct jid *bound)
 {
-    table->self = *bound;
+    jid_copy(&table->self, bound);
 }
 
 static bool is_domain_of(const struct jid *j, const struct jid *of)
@@ -176,7 +176,7 @@ uint64_t iq_ask(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *to,
     q->table = table;
     q->home = !to || is_home(table, to);
     if (to)
-        q->to = *to;
+        jid_copy(&q->to, to);
     q->done = done;
     q->user = user;
     make_id(table, q);

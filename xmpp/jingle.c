@@ -184,7 +184,7 @@ struct jingle_session *jingle_session_create(struct jingle *j, const struct jid 
     if (!s)
         return NULL;
     s->table = j;
-    s->peer = *peer;
+    jid_copy(&s->peer, peer);
     s->events = events;
     s->user = user;
     id_random_hex(random, 8);

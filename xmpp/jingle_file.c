@@ -549,7 +549,7 @@ static struct method *create(struct method_host *host, struct client *client, co
     }
     m->host = host;
     m->client = client;
-    m->to = *o->to;
+    jid_copy(&m->to, o->to);
     m->range.length = o->size;
     m->answer_ms = o->answer_ms;
     m->may_switch = o->may_switch;

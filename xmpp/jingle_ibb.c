@@ -400,7 +400,7 @@ struct jingle_ibb *jingle_ibb_create(struct method_host *host, struct client *cl
     t->session = session;
     t->events = events;
     t->user = user;
-    t->to = *to;
+    jid_copy(&t->to, to);
     t->ours.block = IBB_BLOCK;
     snprintf(t->ours.sid, sizeof t->ours.sid, "%s", sid);
     uv_timer_init(host->loop, &t->timer);

@@ -148,7 +148,7 @@ struct jingle_s5b *jingle_s5b_create(struct method_host *host, struct client *cl
     t->events = events;
     t->ready = ready;
     t->user = user;
-    t->to = *terms->to;
+    jid_copy(&t->to, terms->to);
     t->size = terms->size;
     t->answer_ms = terms->answer_ms;
     t->connect_ms = terms->connect_ms;

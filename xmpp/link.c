@@ -264,7 +264,7 @@ static struct method *link_offer(struct method_host *host, void *network, const 
     }
     m->host = host;
     m->client = &net->client;
-    m->to = *o->to;
+    jid_copy(&m->to, o->to);
     m->to_one = o->to_one;
     m->size = o->size;
     m->way = m->client->settings->link;

@@ -161,7 +161,7 @@ static void on_online(void *user, const struct jid *bound)
     struct xmpp_network *n = user;
     struct client *c = &n->base.client;
 
-    c->self = *bound;
+    jid_copy(&c->self, bound);
     c->online = true;
     iq_set_self(c->iq, bound);
     finder_online(n->finder);

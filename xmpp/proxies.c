@@ -86,7 +86,7 @@ static void add(struct proxies *p, const struct jid *jid, bool configured)
     if (!x)
         return;
     x->owner = p;
-    x->jid = *jid;
+    jid_copy(&x->jid, jid);
     x->configured = configured;
     DL_APPEND(p->list, x);
 }

@@ -132,7 +132,8 @@ uint64_t room_ask(struct rooms *r, const struct jid *bare, room_asked_fn *done, 
         error_set(err, ERR_INTERNAL, "out of memory");
         return 0;
     }
-    *a = (struct asking){.owner = r, .ticket = ++r->last_ticket, .jid = *bare, .done = done, .user = user};
+    *a = (struct asking){.owner = r, .ticket = ++r->last_ticket, .done = done, .user = user};
+    jid_copy(&a->jid, bare);
     DL_APPEND(r->askings, a);
     if (ask_info(a, bare, on_info, err))
         return a->ticket;
@@ -290,7 +291,7 @@ static struct room *make_room(struct rooms *r, const struct jid *jid, struct err
         return NULL;
     }
     room->owner = r;
-    room->jid = *jid;
+    jid_copy(&room->jid, jid);
     uv_timer_init(r->client->loop, &room->timer);
     room->timer.data = room;
     DL_APPEND(r->rooms, room);

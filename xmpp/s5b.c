@@ -40,10 +40,10 @@ struct s5b {
     void *user;
 
     struct s5b_terms terms;
-    struct jid to;
+    struct jid *to;
     struct file_range range;
     char sid[S5B_SID];
-    struct streamhost hosts[S5B_HOSTS];
+    struct streamhost *hosts; /* as many; no longer needed once bytes flow */
     size_t count;
     bool direct; /* hosts[0] is our own listener */
 
@@ -54,10 +54,10 @@ struct s5b {
     uv_timer_t timer;
     struct s5b_activation *activation;
     struct carrier_stream *stream;
-    bool claimed;            /* somebody reached our listener */
-    struct error lost;       /* how the stream failed while an answer was awaited; ERR_NONE: it did not */
-    bool second_offer;       /* the one further offer was made */
-    char avoid[JID_MAX + 1]; /* the proxy it was made without */
+    bool claimed;      /* somebody reached our listener */
+    struct error lost; /* how the stream failed while an answer was awaited; ERR_NONE: it did not */
+    bool second_offer; /* the one further offer was made */
+    char *avoid;       /* the proxy it was made without; NULL: there was none */
 };
 
 /* ---- reports */
@@ -120,10 +120,16 @@ static bool is_direct(const struct s5b *s)
 static bool gather(struct s5b *s, struct error *err)
 {
     struct s5b_hosts found;
+    struct streamhost *hosts;
 
-    if (!s5b_gather(s->client, s->host->carrier, &s->to, s->avoid, &found, err))
+    if (!s5b_gather(s->client, s->host->carrier, s->to, s->avoid ? s->avoid : "", &found, err))
         return false;
-    memcpy(s->hosts, found.hosts, sizeof s->hosts);
+    hosts = malloc(found.count * sizeof *hosts);
+    if (!hosts)
+        return error_set(err, ERR_INTERNAL, "out of memory");
+    memcpy(hosts, found.hosts, found.count * sizeof *hosts);
+    free(s->hosts);
+    s->hosts = hosts;
     s->count = found.count;
     s->direct = found.direct;
     return true;
@@ -147,7 +153,12 @@ static void on_gathered(void *user)
 
 static void free_stream(uv_handle_t *timer)
 {
-    free(timer->data);
+    struct s5b *s = timer->data;
+
+    free(s->to);
+    free(s->hosts);
+    free(s->avoid);
+    free(s);
 }
 
 void s5b_destroy(struct s5b **s)
@@ -163,8 +174,11 @@ struct s5b *s5b_create(struct method_host *host, struct client *client, const st
                        s5b_ready_fn *ready, void *user, struct error *err)
 {
     struct s5b *s = calloc(1, sizeof *s);
+    struct jid *to = jid_dup(terms->to);
 
-    if (!s) {
+    if (!s || !to) {
+        free(s);
+        free(to);
         error_set(err, ERR_INTERNAL, "out of memory");
         return NULL;
     }
@@ -173,8 +187,8 @@ struct s5b *s5b_create(struct method_host *host, struct client *client, const st
     s->ready = ready;
     s->user = user;
     s->terms = *terms;
-    s->to = *terms->to;
-    s->terms.to = &s->to;
+    s->to = to;
+    s->terms.to = to;
     s->range.length = terms->size;
     uv_timer_init(host->loop, &s->timer);
     s->timer.data = s;
@@ -242,7 +256,7 @@ static bool expect_peer(struct s5b *s, struct error *err)
     struct carrier *carrier = s->host->carrier;
     char names[CARRIER_NAMES][S5B_NAME];
     const char *list[CARRIER_NAMES];
-    size_t count = s5b_names(s->sid, s->client->self.text, s->to.text, names);
+    size_t count = s5b_names(s->sid, s->client->self.text, s->to->text, names);
 
     if (count == 0)
         return error_set(err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
@@ -275,7 +289,7 @@ void s5b_offer(struct s5b *s)
         return;
     }
     iq = build_offer(s);
-    s->question = iq_ask(s->client->iq, iq, &s->to, answer_ms(s), on_answer, s, &err);
+    s->question = iq_ask(s->client->iq, iq, s->to, answer_ms(s), on_answer, s, &err);
     if (iq)
         xmpp_stanza_release(iq);
     if (!s->question) {
@@ -306,12 +320,12 @@ static void read_refusal(const struct s5b *s, const struct iq_reply *reply, stru
 
     for (size_t i = 0; reply->outcome == IQ_ERROR && i < sizeof meanings / sizeof *meanings; i++) {
         if (strcmp(reply->condition, meanings[i].condition) == 0) {
-            error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->to.text, meanings[i].says, reply->condition,
+            error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->to->text, meanings[i].says, reply->condition,
                       reply->text[0] ? ": " : "", reply->text);
             return;
         }
     }
-    iq_error(reply, s->to.text, err);
+    iq_error(reply, s->to->text, err);
 }
 
 /* Addresses compare prepared: some clients spell the domain their own way. */
@@ -349,7 +363,7 @@ static void on_answer(void *user, const struct iq_reply *reply)
     }
     if (!find_host(s, jid, &s->used)) {
         error_set(&err, ERR_PEER_PROTOCOL_ERROR, "%s says it uses the streamhost '%s', which was not offered",
-                  s->to.text, jid ? jid : "");
+                  s->to->text, jid ? jid : "");
         step(s, STEP_RECEIVED, "streamhost-used", "error", err.text);
         fail(s, &err);
         return;
@@ -372,7 +386,7 @@ static void on_unclaimed(uv_timer_t *timer)
     struct error err;
 
     error_set(&err, ERR_STREAMHOSTS_UNREACHABLE, "%s says it reached this gateway directly, but no connection came",
-              s->to.text);
+              s->to->text);
     fail(s, &err);
 }
 
@@ -402,7 +416,7 @@ static bool dial_host(struct s5b *s, const struct streamhost *h, struct error *e
     snprintf(detail, sizeof detail, strchr(h->host, ':') ? "[%s]:%u" : "%s:%u", h->host, h->port);
     carrier->ops->close(&s->stream); /* the listener's, or that of an address that failed */
     s->lost = (struct error){0};
-    if (!s5b_name(s->sid, s->client->self.text, s->to.text, name))
+    if (!s5b_name(s->sid, s->client->self.text, s->to->text, name))
         return error_set(err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
     s->stream = carrier->ops->open(carrier, on_carrier, s, err);
     /* Trusted: the operator named this proxy, or our own server did. */
@@ -427,8 +441,8 @@ static bool offer_again(struct s5b *s)
 {
     if (!s->terms.bare || s->second_offer)
         return false;
-    snprintf(s->avoid, sizeof s->avoid, "%s", s->hosts[s->used].jid);
-    if (!gather(s, NULL))
+    s->avoid = strdup(s->hosts[s->used].jid);
+    if (!s->avoid || !gather(s, NULL))
         return false;
     stop(s);
     s->state = READY;
@@ -487,7 +501,7 @@ static void activate(struct s5b *s)
     struct error err;
 
     s->state = ACTIVATING;
-    s->activation = s5b_activate(s->host, s->client, s->hosts[s->used].jid, s->sid, &s->to, on_activated, s, &err);
+    s->activation = s5b_activate(s->host, s->client, s->hosts[s->used].jid, s->sid, s->to, on_activated, s, &err);
     if (!s->activation)
         fail(s, &err);
 }
@@ -540,6 +554,9 @@ void s5b_stream(struct s5b *s, struct shared_fd *file)
         return;
     }
     s->state = STREAMING;
+    s5b_activation_end(&s->activation);
+    free(s->hosts);
+    s->hosts = NULL;
     if (!s->host->carrier->ops->send(s->stream, file, s->host->feed, s->range.offset, s->range.length, &err))
         fail(s, &err);
 }

@@ -156,7 +156,7 @@ struct s5b_activation *s5b_activate(struct method_host *host, struct client *cli
     }
     a->host = host;
     a->client = client;
-    a->target = *target;
+    jid_copy(&a->target, target);
     snprintf(a->sid, sizeof a->sid, "%s", sid);
     a->done = done;
     a->user = user;

@@ -626,7 +626,7 @@ struct session *session_create(const struct xmpp_settings *settings, const struc
         goto out;
     only = s;
     s->settings = settings;
-    s->jid = *jid;
+    jid_copy(&s->jid, jid);
     s->events = *events;
     s->fd = s->inner = -1;
     atomic_init(&s->shake_fd, -1);

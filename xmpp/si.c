@@ -17,7 +17,7 @@ struct si {
     void *user;
     uint64_t question;
 
-    struct jid to;
+    struct jid *to;
     char *name;
     char *type;    /* NULL: none */
     char *caption; /* NULL: none */
@@ -90,14 +90,14 @@ void si_offer(struct si *s, const char *sid)
     struct error err;
     char detail[256];
 
-    s->question = iq_ask(s->client->iq, iq, &s->to, s->answer_ms, on_answer, s, &err);
+    s->question = iq_ask(s->client->iq, iq, s->to, s->answer_ms, on_answer, s, &err);
     if (iq)
         xmpp_stanza_release(iq);
     if (!s->question) {
         fail(s, &err);
         return;
     }
-    snprintf(detail, sizeof detail, "%llu bytes to %.200s", (unsigned long long)s->size, s->to.text);
+    snprintf(detail, sizeof detail, "%llu bytes to %.200s", (unsigned long long)s->size, s->to->text);
     s->host->ops->step(s->host, STEP_SENT, s->terms->offer, "", detail);
 }
 
@@ -128,11 +128,11 @@ static void read_refusal(const struct si *s, const struct iq_reply *reply, struc
             continue;
         if (meanings[i].detail && !stanza_child(error, meanings[i].detail, NS_SI))
             continue;
-        error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->to.text, meanings[i].says,
+        error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->to->text, meanings[i].says,
                   meanings[i].detail ? meanings[i].detail : reply->condition, reply->text[0] ? ": " : "", reply->text);
         return;
     }
-    iq_error(reply, s->to.text, err);
+    iq_error(reply, s->to->text, err);
 }
 
 static void refused(struct si *s, const struct iq_reply *reply)
@@ -186,15 +186,15 @@ static void on_answer(void *user, const struct iq_reply *reply)
     chosen = chosen_method(si, value, sizeof value);
     if (strcmp(chosen, s->terms->stream) != 0)
         fits = error_set(&err, ERR_PEER_PROTOCOL_ERROR, "%s chose the stream method '%s', which was not offered",
-                         s->to.text, chosen);
+                         s->to->text, chosen);
     else
-        fits = file_range_read(part, s->size, s->to.text, &range, &err);
+        fits = file_range_read(part, s->size, s->to->text, &range, &err);
     if (!fits) {
         s->host->ops->step(s->host, STEP_RECEIVED, "si accepted", "error", err.text);
         fail(s, &err);
         return;
     }
-    s->host->ops->step(s->host, STEP_RECEIVED, "si accepted", "ok", s->to.text);
+    s->host->ops->step(s->host, STEP_RECEIVED, "si accepted", "ok", s->to->text);
     file_range_step(&range, s->size, s->host);
     s->host->ops->report(s->host, &(struct method_report){.event = METHOD_ACCEPTED});
     s->terms->accepted(s->user, &range);
@@ -207,6 +207,7 @@ void si_destroy(struct si **s)
     if (!*s)
         return;
     iq_forget((*s)->client->iq, (*s)->question);
+    free((*s)->to);
     free((*s)->name);
     free((*s)->type);
     free((*s)->caption);
@@ -222,11 +223,11 @@ static bool copy_text(char **to, const char *from)
 
 static bool copy_offer(struct si *s, const struct offer *o)
 {
-    s->to = *o->to;
+    s->to = jid_dup(o->to);
     s->size = o->size;
     s->modified = o->modified;
     s->answer_ms = o->answer_ms;
-    return copy_text(&s->name, o->name) && copy_text(&s->type, o->type) && copy_text(&s->caption, o->caption);
+    return s->to && copy_text(&s->name, o->name) && copy_text(&s->type, o->type) && copy_text(&s->caption, o->caption);
 }
 
 struct si *si_create(struct method_host *host, struct client *client, const struct offer *o,

@@ -394,7 +394,7 @@ static void on_told(void *user, const struct jid *jid, xmpp_stanza_t *info)
     bool is = stanza_with(info, "feature", "var", NS_HTTP_UPLOAD), ours = u->state == FOUND && jid_equal(jid, &u->jid);
 
     if (is && (ours || u->state != FOUND)) {
-        u->jid = *jid;
+        jid_copy(&u->jid, jid);
         u->max_size = read_limit(info);
         conclude(u, true);
     } else if (!is && ours) {

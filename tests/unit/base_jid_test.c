@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -311,9 +312,27 @@ static void a_resource_is_prepared_and_put_behind_the_bare_address(void **state)
     assert_int_equal(err.code, ERR_JID_INVALID);
 }
 
+static void a_lasting_copy_is_no_longer_than_its_text(void **state)
+{
+    struct jid full = made("ana@example.org/desk"), *lasting = jid_dup(&full), again;
+
+    (void)state;
+    assert_non_null(lasting);
+    assert_true(malloc_usable_size(lasting) < 100);
+    assert_true(jid_equal(lasting, &full));
+    assert_true(jid_same_bare(lasting, &full));
+    assert_string_equal(jid_resource(lasting), "desk");
+    jid_copy(&again, lasting);
+    free(lasting);
+    assert_true(jid_equal(&again, &full));
+    assert_int_equal(again.local, 3);
+    assert_true(again.full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lasting_copy_is_no_longer_than_its_text),
         cmocka_unit_test(an_address_is_prepared),
         cmocka_unit_test(what_is_no_address_is_refused),
         cmocka_unit_test(each_part_has_at_most_1023_bytes),

@@ -209,7 +209,7 @@ static uint64_t auto_find(struct network *network, const struct jid *to, network
 
     n->finds[n->find_count].done = done;
     n->finds[n->find_count].user = user;
-    n->finds[n->find_count].to = *to;
+    jid_copy(&n->finds[n->find_count].to, to);
     return ++n->find_count;
 }
 
