@@ -304,7 +304,7 @@ static void flush(struct live *live)
     }
     if (live->publish) {
         live->publish = false;
-        snapshot = record_copy(core_record(live));
+        snapshot = transfer_snapshot(live->transfer);
         if (snapshot)
             board_put(live->gw->board, snapshot);
     }

@@ -2,6 +2,7 @@
 #include "gateway/record.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,129 @@ bool step_direction_parse(const char *name, enum step_direction *direction)
     return true;
 }
 
+/* ---- the story: steps packed one behind the other */
+
+/* Never changed; freed by the last record that has it. */
+struct story {
+    _Atomic unsigned holders;
+    size_t count, size;
+    char packed[]; /* of each: at, direction, and its three texts with their ends */
+};
+
+static struct story *story_hold(struct story *s)
+{
+    if (s)
+        atomic_fetch_add(&s->holders, 1);
+    return s;
+}
+
+static void story_release(struct story **story)
+{
+    struct story *s = *story;
+
+    *story = NULL;
+    if (s && atomic_fetch_sub(&s->holders, 1) == 1)
+        free(s);
+}
+
+static size_t packed_size(const struct step *s)
+{
+    return sizeof s->at + 1 + strlen(s->name) + strlen(s->outcome) + strlen(s->detail) + 3;
+}
+
+static char *pack(char *to, const struct step *s)
+{
+    memcpy(to, &s->at, sizeof s->at);
+    to += sizeof s->at;
+    *to++ = (char)s->direction;
+    to = stpcpy(to, s->name) + 1;
+    to = stpcpy(to, s->outcome) + 1;
+    return stpcpy(to, s->detail) + 1;
+}
+
+static const char *unpack_text(const char *from, char *to)
+{
+    size_t size = strlen(from) + 1;
+
+    memcpy(to, from, size); /* it was packed out of a field of that size */
+    return from + size;
+}
+
+static const char *unpack(const char *from, struct step *s)
+{
+    memcpy(&s->at, from, sizeof s->at);
+    from += sizeof s->at;
+    s->direction = (enum step_direction) * from++;
+    from = unpack_text(from, s->name);
+    from = unpack_text(from, s->outcome);
+    return unpack_text(from, s->detail);
+}
+
+/* The steps of a story and count more behind it as one array; *total: how many. NULL: none, or *ok becomes false. */
+static struct step *unfold(const struct story *story, const struct step *steps, size_t count, size_t *total, bool *ok)
+{
+    size_t packed = story ? story->count : 0;
+    const char *from = story ? story->packed : NULL;
+    struct step *all = NULL;
+
+    *total = packed + count;
+    if (*total == 0)
+        return NULL;
+    all = calloc(*total, sizeof *all);
+    if (!all) {
+        *ok = false;
+        return NULL;
+    }
+    for (size_t i = 0; i < packed; i++)
+        from = unpack(from, &all[i]);
+    if (count > 0)
+        memcpy(all + packed, steps, count * sizeof *all);
+    return all;
+}
+
+void record_fold(struct record *r)
+{
+    size_t before = r->story ? r->story->size : 0, size = before;
+    struct story *story;
+    char *to;
+
+    if (r->step_count == 0)
+        return;
+    for (size_t i = 0; i < r->step_count; i++)
+        size += packed_size(&r->steps[i]);
+    story = malloc(sizeof *story + size);
+    if (!story)
+        return;
+    atomic_init(&story->holders, 1);
+    story->count = (r->story ? r->story->count : 0) + r->step_count;
+    story->size = size;
+    if (before > 0)
+        memcpy(story->packed, r->story->packed, before);
+    to = story->packed + before;
+    for (size_t i = 0; i < r->step_count; i++)
+        to = pack(to, &r->steps[i]);
+    story_release(&r->story);
+    free(r->steps);
+    r->story = story;
+    r->steps = NULL;
+    r->step_count = 0;
+}
+
+/* A long story is cut in the middle, for which it has to be seen. */
+static void open_story(struct record *r)
+{
+    bool ok = true;
+    size_t count;
+    struct step *steps = unfold(r->story, r->steps, r->step_count, &count, &ok);
+
+    if (!ok)
+        return;
+    story_release(&r->story);
+    free(r->steps);
+    r->steps = steps;
+    r->step_count = count;
+}
+
 /* ---- the record and what it owns */
 
 enum { TEXTS = 11 };
@@ -204,7 +328,8 @@ static void *copy_array(const void *from, size_t count, size_t size, bool *ok)
     return to;
 }
 
-struct record *record_copy(const struct record *r)
+/* All but the steps. */
+static struct record *copy_facts(const struct record *r)
 {
     struct record *copy = malloc(sizeof *copy);
     char **fields[TEXTS];
@@ -220,10 +345,37 @@ struct record *record_copy(const struct record *r)
         *fields[i] = NULL;
         ok = record_text(fields[i], text) && ok;
     }
-    copy->steps = copy_array(r->steps, r->step_count, sizeof *r->steps, &ok);
+    copy->story = NULL;
+    copy->steps = NULL;
+    copy->step_count = 0;
     copy->attempts = copy_array(r->attempts, r->attempt_count, sizeof *r->attempts, &ok);
     if (!ok)
         record_free(&copy);
+    return copy;
+}
+
+struct record *record_copy(const struct record *r)
+{
+    struct record *copy = copy_facts(r);
+    bool ok = true;
+
+    if (copy)
+        copy->steps = unfold(r->story, r->steps, r->step_count, &copy->step_count, &ok);
+    if (!ok)
+        record_free(&copy);
+    return copy;
+}
+
+struct record *record_snapshot(struct record *r)
+{
+    struct record *copy;
+
+    record_fold(r);
+    if (r->step_count > 0) /* no memory for it: there may be some for less */
+        return record_copy(r);
+    copy = copy_facts(r);
+    if (copy)
+        copy->story = story_hold(r->story);
     return copy;
 }
 
@@ -236,6 +388,7 @@ void record_free(struct record **r)
     texts_of(*r, fields);
     for (size_t i = 0; i < TEXTS; i++)
         free(*fields[i]);
+    story_release(&(*r)->story);
     free((*r)->steps);
     free((*r)->attempts);
     free(*r);
@@ -287,6 +440,8 @@ void record_step(struct record *r, enum step_direction direction, const char *na
 {
     struct step *grown;
 
+    if (r->story && r->story->count + r->step_count >= RECORD_STEPS)
+        open_story(r);
     if (r->step_count == RECORD_STEPS) {
         drop_steps(r);
     } else if ((grown = realloc(r->steps, (r->step_count + 1) * sizeof *grown))) {

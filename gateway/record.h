@@ -1,7 +1,8 @@
 /* gateway/record.h - everything that is kept and told about one transfer.
  *
  * The store keeps it, the API shows it, core's live transfer contains it. Plain values: a record has one owner and
- * travels by copy. Times: wall-clock milliseconds, 0 for "not yet". Text has passed the gate of base/text.h. */
+ * travels by copy (folded ones share their story, which nobody changes any more). Times: wall-clock milliseconds, 0 for
+ * "not yet". Text has passed the gate of base/text.h. */
 #ifndef GATEWAY_RECORD_H
 #define GATEWAY_RECORD_H
 
@@ -137,6 +138,7 @@ struct record {
 
     int64_t created, updated, finished, expires;
 
+    struct story *story; /* folded: what was before steps; NULL: nothing */
     struct step *steps;
     size_t step_count;
     unsigned steps_dropped; /* so far; steps[10] then says so */
@@ -144,9 +146,15 @@ struct record {
     size_t attempt_count;
 };
 
-struct record *record_new(void); /* to, name and type are empty strings; NULL: out of memory */
-struct record *record_copy(const struct record *r);
+struct record *record_new(void);                    /* to, name and type are empty strings; NULL: out of memory */
+struct record *record_copy(const struct record *r); /* with all its steps, also of a folded one */
 void record_free(struct record **r);
+
+/* What lies and waits is folded: its steps so far become one packed text, a sixth of their size, which snapshots share
+ * and nobody can look into; record_copy() shows them again. Steps may be added behind. record_snapshot() folds r and
+ * copies it as it is. Without memory it stays as it was, or NULL. */
+void record_fold(struct record *r);
+struct record *record_snapshot(struct record *r);
 
 /* Append; when memory or room is short the oldest but the first ten are dropped, a quarter of the room at a time.
  * A step is stamped with the wall clock, and its texts (NULL: empty) are made showable and cut to their fields. */

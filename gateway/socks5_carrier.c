@@ -50,7 +50,7 @@ struct carrier_stream {
     struct addrinfo *addresses;
     const struct addrinfo *untried;
     unsigned tried;
-    char name[SOCKS5_NAME + 1];
+    char *name;
 };
 
 struct event_message {
@@ -295,7 +295,10 @@ static bool carrier_dial(struct carrier_stream *s, const struct carrier_address 
     socks5_cancel(s->carrier->engine, s->id); /* what was expected */
     change_id(s);
     s->trusted = trusted;
-    snprintf(s->name, sizeof(s->name), "%s", name);
+    free(s->name);
+    s->name = strdup(name);
+    if (!s->name)
+        return error_set(err, ERR_SYSTEM, "out of memory");
     return look_up(s, to, err);
 }
 
@@ -315,6 +318,7 @@ static void carrier_close(struct carrier_stream **stream)
     socks5_cancel(s->carrier->engine, s->id);
     end_dialling(s);
     leave_bucket(s);
+    free(s->name);
     free(s);
 }
 
@@ -415,6 +419,7 @@ void socks5_carrier_destroy(struct carrier **carrier)
         for (struct carrier_stream *s = c->streams[i]; s; s = next) {
             next = s->next;
             end_dialling(s); /* a lookup may outlive all of this */
+            free(s->name);
             free(s);
         }
     }

@@ -1141,6 +1141,11 @@ const struct record *transfer_record(const struct transfer *t)
     return t->record;
 }
 
+struct record *transfer_snapshot(struct transfer *t)
+{
+    return record_snapshot(t->record);
+}
+
 void transfer_start(struct transfer *t)
 {
     t->at_work = true;

@@ -48,6 +48,7 @@ void transfer_destroy(struct transfer **t);
 
 void *transfer_owner(const struct transfer *t);
 const struct record *transfer_record(const struct transfer *t);
+struct record *transfer_snapshot(struct transfer *t); /* record_snapshot() of it */
 
 void transfer_start(struct transfer *t);  /* after waiting() */
 void transfer_cancel(struct transfer *t); /* final ones ignore it */

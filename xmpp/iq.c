@@ -20,8 +20,8 @@ struct question {
     char id[2 * ID_BYTES + 1];
     LIST_ENTRY(question) all;
     struct iq_table *table;
-    struct jid to;
-    bool home; /* our own server or account is asked */
+    struct jid *to; /* NULL: our server */
+    bool home;      /* our own server or account is asked */
     uv_timer_t deadline;
     iq_done_fn *done;
     void *user;
@@ -79,7 +79,10 @@ static struct question *find(struct iq_table *table, uint64_t ticket)
 
 static void free_question(uv_handle_t *deadline)
 {
-    free(deadline->data);
+    struct question *q = deadline->data;
+
+    free(q->to);
+    free(q);
 }
 
 /* Takes it out of the table; the memory goes when the loop has let go of the timer. */
@@ -169,18 +172,20 @@ uint64_t iq_ask(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *to,
 {
     struct question *q = iq ? calloc(1, sizeof(*q)) : NULL;
 
-    if (!q) {
+    if (q && to)
+        q->to = jid_dup(to);
+    if (!q || (to && !q->to)) {
+        free(q);
         error_set(err, ERR_INTERNAL, "a question to %s could not be built", to ? to->text : "our server");
         return 0;
     }
     q->table = table;
     q->home = !to || is_home(table, to);
-    if (to)
-        jid_copy(&q->to, to);
     q->done = done;
     q->user = user;
     make_id(table, q);
     if (!address_and_send(q, iq, to) || !tsearch(q, &table->tree, compare)) {
+        free(q->to);
         free(q);
         error_set(err, ERR_XMPP_DISCONNECTED, "not connected to the XMPP server, or too much waits to be sent to it");
         return 0;
@@ -235,7 +240,7 @@ static bool from_whom_we_asked(const struct question *q, xmpp_stanza_t *iq)
         return q->home;
     if (!stanza_from(iq, &from))
         return false;
-    return q->home ? is_home(q->table, &from) : jid_equal(&from, &q->to);
+    return q->home ? is_home(q->table, &from) : jid_equal(&from, q->to);
 }
 
 static void copy_word(char *out, size_t max, const char *word)

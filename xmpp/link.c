@@ -17,7 +17,7 @@ enum { STALL_MS = 60 * 1000 };
 struct method {
     struct method_host *host;
     struct client *client;
-    struct jid to;
+    struct jid *to;
     bool to_one;
     char *name, *type, *caption, *sha256;
     uint64_t size;
@@ -73,7 +73,7 @@ static void announce_link(struct method *m)
     struct error err;
 
     m->retry_at = 0;
-    m->announcement = (struct announcement){.to = &m->to,
+    m->announcement = (struct announcement){.to = m->to,
                                             .to_one = m->to_one,
                                             .url = m->slot ? m->slot->get : m->url,
                                             .name = m->name,
@@ -239,6 +239,7 @@ static void link_end(struct method **m, const struct error *why)
     free(x->type);
     free(x->caption);
     free(x->sha256);
+    free(x->to);
     free(x);
     *m = NULL;
 }
@@ -256,7 +257,7 @@ static struct method *link_offer(struct method_host *host, void *network, const 
     struct method *m = calloc(1, sizeof *m);
 
     if (!m || !keep(&m->name, o->name) || !keep(&m->type, o->type) || !keep(&m->caption, o->caption) ||
-        !keep(&m->sha256, o->sha256)) {
+        !keep(&m->sha256, o->sha256) || !(m->to = jid_dup(o->to))) {
         if (m)
             link_end(&m, NULL);
         error_set(err, ERR_INTERNAL, "out of memory");
@@ -264,7 +265,6 @@ static struct method *link_offer(struct method_host *host, void *network, const 
     }
     m->host = host;
     m->client = &net->client;
-    jid_copy(&m->to, o->to);
     m->to_one = o->to_one;
     m->size = o->size;
     m->way = m->client->settings->link;

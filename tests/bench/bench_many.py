@@ -104,15 +104,16 @@ def held_memory(rig, recipient, count):
     return rest, (resident[1] - resident[0]) / (count - 8)
 
 
-def waiting_memory(rig, count):
-    """Resident bytes for each transfer to somebody who is not there."""
-    gateway = rig.gateway("prosody", **UNLIMITED)
-    path, away = rig.file(KIB), f"dave@{DOMAIN}"
-    put_many(gateway, away, 8, 8, path)
+def waiting_memory(rig, recipient, count):
+    """Resident bytes for each transfer whose turn it is not, behind one whose reader sleeps."""
+    gateway = rig.gateway("prosody", **{**UNLIMITED, "DELIVERY_PER_RECIPIENT_PARALLEL": "1"})
+    hold_streams(gateway, recipient, 1, 16 * MIB, rig.file(16 * MIB))
+    path = rig.file(KIB)
+    put_many(gateway, recipient.jid, 8, 8, path)
     before = memory(gateway.process.pid)[0]
-    put_many(gateway, away, count, 8, path)
+    put_many(gateway, recipient.jid, count, 8, path)
     after = memory(gateway.process.pid)[0]
-    gateway.stop()
+    gateway.kill()
     return (after - before) / count
 
 
@@ -160,5 +161,5 @@ def footprint(rig):
                 stream[name].note = str(each)[:600]
             else:
                 stream[name].add(each / KIB, server_each / KIB)
-        waits.add(waiting_memory(rig, count) / KIB)
+        waits.add(waiting_memory(rig, recipient, count) / KIB)
     return [*rest.values(), *stream.values(), waits]

@@ -129,6 +129,63 @@ static void a_copy_shares_nothing_with_its_original(void **state)
     record_free(&copy);
 }
 
+static void folded_steps_are_back_in_every_copy(void **state)
+{
+    struct record *r = record_new(), *snapshot, *copy;
+
+    (void)state;
+    clock_fake(5, 1000);
+    record_step(r, STEP_SENT, "one", "ok", "");
+    record_step(r, STEP_RECEIVED, "two", "", "of it");
+    snapshot = record_snapshot(r);
+    assert_int_equal(r->step_count, 0);
+    clock_fake(5, 2000);
+    record_step(r, STEP_LOCAL, "three", "error", "text");
+    record_fold(r);
+    record_step(r, STEP_SENT, "four", "", "");
+
+    copy = record_copy(r);
+    record_free(&r);
+    assert_int_equal(copy->step_count, 4);
+    assert_string_equal(copy->steps[0].name, "one");
+    assert_string_equal(copy->steps[0].outcome, "ok");
+    assert_int_equal(copy->steps[1].direction, STEP_RECEIVED);
+    assert_string_equal(copy->steps[1].detail, "of it");
+    assert_int_equal(copy->steps[2].at, 2000);
+    assert_string_equal(copy->steps[2].outcome, "error");
+    assert_string_equal(copy->steps[3].name, "four");
+    record_free(&copy);
+
+    copy = record_copy(snapshot); /* which knows nothing of what came later */
+    record_free(&snapshot);
+    assert_int_equal(copy->step_count, 2);
+    assert_string_equal(copy->steps[1].name, "two");
+    record_free(&copy);
+    clock_real();
+}
+
+static void a_long_story_is_cut_folded_or_not(void **state)
+{
+    struct record *plain = record_new(), *folded = record_new(), *copy;
+    char name[16];
+
+    (void)state;
+    clock_fake(5, 1000);
+    for (unsigned i = 0; i < 3 * RECORD_STEPS; i++) {
+        snprintf(name, sizeof name, "%u", i);
+        record_step(plain, STEP_SENT, name, "", "");
+        record_step(folded, STEP_SENT, name, "", "");
+        record_fold(folded);
+    }
+    copy = record_copy(folded);
+    assert_int_equal(copy->step_count, plain->step_count);
+    assert_memory_equal(copy->steps, plain->steps, plain->step_count * sizeof *plain->steps);
+    record_free(&copy);
+    record_free(&folded);
+    record_free(&plain);
+    clock_real();
+}
+
 static void a_text_may_be_replaced_and_taken_away(void **state)
 {
     char *field = NULL;
@@ -239,6 +296,8 @@ int main(void)
         cmocka_unit_test(unknown_names_are_refused),
         cmocka_unit_test(a_new_record_has_no_missing_strings),
         cmocka_unit_test(a_copy_shares_nothing_with_its_original),
+        cmocka_unit_test(folded_steps_are_back_in_every_copy),
+        cmocka_unit_test(a_long_story_is_cut_folded_or_not),
         cmocka_unit_test(a_text_may_be_replaced_and_taken_away),
         cmocka_unit_test(a_step_is_stamped_and_made_showable),
         cmocka_unit_test(a_long_timeline_loses_its_middle_and_says_so),
