@@ -414,17 +414,18 @@ static void await(struct answer *a)
     pthread_cond_destroy(&a->given);
 }
 
-static struct record *upload_held(struct fixture *f, const char *to, const char *text, int64_t hold_ms, bool subscribe)
+static struct record *submit(struct fixture *f, const char *to, const char *text, struct submission s)
 {
     struct answer a;
     struct error error = {0};
     struct jid jid;
-    struct submission s = {.to = &jid, .name = "a.txt", .digest = true, .hold_ms = hold_ms, .subscribe = subscribe};
     struct upload *u = gateway_upload_begin(f->gw, (int64_t)strlen(text), NULL, &error);
 
     assert_non_null(u);
     assert_true(jid_parse(&jid, to, strlen(to), &error));
     assert_true(gateway_upload_append(u, text, strlen(text), false, &error));
+    s.to = &jid;
+    s.name = "a.txt";
     answer_init(&a);
     gateway_upload_finish(&u, &s, on_record, &a);
     assert_null(u);
@@ -432,6 +433,11 @@ static struct record *upload_held(struct fixture *f, const char *to, const char 
     if (!a.record)
         fail_msg("%s", a.error.text);
     return a.record;
+}
+
+static struct record *upload_held(struct fixture *f, const char *to, const char *text, int64_t hold_ms, bool subscribe)
+{
+    return submit(f, to, text, (struct submission){.digest = true, .hold_ms = hold_ms, .subscribe = subscribe});
 }
 
 static struct record *upload(struct fixture *f, const char *to, const char *text)
@@ -888,6 +894,30 @@ static void a_roster_without_him_ends_the_waiting(void **state)
     news(f, NEWS_ROSTER, NULL);
     expect_end(f, r->id, TRANSFER_FAILED, ERR_RECIPIENT_OFFLINE);
     record_free(&r);
+    stop(f);
+}
+
+static void a_digest_is_computed_for_who_asks_or_for_everybody(void **state)
+{
+    static const struct {
+        enum digest_mode configured;
+        bool asked, computed;
+    } rows[] = {
+        {DIGEST_AUTO, false, false}, {DIGEST_AUTO, true, true},    {DIGEST_ALWAYS, false, true},
+        {DIGEST_NEVER, true, true},  {DIGEST_NEVER, false, false},
+    };
+    struct fixture *f = *state;
+
+    start(f, NEVER_ANSWERS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r;
+
+        f->config.delivery.digest = rows[i].configured;
+        r = submit(f, "ana@example.org", "hello", (struct submission){.digest = rows[i].asked});
+        assert_string_equal(r->sha256,
+                            rows[i].computed ? "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" : "");
+        record_free(&r);
+    }
     stop(f);
 }
 
@@ -1550,6 +1580,7 @@ int main(void)
         T(a_held_one_survives_a_stop_and_our_own_absence),
         T(a_refusal_ends_the_waiting_of_all_for_him),
         T(a_roster_without_him_ends_the_waiting),
+        T(a_digest_is_computed_for_who_asks_or_for_everybody),
         T(how_long_to_wait_is_asked_configured_or_not_at_all),
         T(an_upload_is_delivered_and_its_payload_goes),
         T(a_refusal_reaches_who_waits),
