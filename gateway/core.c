@@ -717,7 +717,6 @@ static void on_network_stopped(void *user)
 {
     struct gateway *gw = user;
 
-    meter_log(&gw->meter, "core");
     meter_close(&gw->meter); /* what is left of the loop runs on another thread */
     uv_stop(&gw->loop);
 }
@@ -728,6 +727,7 @@ static void handle_stop(void *owner, struct message *m)
     struct live *live, *next;
 
     free(m);
+    meter_log(&gw->meter, "core"); /* parting with all of them at once keeps nobody waiting */
     HASH_ITER(hh, gw->lives, live, next)
     {
         flush(live); /* what happened in this very turn counts first */

@@ -47,7 +47,7 @@ struct gateway {
     uv_idle_t run;               /* active while runs is not empty */
     uv_timer_t heartbeat;        /* also the housekeeping's */
     uint64_t heartbeat_due;
-    struct meter meter; /* told when the thread ends */
+    struct meter meter; /* told when the gateway stops */
     int64_t forgotten_at;
     size_t pending; /* rows at the writer and jobs in the pool that will come back to this thread */
     bool online;

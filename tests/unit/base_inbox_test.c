@@ -7,8 +7,10 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/inbox.h"
+#include "base/meter.h"
 
 enum { POSTERS = 4, EACH = 2000 };
 
@@ -163,6 +165,43 @@ static void messages_of_many_threads_all_arrive_each_threads_in_order(void **sta
     assert_false(o->foreign_thread);
 }
 
+static void work_for_1_ms(void *user, struct message *m)
+{
+    struct timespec t;
+    int64_t end;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    end = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + 1000000;
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    while ((int64_t)t.tv_sec * 1000000000 + t.tv_nsec < end);
+    count(user, m);
+}
+
+static void many_messages_leave_the_loop_time_for_others(void **state)
+{
+    struct owner *o = *state;
+    int turns = 0;
+
+    for (int i = 0; i < 40; i++) {
+        struct message *m = note(o, 0, i);
+
+        m->handle = work_for_1_ms;
+        assert_true(inbox_post(o->box, m));
+    }
+    while (o->handled < 40) {
+        int before = o->handled;
+
+        uv_run(&o->loop, UV_RUN_ONCE);
+        assert_in_range(o->handled - before, 1, 2 + SHARE_ITEMS);
+        if (turns++ == 0)
+            assert_true(inbox_post(o->box, note(o, 0, 40))); /* behind all that wait */
+    }
+    uv_run(&o->loop, UV_RUN_NOWAIT);
+    assert_int_equal(o->handled, 41);
+    assert_false(o->out_of_order);
+}
+
 static void what_is_queued_when_the_box_closes_is_discarded(void **state)
 {
     struct owner *o = *state;
@@ -217,6 +256,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_wakes_the_loop_again_after_each_batch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_handler_may_post_to_its_own_box, set_up, tear_down),
         cmocka_unit_test_setup_teardown(messages_of_many_threads_all_arrive_each_threads_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_messages_leave_the_loop_time_for_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_queued_when_the_box_closes_is_discarded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_message_without_its_own_way_is_freed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_closed_box_leaves_the_message_with_its_poster, set_up, tear_down),
