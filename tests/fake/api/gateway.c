@@ -547,7 +547,7 @@ void gateway_find(struct gateway *gw, const struct jid *to, const char *methods,
     a->ladder->rungs[0].method = "si-s5b";
     if (gw->script.find == ERR_NONE) {
         c = calloc(1, sizeof *c);
-        c->jid = *to;
+        jid_copy(&c->jid, to);
         c->priority = 5;
         c->answered = true;
         c->methods[0] = "si-s5b";
