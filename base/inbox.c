@@ -35,7 +35,6 @@ static void discard(struct message *m)
         free(m);
 }
 
-/* A handler may destroy the box: its memory stays until the loop turns, but the owner is no longer to be called. */
 /* What its turn was too short for: before everything posted meanwhile. */
 static void put_back(struct inbox *box, struct message *rest)
 {
@@ -52,6 +51,7 @@ static void put_back(struct inbox *box, struct message *rest)
     pthread_mutex_unlock(&box->lock);
 }
 
+/* A handler may destroy the box: its memory stays until the loop turns, but the owner is no longer to be called. */
 static void on_wake(uv_async_t *wake)
 {
     struct inbox *box = wake->data;
