@@ -71,9 +71,10 @@ class Peer:
         self.process.popen.stdin.flush()
 
     def leave(self):
-        """Says goodbye to the server."""
+        """Says goodbye to the server; all() is complete then."""
         self.process.popen.stdin.close()
         self.process.popen.wait(10)
+        self.reader.join(5)
 
     def kill(self):
         self.process.kill()

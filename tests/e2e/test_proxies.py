@@ -85,6 +85,7 @@ class Proxies(Case):
         gateway = self.gateway(**DIRECT, **QUICK, XMPP_PROXIES=COMPONENT)
         peer = self.recipient("alice", "--bare", "--only-proxy")
         self.assertEqual(gateway.put(peer.jid, b"x", wait=30, methods="s5b").status, 502)
+        peer.leave()
         self.assertEqual([[host[0] for host in offer["hosts"]] for offer in peer.all("streamhosts")],
                          [["gateway@localhost/jidpost", COMPONENT], ["gateway@localhost/jidpost"]])
 
