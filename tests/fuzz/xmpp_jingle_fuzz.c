@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "xmpp/ibb.h"
@@ -35,7 +36,7 @@ static struct carrier_stream streams[256];
 static size_t opened;
 static bool opened_for_bytes, failed_or_done;
 static char sid[64];
-static int file = -1;
+static struct shared_fd *file;
 
 /* ---- what the session stands between */
 
@@ -93,12 +94,12 @@ static bool dial(struct carrier_stream *s, const struct carrier_address *to, boo
     return s->open;
 }
 
-static bool send_file(struct carrier_stream *s, int fd, struct feed *feed, uint64_t offset, uint64_t length,
-                      struct error *err)
+static bool send_file(struct carrier_stream *s, struct shared_fd *sent, struct feed *feed, uint64_t offset,
+                      uint64_t length, struct error *err)
 {
     (void)feed;
     (void)err;
-    assert(s->open && fd == file && offset <= SIZE && length <= SIZE - offset);
+    assert(s->open && sent == file && offset <= SIZE && length <= SIZE - offset);
     return true;
 }
 
@@ -149,6 +150,7 @@ static void set_up(void)
                                                   .ibb_max_size = SIZE,
                                                   .ibb_window = 3};
     char name[] = "/tmp/jidpost-fuzz-XXXXXX";
+    int fd;
     struct client *c = &network.client;
 
     log_setup(LOG_ERROR, LOG_TEXT);
@@ -162,8 +164,10 @@ static void set_up(void)
     c->jingle = jingle_create(c);
     c->services = services_create(c);
     c->proxies = proxies_create(c, no_news, NULL);
-    file = mkstemp(name);
-    assert(file >= 0 && ftruncate(file, SIZE) == 0 && unlink(name) == 0);
+    fd = mkstemp(name);
+    assert(fd >= 0 && ftruncate(fd, SIZE) == 0 && unlink(name) == 0);
+    file = shared_fd_create(fd);
+    assert(file);
 }
 
 /* ---- one input */
@@ -215,7 +219,7 @@ static void hear(struct method *m, const struct method_ops *ops, const char *pie
         hear_stanza(piece);
     if (opened_for_bytes) {
         opened_for_bytes = false;
-        ops->stream(m, &(struct shared_fd){.fd = file});
+        ops->stream(m, file);
     }
     uv_run(&loop, UV_RUN_NOWAIT);
 }
