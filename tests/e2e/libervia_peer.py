@@ -65,8 +65,7 @@ class Recipient:
         bridge = bus.get_object(NAME, PATH)
         self.core = dbus.Interface(bridge, NAME + ".core")
         for signal, handler in (("actionNew", self.on_action), ("progressFinished", self.on_finished),
-                                ("progressError", self.on_error), ("progressStarted", self.on_started),
-                                ("connected", lambda profile, jid: tell("ready", jid=jid))):
+                                ("progressError", self.on_error), ("progressStarted", self.on_started)):
             bridge.connect_to_signal(signal, handler, dbus_interface=NAME + ".core")
         self.then(self.core.getReady, self.create)
 
@@ -87,7 +86,11 @@ class Recipient:
         for name, value in (("JabberID", self.arguments.jid), ("Password", self.arguments.password),
                             ("Force server", self.arguments.host), ("Force port", self.arguments.port)):
             self.core.setParam(name, value, "Connection", -1, PROFILE)
-        self.then(self.core.connect, lambda: None, PROFILE, "", dbus.Dictionary(signature="ss"))
+        self.then(self.core.connect, self.be_ready, PROFILE, "", dbus.Dictionary(signature="ss"))
+
+    def be_ready(self):
+        """It is online earlier; but what comes before its Jingle plugin has started is left unanswered."""
+        tell("ready", jid=self.arguments.jid)
 
     def on_action(self, action, number, limit, profile):
         if action.get("meta_type") != "file":
