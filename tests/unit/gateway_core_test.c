@@ -1471,6 +1471,25 @@ static void a_stream_is_opened_before_its_first_byte_and_answered_with_its_end(v
     stop(f);
 }
 
+static void a_stream_has_no_digest_where_every_file_has_one(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *u;
+    struct record *r;
+
+    start(f, DELIVERS);
+    f->config.delivery.digest = DIGEST_ALWAYS;
+    u = begin_upload(f, MODE_STREAM, BIG);
+    r = open_stream(f, u, ERR_NONE);
+    record_free(&r);
+    append(u, BIG);
+    r = finish_upload(&u, &(struct submission){0}, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_DELIVERED);
+    assert_string_equal(r->sha256, "");
+    record_free(&r);
+    stop(f);
+}
+
 static void a_stream_nobody_takes_is_refused_before_its_first_byte(void **state)
 {
     struct fixture *f = *state;
@@ -1606,6 +1625,7 @@ int main(void)
         T(a_cancelled_transfer_ends_its_upload),
         T(a_stop_with_an_upload_under_way_leaves_what_was_promised),
         T(a_stream_is_opened_before_its_first_byte_and_answered_with_its_end),
+        T(a_stream_has_no_digest_where_every_file_has_one),
         T(a_stream_nobody_takes_is_refused_before_its_first_byte),
         T(a_full_window_waits_for_the_reader_or_the_end),
         T(an_upload_dropped_while_it_waits_for_room_is_woken),
