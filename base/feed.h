@@ -17,7 +17,9 @@ struct feed;
 
 enum feed_state { FEED_GROWING, FEED_COMPLETE, FEED_ABORTED };
 
-/* Embed it. wake: called once, by whoever has the news; it may only pass it on. */
+/* Embed it. wake: called once, by whoever has the news; it may only pass it on. The news may be older than the wait
+ * (its bearer was overtaken between publishing it and looking for a waiter), so, as with a condition variable, whoever
+ * is woken looks again, and waits again if there is still nothing in it for him. */
 struct feed_waiter {
     void (*wake)(struct feed_waiter *w);
 };

@@ -135,11 +135,9 @@ static void *write_all(void *arg)
     struct pair *p = arg;
 
     for (uint32_t i = 0; i < STEPS; i++) {
-        if (i >= WINDOW && feed_taken(p->feed) < i - WINDOW + 1 &&
-            feed_await_taken(p->feed, i - WINDOW + 1, &p->writer.waiter))
-            sem_wait(&p->writer.news);
-        if (i >= WINDOW && feed_taken(p->feed) < i - WINDOW + 1)
-            return p; /* woken without room */
+        while (i >= WINDOW && feed_taken(p->feed) < i - WINDOW + 1) /* a waiter may be woken early */
+            if (feed_await_taken(p->feed, i - WINDOW + 1, &p->writer.waiter))
+                sem_wait(&p->writer.news);
         p->file[i] = i ^ 0x5a5a;
         feed_grow(p->feed, i + 1);
     }
@@ -154,7 +152,6 @@ static void two_threads_never_miss_each_other(void **state)
     struct feed_view seen = {0};
     uint64_t taken = 0;
     pthread_t thread;
-    void *failed;
 
     (void)state;
     assert_non_null(p);
@@ -171,8 +168,7 @@ static void two_threads_never_miss_each_other(void **state)
         if (seen.state == FEED_GROWING && feed_await_news(p->feed, seen, &p->reader.waiter))
             sem_wait(&p->reader.news);
     }
-    pthread_join(thread, &failed);
-    assert_null(failed);
+    pthread_join(thread, NULL);
     assert_int_equal(taken, STEPS);
     feed_release(&p->feed);
     free(p);
