@@ -164,7 +164,7 @@ class Rig:
         return recipient
 
     def slixmpp(self, server, user, role):
-        peer = Peer(["/usr/bin/python3", str(HERE / "slixmpp_ways.py"), role], f"{user}@{DOMAIN}/desk",
+        peer = Peer("slixmpp", ["/usr/bin/python3", str(HERE / "slixmpp_ways.py"), role], f"{user}@{DOMAIN}/desk",
                     self.server(server), self.path(f"{user}.log"))
         self.going.append(peer.kill)
         peer.wait("ready", 30)
