@@ -11,7 +11,7 @@
 #include "gateway/links.h"
 
 enum {
-    HEARTBEAT_MS = 250,
+    HEARTBEAT_MS = 500,
     FORGET_EVERY_MS = 3600 * 1000,
     STORE_RETRY_MS = 5000,
     CORE_STACK = 8 << 20,

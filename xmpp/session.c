@@ -24,7 +24,8 @@
 #include "xmpp/tcp_written.h"
 
 enum {
-    TICK_MS = 250,        /* libstrophe's own timers fire inside its turn */
+    TICK_MS = 250,        /* libstrophe's own timers fire inside its turn: those of logging in and of hanging up */
+    CALM_TICK_MS = 1000,  /* between the two it has none */
     LOGIN_MS = 30 * 1000, /* TCP to bound; the library bounds some steps of it, not all */
     STOP_MS = 2 * 1000,
     STEADY_MS = 60 * 1000,       /* a session that lasted this long starts the pauses anew */
@@ -99,6 +100,19 @@ static void set_state(struct session *s, enum network_state state)
     s->state = state;
     s->since = clock_wall_ms();
     s->events.changed(s->events.user);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct session *s = timer->data;
+
+    if (s->phase == PHASE_CONNECTING && clock_ms() - s->attempt_started > LOGIN_MS)
+        session_cut(s, "the server did not complete the login in time");
+}
+
+static void tick_every(struct session *s, unsigned ms)
+{
+    uv_timer_start(&s->tick, on_tick, ms, ms);
 }
 
 /* ---- what the library tells us */
@@ -213,6 +227,7 @@ static void went_online(struct session *s)
     }
     stanza_limit_own(&bound);
     s->phase = PHASE_ONLINE;
+    tick_every(s, CALM_TICK_MS);
     s->failure = FAILURE_NONE; /* of a mechanism that a later one made good for */
     s->was_online = true;
     s->unsent = 0;
@@ -382,6 +397,7 @@ static void after_down(struct session *s)
 
 static void connect_next(struct session *s)
 {
+    tick_every(s, TICK_MS);
     while (s->next_address < s->addresses.count) {
         const struct dns_address *to = &s->addresses.addresses[s->next_address++];
 
@@ -562,14 +578,6 @@ static void on_wake(uv_poll_t *poll_handle, int status, int events)
     }
 }
 
-static void on_tick(uv_timer_t *timer)
-{
-    struct session *s = timer->data;
-
-    if (s->phase == PHASE_CONNECTING && clock_ms() - s->attempt_started > LOGIN_MS)
-        session_cut(s, "the server did not complete the login in time");
-}
-
 /* ---- for the others */
 
 bool session_send(void *session, xmpp_stanza_t *stanza)
@@ -673,7 +681,6 @@ bool session_start(struct session *s, uv_loop_t *loop, struct error *err)
     s->open_handles = 5;
     uv_poll_start(&s->wake, UV_READABLE, on_wake);
     uv_prepare_start(&s->prepare, on_prepare);
-    uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
     s->phase = PHASE_WAITING;
     uv_timer_start(&s->again, on_again, 0, 0);
     return true;
@@ -718,6 +725,7 @@ void session_stop(struct session *s, void (*stopped)(void *user), void *user)
     s->stopped_user = user;
     s->stop_by = clock_ms() + (s->phase == PHASE_ONLINE ? STOP_MS : 0);
     uv_timer_stop(&s->again);
+    tick_every(s, TICK_MS);
     if (s->lookup)
         dns_hurry(s->lookup);
     if (s->phase == PHASE_ONLINE)

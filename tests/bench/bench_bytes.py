@@ -25,6 +25,7 @@ def send(rig):
         left = size - tcp_queued(gateway.socks5_port)
         recipient.go()
         told = recipient.done()
+        settle(gateway.process.pid)
         alone = run("sendfile_loop", path)
         speed.add(left / (told["streams"][0]["last"] - told["go"]), alone["bytes"] / alone["wall_ns"])
         cost.add(told["cpu"] / 1e9 / left * GIB, alone["cpu_ns"] / 1e9 / size * GIB)
@@ -44,7 +45,7 @@ class Upload:
         answer = self.gateway.request("DELETE", "/v1/transfers/" + transfer["id"])
         if answer.status // 100 != 2:
             raise AssertionError(f"not cancelled: {answer}")
-        settle()
+        settle(self.gateway.process.pid)
         size = path.stat().st_size
         return size / seconds / 1e9, spent / 1e9 / size * GIB
 
@@ -54,7 +55,7 @@ def nginx_upload(web, path, buffer):
     seconds, _ = curl(path, web.url(buffer))
     spent = cpu_ns(web.process.pid) - before
     web.remove(buffer)
-    settle()
+    settle(web.process.pid)
     size = path.stat().st_size
     return size / seconds / 1e9, spent / 1e9 / size * GIB
 
@@ -127,7 +128,7 @@ def cut_through(rig):
         beside = (now_ns() - began) / 1e9
         web.remove(buffer)
         for mode, row in rows.items():
-            settle()
+            settle(web.process.pid, gateway.process.pid)
             if not row.note:
                 row.add(deliver(gateway, recipient, path, mode=mode), beside)
     return list(rows.values())

@@ -13,6 +13,7 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 
 from gateway import Client, Gateway  # noqa: E402
 from lab import DOMAIN, LOOPBACK, PASSWORD, SERVERS, Ports, Process, accepts_connections, wait_until  # noqa: E402
+from measure import cpu_ns  # noqa: E402
 from peers import BUILD, Peer  # noqa: E402
 
 PROGRAMS = BUILD / "release" / "tests" / "bench"
@@ -194,9 +195,17 @@ class Rig:
             end()
 
 
-def settle():
-    """What was written is on the disk: nothing of it is left to be done beside the next measurement."""
+def settle(*pids):
+    """What was written is on the disk, and those processes have come to rest (they may be deleting what they sent):
+    nothing of it is left to be done beside the next measurement."""
     os.sync()
+    before = cpu_ns(*pids)
+    while pids:
+        time.sleep(0.05)
+        now = cpu_ns(*pids)
+        if now - before < 1e6:
+            break
+        before = now
 
 
 def curl(path, url, seconds=600):
