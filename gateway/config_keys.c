@@ -315,6 +315,17 @@ static bool read_size(const struct key *key, struct config *c, const char *text,
 
 static const struct kind a_size = {read_size, NULL};
 
+/* Less than a few reads of a socket would be waited for in vain. */
+static bool read_window(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    enum { LEAST = 1024 * 1024 };
+
+    return read_size(key, c, text, err) &&
+           (*(uint64_t *)field_of(key, c) >= LEAST || error_set(err, ERR_CONFIG, "expected a size of at least 1M"));
+}
+
+static const struct kind a_window = {read_window, NULL};
+
 static bool keep_time(const struct key *key, struct config *c, const char *text, int64_t least, struct error *err)
 {
     static const int64_t day = 24 * 60 * 60 * 1000;
@@ -466,7 +477,7 @@ static const struct key rows[] = {
     KEY(spool, max_bytes, a_size, "10G", "all of them together"),
     KEY(spool, max_file, a_size, "5G", "one of them"),
     KEY(spool, max_files, a_number, "10000", "how many, each a transfer in memory", .least = 1, .most = 1000000),
-    KEY(spool, stream_window, a_size, "16M", "of a file in mode stream, what is on the disk at once"),
+    KEY(spool, stream_window, a_window, "16M", "of a file in mode stream, what is on the disk at once"),
     KEY(spool, durability, a_word, "power",
         "what a 2xx survives: power (loss), or process (its end only, faster)", .words = durability_words),
 

@@ -294,12 +294,20 @@ static void schedule(struct gateway *gw)
     }
 }
 
+/* How far its upload is, for those who look. */
+static void note_growth(struct live *live)
+{
+    if (live->growth.feed)
+        transfer_received(live->transfer, feed_look(live->growth.feed).available);
+}
+
 static void flush(struct live *live)
 {
     struct record *snapshot;
 
     if (live->has_events) {
         live->has_events = false;
+        note_growth(live); /* never less than what was sent of it */
         transfer_run(live->transfer);
     }
     if (live->publish) {
@@ -339,16 +347,6 @@ static void tell_open(struct live *live)
         return;
     g->open = NULL;
     open(g->user, core_record(live));
-}
-
-/* How far uploads are, for those who look. */
-static void note_growth(struct gateway *gw)
-{
-    struct live *live;
-
-    DL_FOREACH2(gw->rowless, live, rowless_next)
-    if (live->growth.feed)
-        transfer_received(live->transfer, feed_look(live->growth.feed).available);
 }
 
 static void on_run(uv_idle_t *idle)
@@ -513,12 +511,14 @@ static void on_heartbeat(uv_timer_t *timer)
 {
     struct gateway *gw = timer->data;
     int64_t now = clock_ms();
+    struct live *live;
 
     if (gw->heartbeat_due)
         meter_timer(&gw->meter, gw->heartbeat_due);
     gw->heartbeat_due = uv_now(&gw->loop) + HEARTBEAT_MS;
     atomic_store(&gw->beat, now);
-    note_growth(gw);
+    DL_FOREACH2(gw->rowless, live, rowless_next)
+    note_growth(live);
     downloads_expire(gw);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
         gw->forgotten_at = now;

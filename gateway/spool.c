@@ -26,7 +26,7 @@
 enum { PART_SIZE = ID_SIZE + sizeof PART - 1, READ_SIZE = 256 * 1024 };
 /* Of a file that has come this far, pieces that follow each other at once are gathered, and written as blocks. */
 enum { GATHER_FROM = 64 * 1024, BLOCK = 256 * 1024 };
-enum { PUNCH_ALIGN = 64 * 1024, PUNCH_MOST = 4 * 1024 * 1024, PUNCHES = 8 /* a window */ };
+enum { PUNCH_ALIGN = BLOCK, PUNCH_MOST = 4 * 1024 * 1024, PUNCHES = 8 /* a window */ };
 
 struct spool {
     int dir;
@@ -319,8 +319,9 @@ struct spool_file *spool_create_window(struct spool *spool, const char *id, uint
     return file;
 }
 
-/* Whole pages leave the cache as they are, also while the network still sends from them; a part of one would be
- * overwritten with zeros there. So the hole ends where any page and block does. */
+/* Whole folios leave the cache as they are, also while the network still sends from them; a part of one would be
+ * overwritten with zeros there, and in the stream. None is larger than one write, nor crosses a multiple of its size:
+ * so the hole ends where any write, folio and block of the disk does. */
 void spool_punch(struct spool_file *file, uint64_t until)
 {
     uint64_t end = until - until % PUNCH_ALIGN;

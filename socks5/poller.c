@@ -124,6 +124,11 @@ void poller_change(struct watch *w, uint32_t events)
     w->events = events;
 }
 
+bool poller_crowded(const struct watch *w)
+{
+    return w->poller && w->poller->batch_end > 1;
+}
+
 void poller_remove(struct watch *w)
 {
     struct poller *p = w->poller;

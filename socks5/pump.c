@@ -50,10 +50,10 @@ static uint64_t ready(struct pump *p)
     return there < p->left ? there : p->left - (p->left > 0);
 }
 
-enum pump_outcome pump_turn(struct pump *p, int socket, struct error *err)
+enum pump_outcome pump_turn(struct pump *p, int socket, size_t quantum, struct error *err)
 {
     uint64_t most = ready(p);
-    size_t share = most < PUMP_QUANTUM ? (size_t)most : PUMP_QUANTUM;
+    size_t share = most < quantum ? (size_t)most : quantum;
     off_t offset = (off_t)p->offset;
     ssize_t n;
 

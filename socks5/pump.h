@@ -12,7 +12,9 @@
 #include "base/fd.h"
 #include "base/feed.h"
 
-enum { PUMP_QUANTUM = 256 * 1024 }; /* at most this a call: 8,000 streams take turns, and none waits for long */
+/* At most this a call. 8,000 streams take turns with the small one, and none waits for long; who is alone has the large
+ * one, since each call costs a turn of the loop besides. */
+enum { PUMP_QUANTUM = 256 * 1024, PUMP_QUANTUM_ALONE = 1024 * 1024 };
 
 struct pump {
     struct shared_fd *file; /* held by whoever owns the pump; NULL: none */
@@ -32,6 +34,6 @@ enum pump_outcome {
 };
 
 /* socket must be non-blocking; SIGPIPE blocked or ignored. */
-enum pump_outcome pump_turn(struct pump *p, int socket, struct error *err);
+enum pump_outcome pump_turn(struct pump *p, int socket, size_t quantum, struct error *err);
 
 #endif

@@ -20,8 +20,7 @@ enum {
     KEEPALIVE_S = 30,       /* idle until the first probe */
     KEEPALIVE_PROBE_S = 10, /* between probes */
     KEEPALIVE_PROBES = 3,
-    UNSENT_MAX =
-        PUMP_QUANTUM /* bytes the kernel may hold unsent: bounds its memory, and makes "moved" mean something */
+    UNSENT_MAX = 128 * 1024 /* bytes the kernel may hold unsent: bounds its memory, and makes "moved" mean something */
 };
 static const int64_t never = INT64_MAX;
 
@@ -300,7 +299,8 @@ static enum session_verdict all_sent(struct session *s, int64_t now, struct erro
 static enum session_verdict pump(struct session *s, int64_t now, struct error *err)
 {
     uint64_t before = s->pump.moved;
-    enum pump_outcome outcome = pump_turn(&s->pump, s->watch.fd, err);
+    size_t quantum = poller_crowded(&s->watch) ? PUMP_QUANTUM : PUMP_QUANTUM_ALONE;
+    enum pump_outcome outcome = pump_turn(&s->pump, s->watch.fd, quantum, err);
 
     if (s->pump.moved > before)
         s->deadline = now + s->limits->idle_ms;

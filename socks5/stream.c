@@ -13,6 +13,7 @@
 #include "socks5/dial.h"
 #include "socks5/worker.h"
 
+/* Each tells how far it is so often, but all of a thread no more than one a millisecond between them. */
 enum { PROGRESS_MS = 250 };
 
 /* Left with a feed, and sent to the worker when there is news: its own, so that the stream may end meanwhile. */
@@ -166,7 +167,7 @@ static void progress(struct stream *st, uint64_t moved)
     now = clock_ms();
     if (now < st->next_progress)
         return;
-    st->next_progress = now + PROGRESS_MS;
+    st->next_progress = now + (st->home->count > PROGRESS_MS ? (int64_t)st->home->count : PROGRESS_MS);
     st->told = moved;
     emit(st, SOCKS5_PROGRESS, moved);
 }

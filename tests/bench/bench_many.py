@@ -48,7 +48,7 @@ def measure_streams(rig, recipient, count, total):
 def streams(rig):
     """N streams at once with equal shares of the same bytes, beside eight."""
     few, counts = 8, rig.size([100, 1000, 8000], [100, 400])
-    total = rig.size(4 * GIB, 128 * MIB)
+    total = rig.size(16 * GIB, 128 * MIB)
     most = counts[-1]
 
     def asked(count, limit):

@@ -602,6 +602,7 @@ static void a_bad_environment_is_refused_by_name(void **state)
         {"ages", {ACCOUNT, "JIDPOST_DELIVERY_TTL=3651d"}, "expected a time up to 3650d"},
         {"no size", {ACCOUNT, "JIDPOST_SPOOL_MAX_BYTES=10GB"}, "expected a size"},
         {"nothing", {ACCOUNT, "JIDPOST_SPOOL_MAX_FILE=0"}, "expected a size"},
+        {"a window", {ACCOUNT, "JIDPOST_SPOOL_STREAM_WINDOW=512K"}, "expected a size of at least 1M"},
         {"no such method",
          {ACCOUNT, "JIDPOST_DELIVERY_METHODS=s5b,smtp"},
          "'smtp' is no method; there are jingle-s5b, si-s5b, s5b, jingle-ibb, si-ibb, ibb, link"},

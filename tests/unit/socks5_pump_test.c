@@ -62,7 +62,7 @@ static size_t run(struct bench *b, struct pump *p, uint8_t *got, enum pump_outco
     ssize_t n;
 
     do {
-        *last = pump_turn(p, b->ours, &err);
+        *last = pump_turn(p, b->ours, PUMP_QUANTUM, &err);
         while ((n = read(b->theirs, got + len, FILE_SIZE - len)) > 0)
             len += (size_t)n;
     } while (*last == PUMP_WAIT_OUTPUT);
@@ -96,7 +96,7 @@ static void nothing_to_send_is_finished_at_once(void **state)
     struct pump p = {.file = &(struct shared_fd){.fd = b->file}, .offset = 17};
     struct error err = {0};
 
-    assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_FINISHED);
+    assert_int_equal(pump_turn(&p, b->ours, PUMP_QUANTUM, &err), PUMP_FINISHED);
     assert_int_equal(p.moved, 0);
 }
 
@@ -108,7 +108,7 @@ static void a_turn_moves_no_more_than_its_share(void **state)
     int room = 8 * 1024 * 1024;
 
     setsockopt(b->ours, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)); /* where allowed: room for more */
-    assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_WAIT_OUTPUT);
+    assert_int_equal(pump_turn(&p, b->ours, PUMP_QUANTUM, &err), PUMP_WAIT_OUTPUT);
     assert_in_range(p.moved, 1, PUMP_QUANTUM);
 }
 
@@ -123,7 +123,7 @@ static void a_full_socket_waits_for_output_and_loses_nothing(void **state)
 
     do {
         moved = p.moved;
-        assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_WAIT_OUTPUT);
+        assert_int_equal(pump_turn(&p, b->ours, PUMP_QUANTUM, &err), PUMP_WAIT_OUTPUT);
     } while (p.moved > moved);
     assert_int_equal(run(b, &p, got, &last), FILE_SIZE);
     assert_memory_equal(got, b->bytes, FILE_SIZE);
@@ -150,7 +150,7 @@ static void a_peer_that_is_gone_fails_the_output(void **state)
     struct error err = {0};
 
     fd_close(&b->theirs);
-    assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_OUTPUT_FAILED);
+    assert_int_equal(pump_turn(&p, b->ours, PUMP_QUANTUM, &err), PUMP_OUTPUT_FAILED);
     assert_int_equal(err.code, ERR_STREAM_BROKEN);
 }
 
@@ -162,7 +162,7 @@ static void a_file_that_cannot_be_read_fails_the_input(void **state)
     struct error err = {0};
 
     file.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    assert_int_equal(pump_turn(&p, b->ours, &err), PUMP_INPUT_FAILED);
+    assert_int_equal(pump_turn(&p, b->ours, PUMP_QUANTUM, &err), PUMP_INPUT_FAILED);
     assert_int_equal(err.code, ERR_SYSTEM);
     fd_close(&file.fd);
 }
