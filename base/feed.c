@@ -78,8 +78,8 @@ static void leave(waiter_slot *slot, struct feed_waiter *w)
 
 void feed_grow(struct feed *f, uint64_t available)
 {
-    atomic_store(&f->available, available);
-    wake(&f->reader);
+    if (atomic_exchange(&f->available, available) != available)
+        wake(&f->reader);
 }
 
 void feed_end(struct feed *f, enum feed_state how)

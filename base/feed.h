@@ -35,7 +35,7 @@ struct feed_view {
 struct feed_view feed_look(struct feed *f);
 
 /* ---- the writer's */
-void feed_grow(struct feed *f, uint64_t available);
+void feed_grow(struct feed *f, uint64_t available); /* nobody is woken for as much as before */
 void feed_end(struct feed *f, enum feed_state how); /* once */
 
 /* Until the reader has taken that much, or nobody will read any more. false: so it is, and w stays the caller's. */

@@ -7,10 +7,8 @@
 #include "gateway/core.h"
 #include "gateway/media.h"
 
-enum {
-    EARLY = 64 * 1024,       /* as much as the media type is guessed from */
-    NEWSWORTHY = 1024 * 1024 /* so much more is told to the reader, while what follows lies there already */
-};
+/* As much as the media type is guessed from. */
+enum { EARLY = 64 * 1024 };
 
 /* How long the end of a transfer in MODE_STREAM is waited for: its own time to live is over before. */
 #define STREAM_WAIT_MS (INT64_MAX / 4)
@@ -40,7 +38,6 @@ struct upload {
 
     /* of one whose transfer begins before its end */
     struct feed *feed;     /* NULL: it is none of these */
-    uint64_t told;         /* what the feed was told to be there */
     struct intake *intake; /* core's; NULL: the transfer has not begun */
     struct room *room;     /* left with the feed, unless it was called */
     bool dropped;          /* the caller took it back; done is not called */
@@ -134,12 +131,6 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const stru
 
 static bool begin_early(struct upload *u, gateway_record_fn *opened, void *user);
 
-static void tell_news(struct upload *u)
-{
-    u->told = spool_size(u->file);
-    feed_grow(u->feed, u->told);
-}
-
 bool gateway_upload_append(struct upload *u, const void *data, size_t len, bool more, struct error *err)
 {
     const struct error *refused = u->feed ? feed_refused(u->feed) : NULL;
@@ -152,8 +143,7 @@ bool gateway_upload_append(struct upload *u, const void *data, size_t len, bool 
         return false;
     if (!u->feed)
         return true;
-    if (!more || spool_size(u->file) - u->told >= NEWSWORTHY)
-        tell_news(u);
+    feed_grow(u->feed, spool_size(u->file)); /* what is only gathered is no news yet */
     if (u->mode == MODE_STREAM)
         spool_punch(u->file, feed_taken(u->feed));
     if (!u->intake && spool_size(u->file) >= EARLY)
@@ -185,8 +175,7 @@ void gateway_upload_await_room(struct upload *u, size_t len, void (*wake)(void *
     struct room *room = malloc(sizeof *room);
 
     u->room = NULL;
-    tell_news(u); /* what follows will not follow at once */
-    if (!room) {  /* busy, but not stuck */
+    if (!room) { /* busy, but not stuck */
         wake(user);
         return;
     }

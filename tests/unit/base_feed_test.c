@@ -42,6 +42,8 @@ static void a_waiter_is_called_once_by_the_next_news(void **state)
     (void)state;
     sleeper_init(&s);
     assert_true(feed_await_news(f, feed_look(f), &s.waiter));
+    feed_grow(f, 0); /* none */
+    assert_int_equal(s.woken, 0);
     feed_grow(f, 10);
     feed_grow(f, 20);
     feed_end(f, FEED_COMPLETE);
