@@ -64,7 +64,7 @@ static void serve_one(struct xmpp_server *s, int fd)
 {
     struct talk t = {.fd = fd, .nth = atomic_fetch_add(&s->connections, 1), .user = s->user};
 
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 10}, sizeof(struct timeval));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 60}, sizeof(struct timeval));
     atomic_store(&s->current, fd);
     if (!atomic_load(&s->ending))
         s->script(&t);
