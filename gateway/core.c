@@ -565,7 +565,7 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
 
 static void note_interruption(struct record *r)
 {
-    struct attempt *a = r->attempt_count > 0 ? &r->attempts[r->attempt_count - 1] : NULL;
+    struct attempt *a = record_last_attempt(r);
 
     if (a && a->ended == 0) {
         a->ended = clock_wall_ms();

@@ -168,44 +168,49 @@ bool step_direction_parse(const char *name, enum step_direction *direction)
     return true;
 }
 
-/* ---- the story: steps packed one behind the other */
+/* ---- what is folded: steps or attempts packed one behind the other */
 
 /* Never changed; freed by the last record that has it. */
-struct story {
+struct folded {
     _Atomic unsigned holders;
     size_t count, size;
-    char packed[]; /* of each: at, direction, and its three texts with their ends */
+    char packed[]; /* of each: what has a fixed size, then its three texts with their ends */
 };
 
-static struct story *story_hold(struct story *s)
+static struct folded *folded_create(size_t count, size_t size)
 {
-    if (s)
-        atomic_fetch_add(&s->holders, 1);
-    return s;
+    struct folded *f = malloc(sizeof *f + size);
+
+    if (f) {
+        atomic_init(&f->holders, 1);
+        f->count = count;
+        f->size = size;
+    }
+    return f;
 }
 
-static void story_release(struct story **story)
+static struct folded *folded_hold(struct folded *f)
 {
-    struct story *s = *story;
-
-    *story = NULL;
-    if (s && atomic_fetch_sub(&s->holders, 1) == 1)
-        free(s);
+    if (f)
+        atomic_fetch_add(&f->holders, 1);
+    return f;
 }
 
-static size_t packed_size(const struct step *s)
+static void folded_release(struct folded **folded)
 {
-    return sizeof s->at + 1 + strlen(s->name) + strlen(s->outcome) + strlen(s->detail) + 3;
+    struct folded *f = *folded;
+
+    *folded = NULL;
+    if (f && atomic_fetch_sub(&f->holders, 1) == 1)
+        free(f);
 }
 
-static char *pack(char *to, const struct step *s)
+static char *pack(char *to, const void *fixed, size_t size, const char *one, const char *two, const char *three)
 {
-    memcpy(to, &s->at, sizeof s->at);
-    to += sizeof s->at;
-    *to++ = (char)s->direction;
-    to = stpcpy(to, s->name) + 1;
-    to = stpcpy(to, s->outcome) + 1;
-    return stpcpy(to, s->detail) + 1;
+    to = (char *)memcpy(to, fixed, size) + size;
+    to = stpcpy(to, one) + 1;
+    to = stpcpy(to, two) + 1;
+    return stpcpy(to, three) + 1;
 }
 
 static const char *unpack_text(const char *from, char *to)
@@ -216,60 +221,84 @@ static const char *unpack_text(const char *from, char *to)
     return from + size;
 }
 
-static const char *unpack(const char *from, struct step *s)
+/* An array of packed and more elements; *total: how many. NULL: none, or *ok becomes false. */
+static void *make_room(const struct folded *f, size_t more, size_t element, size_t *total, bool *ok)
 {
-    memcpy(&s->at, from, sizeof s->at);
-    from += sizeof s->at;
-    s->direction = (enum step_direction) * from++;
-    from = unpack_text(from, s->name);
+    void *all = NULL;
+
+    *total = (f ? f->count : 0) + more;
+    if (*total > 0 && !(all = calloc(*total, element)))
+        *ok = false;
+    return all;
+}
+
+/* ---- of steps */
+
+struct step_fixed {
+    int64_t at;
+    enum step_direction direction;
+};
+
+static size_t packed_step_size(const struct step *s)
+{
+    return sizeof(struct step_fixed) + strlen(s->name) + strlen(s->outcome) + strlen(s->detail) + 3;
+}
+
+static char *pack_step(char *to, const struct step *s)
+{
+    const struct step_fixed fixed = {.at = s->at, .direction = s->direction};
+
+    return pack(to, &fixed, sizeof fixed, s->name, s->outcome, s->detail);
+}
+
+static const char *unpack_step(const char *from, struct step *s)
+{
+    struct step_fixed fixed;
+
+    memcpy(&fixed, from, sizeof fixed);
+    s->at = fixed.at;
+    s->direction = fixed.direction;
+    from = unpack_text(from + sizeof fixed, s->name);
     from = unpack_text(from, s->outcome);
     return unpack_text(from, s->detail);
 }
 
-/* The steps of a story and count more behind it as one array; *total: how many. NULL: none, or *ok becomes false. */
-static struct step *unfold(const struct story *story, const struct step *steps, size_t count, size_t *total, bool *ok)
+/* The steps of a story and count more behind it as one array. */
+static struct step *unfold_steps(const struct record *r, size_t *total, bool *ok)
 {
-    size_t packed = story ? story->count : 0;
-    const char *from = story ? story->packed : NULL;
-    struct step *all = NULL;
+    struct step *all = make_room(r->story, r->step_count, sizeof *all, total, ok);
+    const char *from = r->story ? r->story->packed : NULL;
+    size_t packed = r->story ? r->story->count : 0;
 
-    *total = packed + count;
-    if (*total == 0)
+    if (!all)
         return NULL;
-    all = calloc(*total, sizeof *all);
-    if (!all) {
-        *ok = false;
-        return NULL;
-    }
     for (size_t i = 0; i < packed; i++)
-        from = unpack(from, &all[i]);
-    if (count > 0)
-        memcpy(all + packed, steps, count * sizeof *all);
+        from = unpack_step(from, &all[i]);
+    if (r->step_count > 0)
+        memcpy(all + packed, r->steps, r->step_count * sizeof *all);
     return all;
 }
 
-void record_fold(struct record *r)
+/* Behind what was folded before. */
+static void fold_steps(struct record *r)
 {
     size_t before = r->story ? r->story->size : 0, size = before;
-    struct story *story;
+    struct folded *story;
     char *to;
 
     if (r->step_count == 0)
         return;
     for (size_t i = 0; i < r->step_count; i++)
-        size += packed_size(&r->steps[i]);
-    story = malloc(sizeof *story + size);
+        size += packed_step_size(&r->steps[i]);
+    story = folded_create((r->story ? r->story->count : 0) + r->step_count, size);
     if (!story)
         return;
-    atomic_init(&story->holders, 1);
-    story->count = (r->story ? r->story->count : 0) + r->step_count;
-    story->size = size;
     if (before > 0)
         memcpy(story->packed, r->story->packed, before);
     to = story->packed + before;
     for (size_t i = 0; i < r->step_count; i++)
-        to = pack(to, &r->steps[i]);
-    story_release(&r->story);
+        to = pack_step(to, &r->steps[i]);
+    folded_release(&r->story);
     free(r->steps);
     r->story = story;
     r->steps = NULL;
@@ -281,14 +310,110 @@ static void open_story(struct record *r)
 {
     bool ok = true;
     size_t count;
-    struct step *steps = unfold(r->story, r->steps, r->step_count, &count, &ok);
+    struct step *steps = unfold_steps(r, &count, &ok);
 
     if (!ok)
         return;
-    story_release(&r->story);
+    folded_release(&r->story);
     free(r->steps);
     r->steps = steps;
     r->step_count = count;
+}
+
+/* ---- of attempts, which are all folded or none, since the last one changes until it ends */
+
+struct attempt_fixed {
+    int64_t started, ended;
+    unsigned round;
+    enum stage stage;
+    enum error_code code;
+};
+
+static size_t packed_attempt_size(const struct attempt *a)
+{
+    return sizeof(struct attempt_fixed) + strlen(a->method) + strlen(a->to) + strlen(a->error.text) + 3;
+}
+
+static char *pack_attempt(char *to, const struct attempt *a)
+{
+    const struct attempt_fixed fixed = {
+        .started = a->started, .ended = a->ended, .round = a->round, .stage = a->stage, .code = a->error.code};
+
+    return pack(to, &fixed, sizeof fixed, a->method, a->to, a->error.text);
+}
+
+static const char *unpack_attempt(const char *from, struct attempt *a)
+{
+    struct attempt_fixed fixed;
+
+    memcpy(&fixed, from, sizeof fixed);
+    a->started = fixed.started;
+    a->ended = fixed.ended;
+    a->round = fixed.round;
+    a->stage = fixed.stage;
+    a->error.code = fixed.code;
+    from = unpack_text(from + sizeof fixed, a->method);
+    from = unpack_text(from, a->to);
+    return unpack_text(from, a->error.text);
+}
+
+static struct attempt *unfold_attempts(const struct record *r, size_t *total, bool *ok)
+{
+    struct attempt *all = make_room(r->tries, r->attempt_count, sizeof *all, total, ok);
+    const char *from = r->tries ? r->tries->packed : NULL;
+
+    if (!all)
+        return NULL;
+    for (size_t i = 0; r->tries && i < r->tries->count; i++)
+        from = unpack_attempt(from, &all[i]);
+    if (r->attempt_count > 0)
+        memcpy(all, r->attempts, r->attempt_count * sizeof *all);
+    return all;
+}
+
+static void fold_attempts(struct record *r)
+{
+    struct folded *tries;
+    size_t size = 0;
+    char *to;
+
+    if (r->attempt_count == 0)
+        return;
+    for (size_t i = 0; i < r->attempt_count; i++)
+        size += packed_attempt_size(&r->attempts[i]);
+    tries = folded_create(r->attempt_count, size);
+    if (!tries)
+        return;
+    to = tries->packed;
+    for (size_t i = 0; i < r->attempt_count; i++)
+        to = pack_attempt(to, &r->attempts[i]);
+    free(r->attempts);
+    r->tries = tries;
+    r->attempts = NULL;
+    r->attempt_count = 0;
+}
+
+static bool open_attempts(struct record *r)
+{
+    struct attempt *attempts;
+    bool ok = true;
+    size_t count;
+
+    if (!r->tries)
+        return true;
+    attempts = unfold_attempts(r, &count, &ok);
+    if (!ok)
+        return false;
+    folded_release(&r->tries);
+    r->attempts = attempts;
+    r->attempt_count = count;
+    return true;
+}
+
+void record_fold(struct record *r)
+{
+    fold_steps(r);
+    fold_attempts(r);
 }
 
 /* ---- the record and what it owns */
@@ -313,22 +438,7 @@ struct record *record_new(void)
     return r;
 }
 
-/* A copy of count elements, NULL when there are none; *ok becomes false when memory runs out. */
-static void *copy_array(const void *from, size_t count, size_t size, bool *ok)
-{
-    void *to;
-
-    if (count == 0)
-        return NULL;
-    to = malloc(count * size);
-    if (to)
-        memcpy(to, from, count * size);
-    else
-        *ok = false;
-    return to;
-}
-
-/* All but the steps. */
+/* All but steps and attempts. */
 static struct record *copy_facts(const struct record *r)
 {
     struct record *copy = malloc(sizeof *copy);
@@ -345,10 +455,10 @@ static struct record *copy_facts(const struct record *r)
         *fields[i] = NULL;
         ok = record_text(fields[i], text) && ok;
     }
-    copy->story = NULL;
+    copy->story = copy->tries = NULL;
     copy->steps = NULL;
-    copy->step_count = 0;
-    copy->attempts = copy_array(r->attempts, r->attempt_count, sizeof *r->attempts, &ok);
+    copy->attempts = NULL;
+    copy->step_count = copy->attempt_count = 0;
     if (!ok)
         record_free(&copy);
     return copy;
@@ -359,8 +469,10 @@ struct record *record_copy(const struct record *r)
     struct record *copy = copy_facts(r);
     bool ok = true;
 
-    if (copy)
-        copy->steps = unfold(r->story, r->steps, r->step_count, &copy->step_count, &ok);
+    if (copy) {
+        copy->steps = unfold_steps(r, &copy->step_count, &ok);
+        copy->attempts = unfold_attempts(r, &copy->attempt_count, &ok);
+    }
     if (!ok)
         record_free(&copy);
     return copy;
@@ -371,11 +483,13 @@ struct record *record_snapshot(struct record *r)
     struct record *copy;
 
     record_fold(r);
-    if (r->step_count > 0) /* no memory for it: there may be some for less */
+    if (r->step_count > 0 || r->attempt_count > 0) /* no memory for it: there may be some for less */
         return record_copy(r);
     copy = copy_facts(r);
-    if (copy)
-        copy->story = story_hold(r->story);
+    if (copy) {
+        copy->story = folded_hold(r->story);
+        copy->tries = folded_hold(r->tries);
+    }
     return copy;
 }
 
@@ -388,7 +502,8 @@ void record_free(struct record **r)
     texts_of(*r, fields);
     for (size_t i = 0; i < TEXTS; i++)
         free(*fields[i]);
-    story_release(&(*r)->story);
+    folded_release(&(*r)->story);
+    folded_release(&(*r)->tries);
     free((*r)->steps);
     free((*r)->attempts);
     free(*r);
@@ -471,6 +586,8 @@ struct attempt *record_attempt(struct record *r)
 {
     struct attempt *grown;
 
+    if (!open_attempts(r))
+        return NULL;
     if (r->attempt_count == RECORD_ATTEMPTS)
         drop_attempts(r);
     grown = realloc(r->attempts, (r->attempt_count + 1) * sizeof *grown);
@@ -480,4 +597,9 @@ struct attempt *record_attempt(struct record *r)
     grown += r->attempt_count++;
     memset(grown, 0, sizeof *grown);
     return grown;
+}
+
+struct attempt *record_last_attempt(struct record *r)
+{
+    return open_attempts(r) && r->attempt_count > 0 ? &r->attempts[r->attempt_count - 1] : NULL;
 }

@@ -1,8 +1,8 @@
 /* gateway/record.h - everything that is kept and told about one transfer.
  *
  * The store keeps it, the API shows it, core's live transfer contains it. Plain values: a record has one owner and
- * travels by copy (folded ones share their story, which nobody changes any more). Times: wall-clock milliseconds, 0 for
- * "not yet". Text has passed the gate of base/text.h. */
+ * travels by copy (folded ones share what is folded, which nobody changes any more). Times: wall-clock milliseconds, 0
+ * for "not yet". Text has passed the gate of base/text.h. */
 #ifndef GATEWAY_RECORD_H
 #define GATEWAY_RECORD_H
 
@@ -138,21 +138,22 @@ struct record {
 
     int64_t created, updated, finished, expires;
 
-    struct story *story; /* folded: what was before steps; NULL: nothing */
+    struct folded *story; /* what was before steps; NULL: nothing */
     struct step *steps;
     size_t step_count;
     unsigned steps_dropped; /* so far; steps[10] then says so */
+    struct folded *tries;   /* instead of attempts; NULL: they are not folded */
     struct attempt *attempts;
     size_t attempt_count;
 };
 
 struct record *record_new(void);                    /* to, name and type are empty strings; NULL: out of memory */
-struct record *record_copy(const struct record *r); /* with all its steps, also of a folded one */
+struct record *record_copy(const struct record *r); /* with all of it, also of a folded one */
 void record_free(struct record **r);
 
-/* What lies and waits is folded: its steps so far become one packed text, a sixth of their size, which snapshots share
- * and nobody can look into; record_copy() shows them again. Steps may be added behind. record_snapshot() folds r and
- * copies it as it is. Without memory it stays as it was, or NULL. */
+/* What lies and waits is folded: its steps and its attempts so far become packed texts, a sixth of their size, which
+ * snapshots share and nobody can look into; record_copy() shows them again. Either may be added to. record_snapshot()
+ * folds r and copies it as it is. Without memory it stays as it was, or NULL. */
 void record_fold(struct record *r);
 struct record *record_snapshot(struct record *r);
 
@@ -161,6 +162,8 @@ struct record *record_snapshot(struct record *r);
 void record_step(struct record *r, enum step_direction direction, const char *name, const char *outcome,
                  const char *detail);
 struct attempt *record_attempt(struct record *r); /* the new one, zeroed; NULL: out of memory */
+struct attempt *record_last_attempt(
+    struct record *r); /* to be changed, also of a folded one; NULL: none, or likewise */
 
 /* Replaces an owned string of the record; value may be NULL. false: out of memory, the old value stays. */
 bool record_text(char **field, const char *value);

@@ -237,10 +237,9 @@ static const struct method_host_ops host_ops = {
 
 static struct attempt *attempt_now(struct transfer *t)
 {
-    struct record *r = t->record;
+    struct attempt *last = record_last_attempt(t->record);
 
-    return r->attempt_count > 0 && r->attempts[r->attempt_count - 1].ended == 0 ? &r->attempts[r->attempt_count - 1]
-                                                                                : NULL;
+    return last && last->ended == 0 ? last : NULL;
 }
 
 static void attempt_begin(struct transfer *t, const char *method, const char *to)

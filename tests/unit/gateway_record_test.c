@@ -164,6 +164,55 @@ static void folded_steps_are_back_in_every_copy(void **state)
     clock_real();
 }
 
+/* The last attempt goes on when it is folded: it still ends, and another may follow. */
+static void folded_attempts_can_be_changed_and_added_to(void **state)
+{
+    const struct attempt first = {.round = 3,
+                                  .started = 1000,
+                                  .ended = 2000,
+                                  .method = "si-s5b",
+                                  .to = "ana@example.org/desk",
+                                  .stage = STAGE_CONNECT,
+                                  .error = {ERR_STREAM_BROKEN, "the connection broke"}};
+    struct record *r = record_new(), *snapshot, *copy;
+    struct attempt *a;
+
+    (void)state;
+    assert_null(record_last_attempt(r));
+    a = record_attempt(r);
+    *a = first;
+    a->ended = 0;
+    snapshot = record_snapshot(r);
+    assert_int_equal(r->attempt_count, 0);
+    record_last_attempt(r)->ended = 2000;
+    record_fold(r);
+    record_attempt(r)->round = 4;
+    record_fold(r);
+    record_last_attempt(r)->started = 3000;
+
+    copy = record_copy(r);
+    record_fold(r);
+    record_free(&r);
+    assert_int_equal(copy->attempt_count, 2);
+    assert_int_equal(copy->attempts[0].round, first.round);
+    assert_int_equal(copy->attempts[0].started, first.started);
+    assert_int_equal(copy->attempts[0].ended, first.ended);
+    assert_string_equal(copy->attempts[0].method, first.method);
+    assert_string_equal(copy->attempts[0].to, first.to);
+    assert_int_equal(copy->attempts[0].stage, first.stage);
+    assert_int_equal(copy->attempts[0].error.code, first.error.code);
+    assert_string_equal(copy->attempts[0].error.text, first.error.text);
+    assert_int_equal(copy->attempts[1].round, 4);
+    assert_int_equal(copy->attempts[1].started, 3000);
+    record_free(&copy);
+
+    copy = record_copy(snapshot); /* which knows nothing of what came later */
+    record_free(&snapshot);
+    assert_int_equal(copy->attempt_count, 1);
+    assert_int_equal(copy->attempts[0].ended, 0);
+    record_free(&copy);
+}
+
 static void a_long_story_is_cut_folded_or_not(void **state)
 {
     struct record *plain = record_new(), *folded = record_new(), *copy;
@@ -297,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_new_record_has_no_missing_strings),
         cmocka_unit_test(a_copy_shares_nothing_with_its_original),
         cmocka_unit_test(folded_steps_are_back_in_every_copy),
+        cmocka_unit_test(folded_attempts_can_be_changed_and_added_to),
         cmocka_unit_test(a_long_story_is_cut_folded_or_not),
         cmocka_unit_test(a_text_may_be_replaced_and_taken_away),
         cmocka_unit_test(a_step_is_stamped_and_made_showable),
