@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -36,6 +37,25 @@ bool error_set(struct error *err, enum error_code code, const char *fmt, ...)
         made.text[text_whole(made.text, sizeof(made.text) - 1)] = '\0';
     *err = made;
     return false;
+}
+
+void error_keep(struct error **kept, const struct error *err)
+{
+    static struct error no_memory = {ERR_INTERNAL, "out of memory"};
+    struct error *copy = err ? malloc(sizeof *copy) : NULL;
+
+    if (copy)
+        *copy = *err;
+    else if (err)
+        copy = &no_memory;
+    if (*kept != &no_memory)
+        free(*kept);
+    *kept = copy;
+}
+
+enum error_code error_kept(const struct error *kept)
+{
+    return kept ? kept->code : ERR_NONE;
 }
 
 const char *error_name(enum error_code code)

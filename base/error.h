@@ -111,6 +111,11 @@ struct error {
  * the value's own storage (cut at its end, on a character boundary); err may be NULL. */
 bool error_set(struct error *err, enum error_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* What is kept long and seldom set is held by pointer, NULL being ERR_NONE. Puts a copy of err in place of what was
+ * kept; NULL: nothing any more. Without memory, what is kept says so. */
+void error_keep(struct error **kept, const struct error *err);
+enum error_code error_kept(const struct error *kept);
+
 const char *error_name(enum error_code code);
 enum error_retry error_retry(enum error_code code);
 

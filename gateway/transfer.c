@@ -73,7 +73,7 @@ struct transfer {
     struct shared_fd *file;
     struct digest *digest; /* being computed; NULL: not wanted, or known */
 
-    struct error why; /* the most telling failure of this round */
+    struct error *why; /* kept: the most telling failure of this round */
     enum stage why_stage;
     bool later;       /* a failure of this round may pass by itself */
     bool hopped;      /* the first resource vanished and another was tried */
@@ -81,8 +81,8 @@ struct transfer {
     int64_t retry_at; /* the next round is not worth beginning before; 0: whenever */
     bool came;        /* the recipient was seen to come online since this round began */
 
-    bool asked;           /* his subscription, for this transfer */
-    struct error refusal; /* what became of that; ERR_NONE: not refused */
+    bool asked;            /* his subscription, for this transfer */
+    struct error *refusal; /* kept: what became of that; NULL: not refused */
 
     bool streaming;   /* the method has the file */
     bool hashing;     /* its digest was seen to */
@@ -331,16 +331,16 @@ static bool on_offline_rung(const struct transfer *t)
  * transfer hangs on an offline method, and its failure is the news; but where it was never possible, it is none. */
 static void remember_why(struct transfer *t, const struct error *error, bool ends_it)
 {
+    enum error_code so_far = error_kept(t->why);
     bool offline = on_offline_rung(t);
-    bool dull = ends_it || (offline && !ladder_streams(&t->ladder)) || t->why.code == ERR_NONE ||
-                t->why.code == ERR_METHOD_UNSUPPORTED || t->why.code == ERR_PROFILE_UNSUPPORTED ||
-                t->why.code == ERR_NO_COMMON_METHOD;
+    bool dull = ends_it || (offline && !ladder_streams(&t->ladder)) || so_far == ERR_NONE ||
+                so_far == ERR_METHOD_UNSUPPORTED || so_far == ERR_PROFILE_UNSUPPORTED || so_far == ERR_NO_COMMON_METHOD;
 
     t->later = t->later || error_retry(error->code) == RETRY_LATER;
-    if (offline && error->code == ERR_METHOD_UNSUPPORTED && t->why.code != ERR_NONE)
+    if (offline && error->code == ERR_METHOD_UNSUPPORTED && so_far != ERR_NONE)
         return;
     if (dull) {
-        t->why = *error;
+        error_keep(&t->why, error);
         t->why_stage = stage_of(t);
     }
 }
@@ -416,7 +416,7 @@ static void begin_round(struct transfer *t, const struct pending *p)
     t->record->sent = 0;
     t->record->method[0] = t->record->path[0] = '\0';
     record_text(&t->record->streamhost, NULL);
-    t->why = (struct error){0};
+    error_keep(&t->why, NULL);
     t->later = t->hopped = t->linked = t->came = false;
     t->retry_at = 0;
     if (!ladder_is_offline(t->record->methods, t->env->config->delivery.methods, methods_of(t)) || !offer_offline(t))
@@ -542,7 +542,7 @@ static bool hop(struct transfer *t, const struct error *error)
     if (!offer_from(t, t->resource + 1))
         return false;
     t->hopped = true;
-    t->why = (struct error){0}; /* what the other one says counts */
+    error_keep(&t->why, NULL); /* what the other one says counts */
     return true;
 }
 
@@ -598,7 +598,7 @@ static bool ask_to_see(struct transfer *t)
     step(t, STEP_LOCAL, "subscription", error_name(error.code), error.text);
     if (error.code != ERR_RECIPIENT_FORBIDS)
         return true;
-    t->refusal = error;
+    error_keep(&t->refusal, &error);
     return false;
 }
 
@@ -623,16 +623,16 @@ static bool hold(struct transfer *t, const struct error *error)
 {
     bool hidden = sight(t) == SIGHT_HIDDEN;
 
-    if (error->code == ERR_RECIPIENT_OFFLINE && t->refusal.code != ERR_NONE)
-        remember_why(t, &t->refusal, true);
+    if (error->code == ERR_RECIPIENT_OFFLINE && t->refusal)
+        remember_why(t, t->refusal, true);
     if (!may_hold(t, error)) {
         if (error->code == ERR_RECIPIENT_OFFLINE && t->record->hold_until > 0)
             forgo_hold(t, "", why_not_held(t));
         return false;
     }
     if ((hidden || (t->record->subscribe && sight(t) == SIGHT_ASKED)) && !ask_to_see(t)) {
-        remember_why(t, &t->refusal, true);
-        forgo_hold(t, error_name(t->refusal.code), "the recipient would not be seen to come online");
+        remember_why(t, t->refusal, true);
+        forgo_hold(t, error_name(error_kept(t->refusal)), "the recipient would not be seen to come online");
         return false;
     }
     if (t->record->sent == 0)
@@ -654,12 +654,16 @@ static void begin_hold(struct transfer *t, const struct pending *p)
 
 static void end_hold(struct transfer *t, const struct pending *p)
 {
+    struct error unseen;
+
     if (p->event == EV_CAME) {
         step(t, STEP_RECEIVED, "presence", "available", p->error.text);
         return;
     }
-    if (p->event == EV_UNSEEN && t->asked)
-        error_set(&t->refusal, ERR_RECIPIENT_FORBIDS, "%s does not let us see when somebody is there", t->bare->text);
+    if (p->event == EV_UNSEEN && t->asked) {
+        error_set(&unseen, ERR_RECIPIENT_FORBIDS, "%s does not let us see when somebody is there", t->bare->text);
+        error_keep(&t->refusal, &unseen);
+    }
     t->record->hold_until = 0;
     step(t, STEP_LOCAL, "hold over", "", p->error.text);
 }
@@ -750,7 +754,7 @@ static void step_down(struct transfer *t, const struct pending *p)
         t->record->sent = 0; /* to a service, which drops it: the recipient has none of it */
     drop_work(t, &p->error);
     if (t->once) {
-        transfer_post(t, EV_FATAL, &t->why, PROOF_NONE);
+        transfer_post(t, EV_FATAL, t->why, PROOF_NONE);
         return;
     }
     if (free_round) {
@@ -766,7 +770,7 @@ static void step_down(struct transfer *t, const struct pending *p)
     if (hop(t, &p->error) || hold(t, &p->error) || fall_back(t, &p->error))
         return;
     again = retry != RETRY_NEVER && t->later && t->record->round < t->record->max_rounds;
-    transfer_post(t, again ? EV_PAUSE : EV_FATAL, &t->why, PROOF_NONE);
+    transfer_post(t, again ? EV_PAUSE : EV_FATAL, t->why, PROOF_NONE);
 }
 
 /* The method goes on as its successor, whose rung is thereby climbed: it comes right behind this one. */
@@ -1110,6 +1114,8 @@ static void free_transfer(uv_handle_t *timer)
     free(t->to);
     free(t->bare);
     free(t->events);
+    error_keep(&t->why, NULL);
+    error_keep(&t->refusal, NULL);
     free(t);
 }
 

@@ -54,10 +54,10 @@ struct s5b {
     uv_timer_t timer;
     struct s5b_activation *activation;
     struct carrier_stream *stream;
-    bool claimed;      /* somebody reached our listener */
-    struct error lost; /* how the stream failed while an answer was awaited; ERR_NONE: it did not */
-    bool second_offer; /* the one further offer was made */
-    char *avoid;       /* the proxy it was made without; NULL: there was none */
+    bool claimed;       /* somebody reached our listener */
+    struct error *lost; /* kept: how the stream failed while an answer was awaited; NULL: it did not */
+    bool second_offer;  /* the one further offer was made */
+    char *avoid;        /* the proxy it was made without; NULL: there was none */
 };
 
 /* ---- reports */
@@ -158,6 +158,7 @@ static void free_stream(uv_handle_t *timer)
     free(s->to);
     free(s->hosts);
     free(s->avoid);
+    error_keep(&s->lost, NULL);
     free(s);
 }
 
@@ -392,10 +393,10 @@ static void on_unclaimed(uv_timer_t *timer)
 
 static void bind_direct(struct s5b *s)
 {
-    if (s->lost.code != ERR_NONE && nothing_to_send(s)) {
+    if (s->lost && nothing_to_send(s)) {
         open_without_stream(s);
-    } else if (s->lost.code != ERR_NONE) {
-        fail(s, &s->lost);
+    } else if (s->lost) {
+        fail(s, s->lost);
     } else if (s->claimed) {
         open_for_bytes(s);
     } else {
@@ -415,7 +416,7 @@ static bool dial_host(struct s5b *s, const struct streamhost *h, struct error *e
     snprintf(address.host, sizeof address.host, "%s", h->host);
     snprintf(detail, sizeof detail, strchr(h->host, ':') ? "[%s]:%u" : "%s:%u", h->host, h->port);
     carrier->ops->close(&s->stream); /* the listener's, or that of an address that failed */
-    s->lost = (struct error){0};
+    error_keep(&s->lost, NULL);
     if (!s5b_name(s->sid, s->client->self.text, s->to->text, name))
         return error_set(err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
     s->stream = carrier->ops->open(carrier, on_carrier, s, err);
@@ -448,7 +449,7 @@ static bool offer_again(struct s5b *s)
     s->state = READY;
     s->second_offer = true;
     s->claimed = false;
-    s->lost = (struct error){0};
+    error_keep(&s->lost, NULL);
     s5b_renew(s);
     s5b_offer(s);
     return true;
@@ -523,11 +524,11 @@ static void on_activated(void *user, const struct error *why, bool faulty)
         open_without_stream(s);
     } else if (why) {
         proxy_lost(s, why, faulty);
-    } else if (s->lost.code == ERR_NONE) {
+    } else if (!s->lost) {
         open_for_bytes(s);
     } else {
         error_set(&err, ERR_PROXY_FAILED, "the proxy %s closed the connection it had activated: %s",
-                  s->hosts[s->used].jid, s->lost.text);
+                  s->hosts[s->used].jid, s->lost->text);
         proxy_lost(s, &err, true);
     }
 }
@@ -573,7 +574,7 @@ static void stream_failed(struct s5b *s, const struct carrier_event *event)
     switch (s->state) {
     case OFFERED:    /* the recipient may have taken another streamhost */
     case ACTIVATING: /* the proxy says why in its answer */
-        s->lost = event->error;
+        error_keep(&s->lost, &event->error);
         break;
     case DIALING:
         dial_failed(s, &event->error);

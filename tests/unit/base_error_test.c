@@ -105,6 +105,25 @@ static void a_text_that_just_fits_is_kept_whole(void **state)
     assert_string_equal(err.text, text);
 }
 
+static void what_is_kept_is_a_copy_until_it_is_replaced_or_dropped(void **state)
+{
+    struct error err, *kept = NULL;
+
+    (void)state;
+    assert_int_equal(error_kept(kept), ERR_NONE);
+    error_set(&err, ERR_PEER_ERROR, "one");
+    error_keep(&kept, &err);
+    error_set(&err, ERR_SYSTEM, "two");
+    assert_int_equal(error_kept(kept), ERR_PEER_ERROR);
+    assert_string_equal(kept->text, "one");
+    error_keep(&kept, &err);
+    error_keep(&kept, kept); /* itself: copied before the old one goes */
+    assert_int_equal(error_kept(kept), ERR_SYSTEM);
+    assert_string_equal(kept->text, "two");
+    error_keep(&kept, NULL);
+    assert_null(kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +136,7 @@ int main(void)
         cmocka_unit_test(the_old_text_may_be_part_of_the_new_one),
         cmocka_unit_test(a_long_text_is_cut_between_characters),
         cmocka_unit_test(a_text_that_just_fits_is_kept_whole),
+        cmocka_unit_test(what_is_kept_is_a_copy_until_it_is_replaced_or_dropped),
     };
     return cmocka_run_group_tests_name("base/error", tests, NULL, NULL);
 }
