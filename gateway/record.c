@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -438,16 +439,30 @@ struct record *record_new(void)
     return r;
 }
 
+/* What every record has: a compact one is no longer than its error's text and the texts behind it. */
+enum { RECORD_HEAD = offsetof(struct record, error.text) };
+
 /* All but steps and attempts. */
+static void copy_head(struct record *to, const struct record *from)
+{
+    memcpy(to, from, RECORD_HEAD);
+    to->story = to->tries = NULL;
+    to->steps = NULL;
+    to->attempts = NULL;
+    to->step_count = to->attempt_count = 0;
+}
+
 static struct record *copy_facts(const struct record *r)
 {
-    struct record *copy = malloc(sizeof *copy);
+    struct record *copy = calloc(1, sizeof *copy);
     char **fields[TEXTS];
     bool ok = true;
 
     if (!copy)
         return NULL;
-    *copy = *r;
+    copy_head(copy, r);
+    copy->compact = false;
+    memcpy(copy->error.text, r->error.text, strlen(r->error.text) + 1);
     texts_of(copy, fields);
     for (size_t i = 0; i < TEXTS; i++) {
         const char *text = *fields[i];
@@ -455,12 +470,35 @@ static struct record *copy_facts(const struct record *r)
         *fields[i] = NULL;
         ok = record_text(fields[i], text) && ok;
     }
-    copy->story = copy->tries = NULL;
-    copy->steps = NULL;
-    copy->attempts = NULL;
-    copy->step_count = copy->attempt_count = 0;
     if (!ok)
         record_free(&copy);
+    return copy;
+}
+
+static struct record *compact_facts(struct record *r)
+{
+    size_t size = RECORD_HEAD + strlen(r->error.text) + 1;
+    struct record *copy;
+    char **fields[TEXTS], *to;
+
+    texts_of(r, fields);
+    for (size_t i = 0; i < TEXTS; i++)
+        size += *fields[i] ? strlen(*fields[i]) + 1 : 0;
+    copy = malloc(size);
+    if (!copy)
+        return NULL;
+    copy_head(copy, r);
+    copy->compact = true;
+    to = stpcpy((char *)copy + RECORD_HEAD, r->error.text) + 1;
+    texts_of(copy, fields);
+    for (size_t i = 0; i < TEXTS; i++) {
+        const char *text = *fields[i];
+
+        if (!text)
+            continue;
+        *fields[i] = to;
+        to = stpcpy(to, text) + 1;
+    }
     return copy;
 }
 
@@ -485,7 +523,7 @@ struct record *record_snapshot(struct record *r)
     record_fold(r);
     if (r->step_count > 0 || r->attempt_count > 0) /* no memory for it: there may be some for less */
         return record_copy(r);
-    copy = copy_facts(r);
+    copy = compact_facts(r);
     if (copy) {
         copy->story = folded_hold(r->story);
         copy->tries = folded_hold(r->tries);
@@ -500,7 +538,7 @@ void record_free(struct record **r)
     if (!*r)
         return;
     texts_of(*r, fields);
-    for (size_t i = 0; i < TEXTS; i++)
+    for (size_t i = 0; !(*r)->compact && i < TEXTS; i++)
         free(*fields[i]);
     folded_release(&(*r)->story);
     folded_release(&(*r)->tries);

@@ -133,9 +133,6 @@ struct record {
     int64_t hold_until; /* how long it may wait for the recipient to come online; 0: not at all, or no more */
     bool subscribe;     /* a recipient who is no contact may be asked to let us see when that is */
 
-    enum stage error_stage;
-    struct error error; /* of the whole transfer */
-
     int64_t created, updated, finished, expires;
 
     struct folded *story; /* what was before steps; NULL: nothing */
@@ -145,6 +142,10 @@ struct record {
     struct folded *tries;   /* instead of attempts; NULL: they are not folded */
     struct attempt *attempts;
     size_t attempt_count;
+
+    bool compact; /* its texts lie behind it, in the same piece of memory, and it is never changed */
+    enum stage error_stage;
+    struct error error; /* of the whole transfer; last: a compact one ends with its text */
 };
 
 struct record *record_new(void);                    /* to, name and type are empty strings; NULL: out of memory */
@@ -153,7 +154,8 @@ void record_free(struct record **r);
 
 /* What lies and waits is folded: its steps and its attempts so far become packed texts, a sixth of their size, which
  * snapshots share and nobody can look into; record_copy() shows them again. Either may be added to. record_snapshot()
- * folds r and copies it as it is. Without memory it stays as it was, or NULL. */
+ * folds r and copies it as it is into one piece of memory, for record_copy() and record_free() alone. Without memory it
+ * stays as it was, or NULL. */
 void record_fold(struct record *r);
 struct record *record_snapshot(struct record *r);
 

@@ -164,6 +164,31 @@ static void folded_steps_are_back_in_every_copy(void **state)
     clock_real();
 }
 
+static void a_snapshot_has_every_text_and_outlives_its_original(void **state)
+{
+    struct record *r = record_new(), *snapshot, *copy;
+
+    (void)state;
+    assert_true(record_text(&r->to, "ana@example.org"));
+    assert_true(record_text(&r->caption, ""));
+    assert_true(record_text(&r->link_digest, "0123"));
+    error_set(&r->error, ERR_STREAM_BROKEN, "the connection broke");
+    snapshot = record_snapshot(r);
+    record_free(&r);
+
+    copy = record_copy(snapshot);
+    record_free(&snapshot);
+    assert_string_equal(copy->to, "ana@example.org");
+    assert_string_equal(copy->name, "");
+    assert_string_equal(copy->caption, "");
+    assert_string_equal(copy->link_digest, "0123");
+    assert_null(copy->resource);
+    assert_int_equal(copy->error.code, ERR_STREAM_BROKEN);
+    assert_string_equal(copy->error.text, "the connection broke");
+    assert_true(record_text(&copy->name, "a copy may be changed"));
+    record_free(&copy);
+}
+
 /* The last attempt goes on when it is folded: it still ends, and another may follow. */
 static void folded_attempts_can_be_changed_and_added_to(void **state)
 {
@@ -347,6 +372,7 @@ int main(void)
         cmocka_unit_test(a_copy_shares_nothing_with_its_original),
         cmocka_unit_test(folded_steps_are_back_in_every_copy),
         cmocka_unit_test(folded_attempts_can_be_changed_and_added_to),
+        cmocka_unit_test(a_snapshot_has_every_text_and_outlives_its_original),
         cmocka_unit_test(a_long_story_is_cut_folded_or_not),
         cmocka_unit_test(a_text_may_be_replaced_and_taken_away),
         cmocka_unit_test(a_step_is_stamped_and_made_showable),
