@@ -68,6 +68,7 @@ static struct method *si_s5b_offer(struct method_host *host, void *network, cons
 
 static void si_s5b_stream(struct method *m, struct shared_fd *file)
 {
+    si_destroy(&m->si); /* it has said what it had to */
     s5b_stream(m->s5b, file);
 }
 
