@@ -3,6 +3,7 @@
  * Starts the parts in order, waits for a signal, stops them in reverse; and while it waits it is the watchdog over
  * core's heartbeat. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "xmpp/xmpp.h"
 
 enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_UNAVAILABLE = 8 };
+enum { MAPPED_FROM = 128 * 1024 }; /* glibc's own first value */
 enum { LOW_DESCRIPTORS = 16, WATCH_SECONDS = 1, STUCK_MS = 10 * 1000, DIAL_MS = 12 * 1000 };
 
 extern char **environ;
@@ -245,6 +247,8 @@ static int serve(const struct command_line *cl)
         return EXIT_USAGE;
     }
     log_setup(p.config.log.level, p.config.log.format);
+    /* Else it rises to the largest block freed, and buffers of uploads leave large holes between what lives longer. */
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
