@@ -24,7 +24,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { DRAIN_MS = 5000, FORCE_MS = 1000, DRAIN_TURN_MS = 50 };
+enum { DRAIN_MS = 5000, MOMENT_MS = 200, FORCE_MS = 1000, DRAIN_TURN_MS = 50 };
 
 struct api {
     struct gateway *gw;
@@ -411,13 +411,24 @@ static void wake_waiting(struct api *api, bool force)
     resume_all(claimed);
 }
 
-/* Until all requests have ended or the time is up, waking again and again: one may begin to wait meanwhile. */
-static void finish_requests(struct api *api, bool force, int64_t ms)
-{
-    int64_t deadline = clock_ms() + ms;
+struct patience {
+    int64_t least, most; /* deadlines */
+    bool (*hurry)(void *user);
+    void *user;
+};
 
+static bool runs_out(const struct patience *p)
+{
+    int64_t now = clock_ms();
+
+    return now >= p->most || (now >= p->least && p->hurry && p->hurry(p->user));
+}
+
+/* Until all requests have ended or the time is up, waking again and again: one may begin to wait meanwhile. */
+static void finish_requests(struct api *api, bool force, const struct patience *patience)
+{
     pthread_mutex_lock(&api->lock);
-    while (api->requests && clock_ms() < deadline) {
+    while (api->requests && !runs_out(patience)) {
         struct timespec until;
 
         pthread_mutex_unlock(&api->lock);
@@ -435,9 +446,10 @@ static void finish_requests(struct api *api, bool force, int64_t ms)
 
 /* A suspended connection must not be there when the library stops, so each is woken: first kindly, in the end by force,
  * once no step is running that could suspend another. */
-void api_stop(struct api **api)
+void api_stop(struct api **api, bool (*hurry)(void *user), void *user)
 {
     const struct timespec moment = {.tv_nsec = 1000000};
+    struct patience patience = {.hurry = hurry, .user = user};
     struct api *a = *api;
 
     *api = NULL;
@@ -445,11 +457,14 @@ void api_stop(struct api **api)
         return;
     atomic_store(&a->gate.closing, true);
     MHD_quiesce_daemon(a->daemon);
-    finish_requests(a, false, DRAIN_MS);
+    patience.least = clock_ms() + MOMENT_MS;
+    patience.most = clock_ms() + DRAIN_MS;
+    finish_requests(a, false, &patience);
     atomic_store(&a->gate.closed, true);
     while (atomic_load(&a->gate.stepping))
         nanosleep(&moment, NULL);
-    finish_requests(a, true, FORCE_MS);
+    patience.least = patience.most = clock_ms() + FORCE_MS;
+    finish_requests(a, true, &patience);
     MHD_stop_daemon(a->daemon);
     assert(!a->requests);
     destroy(a);

@@ -18,7 +18,8 @@ struct api *api_start(struct gateway *gw, struct error *err);
 uint16_t api_port(const struct api *api); /* the one listened on, also when port 0 was asked for */
 
 /* Stops accepting, answers everybody who waits (503 `draining`, or 202 for an upload that is accepted), gives the
- * others five seconds and cuts the rest. NULL is fine; leaves *api NULL. Stop it before the gateway. */
-void api_stop(struct api **api);
+ * others five seconds and cuts the rest. hurry is asked twenty times a second whether they have a moment only; NULL:
+ * they have the five seconds. NULL is fine; leaves *api NULL. Stop it before the gateway. */
+void api_stop(struct api **api, bool (*hurry)(void *user), void *user);
 
 #endif

@@ -91,7 +91,7 @@ enum MHD_Result api_ready_get(struct request *rq)
     if (atomic_load(&rq->gate->closing))
         view.draining = true;
     ready = view.ready && !view.draining;
-    body = json_pack("{s:s}", "status", ready ? "ready" : "not ready");
+    body = json_pack("{s:s}", "status", ready ? "ready" : view.draining ? "draining" : "not ready");
     if (rq->params.value[PARAM_VERBOSE])
         json_object_set_new(
             body, "checks",

@@ -23,8 +23,9 @@ enum durability { DURABLE_POWER, DURABLE_PROCESS };
 
 struct config {
     struct {
-        char *state_dir;  /* spool, store and lock live here */
-        char *public_url; /* what recipients' browsers see of us, without a '/' at its end; NULL: nothing */
+        char *state_dir;       /* spool, store and lock live here */
+        char *public_url;      /* what recipients' browsers see of us, without a '/' at its end; NULL: nothing */
+        int64_t drain_timeout; /* how long what flows may go on when we stop; 0: not at all */
     } server;
     struct {
         char *listen; /* "127.0.0.1:8080"; port 0: any */

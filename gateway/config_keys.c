@@ -411,6 +411,8 @@ static const struct key rows[] = {
     KEY(server, state_dir, a_folder, "/var/lib/jidpost", "spool, store and lock live here"),
     KEY(server, public_url, a_public_url, "",
         "where a front proxy passes /d/ on to us: https://host[/path]; left out: no links of our own"),
+    KEY(server, drain_timeout, a_time_or_none, "30s",
+        "when stopped, streams and uploads may go on for so long; 0: not at all"),
 
     KEY(http, listen, a_listener, "127.0.0.1:8080", "host:port, [v6]:port or :port; port 0 takes any"),
     KEY(http, token, a_token, "", "what callers show; needed to listen beyond loopback", .secret = true),

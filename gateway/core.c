@@ -91,6 +91,14 @@ static void waiter_answer(struct waiter *w)
     uv_close((uv_handle_t *)&w->timer, free_waiter);
 }
 
+/* Not over, and not on its way either. */
+static bool stands_still(const struct live *live)
+{
+    enum transfer_state state = core_record(live)->state;
+
+    return state != TRANSFER_CONNECTING && state != TRANSFER_TRANSFERRING && !transfer_state_final(state);
+}
+
 static void on_wait_over(uv_timer_t *timer)
 {
     waiter_answer(timer->data);
@@ -111,7 +119,7 @@ void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_r
     w->timer.data = w;
     uv_timer_start(&w->timer, on_wait_over, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
     DL_APPEND(live->waiters, w);
-    if (atomic_load(&gw->draining))
+    if (atomic_load(&gw->draining) && stands_still(live))
         waiter_answer(w);
 }
 
@@ -165,6 +173,20 @@ static void count_work(struct gateway *gw)
     pthread_mutex_lock(&gw->view_lock);
     gw->active = turns_active(gw->turns);
     gw->queued = HASH_COUNT(gw->lives) - gw->active;
+    pthread_mutex_unlock(&gw->view_lock);
+}
+
+/* While draining. By all that can become one less, and never once for each of many. */
+static void count_flowing(struct gateway *gw)
+{
+    struct live *live, *next;
+    size_t flowing = 0;
+
+    HASH_ITER(hh, gw->lives, live, next)
+    flowing += !stands_still(live);
+    pthread_mutex_lock(&gw->view_lock);
+    gw->flowing = flowing;
+    gw->counted = true;
     pthread_mutex_unlock(&gw->view_lock);
 }
 
@@ -240,6 +262,8 @@ static void handle_committed(void *owner, struct message *m)
             core_remove_payload(gw, live->id);
         answer_waiters(live);
         live_destroy(live);
+        if (atomic_load(&gw->draining))
+            count_flowing(gw);
     }
     free(c);
 }
@@ -301,6 +325,16 @@ static void note_growth(struct live *live)
         transfer_received(live->transfer, feed_look(live->growth.feed).available);
 }
 
+/* While draining. What is left final has waiters still: for its row. */
+static void park_still(struct live *live)
+{
+    if (!stands_still(live))
+        return;
+    transfer_park(live->transfer);
+    if (!transfer_state_final(core_record(live)->state))
+        answer_waiters(live);
+}
+
 static void flush(struct live *live)
 {
     struct record *snapshot;
@@ -309,6 +343,10 @@ static void flush(struct live *live)
         live->has_events = false;
         note_growth(live); /* never less than what was sent of it */
         transfer_run(live->transfer);
+        if (atomic_load(&live->gw->draining) && stands_still(live)) {
+            park_still(live);
+            count_flowing(live->gw);
+        }
     }
     if (live->publish) {
         live->publish = false;
@@ -692,7 +730,9 @@ static void handle_drain(void *owner, struct message *m)
 
     free(m);
     HASH_ITER(hh, gw->lives, live, next)
-    answer_waiters(live);
+    park_still(live);
+    count_flowing(gw);
+    count_work(gw);
 }
 
 static void post_new(struct gateway *gw, void (*handle)(void *owner, struct message *m))
@@ -711,6 +751,16 @@ void gateway_drain(struct gateway *gw)
     atomic_store(&gw->draining, true);
     if (gw->started)
         post_new(gw, handle_drain);
+}
+
+bool gateway_draining(struct gateway *gw, struct gateway_left *left)
+{
+    pthread_mutex_lock(&gw->view_lock);
+    left->streams = gw->flowing;
+    left->counted = gw->counted;
+    pthread_mutex_unlock(&gw->view_lock);
+    left->uploads = atomic_load(&gw->uploads);
+    return !left->counted || left->streams > 0 || left->uploads > 0;
 }
 
 static void on_network_stopped(void *user)

@@ -58,9 +58,12 @@ struct gateway {
     /* any thread */
     atomic_int_least64_t beat;
     atomic_bool draining;
+    atomic_size_t uploads; /* not over yet */
     pthread_mutex_t view_lock;
-    struct network_view view; /* under view_lock, with the two counts */
+    struct network_view view; /* under view_lock, with the counts */
     size_t active, queued;
+    size_t flowing; /* while draining, once it was counted */
+    bool counted;
 };
 
 /* Takes nothing over: config, store and spool outlive the gateway. */
@@ -73,8 +76,18 @@ uv_loop_t *gateway_loop(struct gateway *gw);
 bool gateway_start(struct gateway *gw, struct network *network, struct carrier *carrier,
                    uint64_t (*streams)(struct carrier *c), struct error *err);
 
-/* No new uploads, and everybody who waits is answered with what is known now. Any thread. */
+/* No new uploads, and nothing new begins. What is not flowing yet (connecting counts: somebody has accepted) is parked,
+ * and who waits for it answered with what is known now; what flows goes on until gateway_stop(). Any thread. */
 void gateway_drain(struct gateway *gw);
+
+/* What draining still waits for: streams, until their end is committed, and uploads. */
+struct gateway_left {
+    bool counted; /* core has heard of it; before, the streams are not known */
+    size_t streams, uploads;
+};
+
+/* false: nothing is left. Any thread, after gateway_drain(). */
+bool gateway_draining(struct gateway *gw, struct gateway_left *left);
 
 /* Parks what is under way, stops the network, joins the thread. nudge is called each second that this takes: the
  * watchdog's part, since core may stand in a TLS handshake that has no deadline. */

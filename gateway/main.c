@@ -1,7 +1,7 @@
 /* gateway/main.c - the composition root: the one file that sees every folder.
  *
- * Starts the parts in order, waits for a signal, stops them in reverse; and while it waits it is the watchdog over
- * core's heartbeat. */
+ * Starts the parts in order, waits for a signal, lets what flows go on for a while and stops the parts in reverse; and
+ * while it waits it is the watchdog over core's heartbeat, and speaks with the service manager. */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "api/server.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "gateway/config.h"
 #include "gateway/core.h"
 #include "gateway/healthcheck.h"
@@ -23,7 +25,13 @@
 
 enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_UNAVAILABLE = 8 };
 enum { MAPPED_FROM = 128 * 1024 }; /* glibc's own first value */
-enum { LOW_DESCRIPTORS = 16, WATCH_SECONDS = 1, STUCK_MS = 10 * 1000, DIAL_MS = 12 * 1000 };
+enum { LOW_DESCRIPTORS = 16, DIAL_MS = 12 * 1000 };
+
+/* A core that stands still is shaken first, and only then left to the service manager's watchdog. */
+enum { WATCH_MS = 1000, STUCK_MS = 10 * 1000, DEAD_MS = 30 * 1000 };
+
+/* STOP_MS: what stopping takes at most, once nothing flows any more. */
+enum { DRAIN_TURN_MS = 50, STOP_MS = 20 * 1000 };
 
 extern char **environ;
 
@@ -94,6 +102,13 @@ struct parts {
     struct carrier *carrier;
     struct network *network;
     struct api *api;
+
+    sigset_t signals; /* those that are waited for; blocked everywhere */
+    bool hurry;       /* the time to drain is up, or somebody asked twice */
+    struct notify notify;
+    int64_t feed_ms; /* how often the manager's watchdog is fed; 0: there is none */
+    int64_t fed_at;
+    char status[128]; /* as told last */
 };
 
 static bool make_folder(const char *path, struct error *err)
@@ -197,11 +212,37 @@ static void shake(void *user)
     xmpp_shake(user);
 }
 
+/* SIGTERM, SIGINT, or 0: none within so many milliseconds. */
+static int next_signal(const struct parts *p, int64_t ms)
+{
+    const struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    int sig = sigtimedwait(&p->signals, NULL, &wait);
+
+    return sig > 0 ? sig : 0;
+}
+
+/* Whoever asks twice has no time. */
+static bool asked_twice(struct parts *p, int64_t wait_ms)
+{
+    int sig = p->hurry ? 0 : next_signal(p, wait_ms);
+
+    if (sig) {
+        log_info("stopping.at_once", log_str("signal", strsignal(sig)));
+        p->hurry = true;
+    }
+    return p->hurry;
+}
+
+static bool hurry(void *user)
+{
+    return asked_twice(user, 0);
+}
+
 static void stop(struct parts *p)
 {
     if (p->gateway)
         gateway_drain(p->gateway);
-    api_stop(&p->api);
+    api_stop(&p->api, hurry, p);
     if (p->gateway)
         gateway_stop(p->gateway, shake, p->network);
     xmpp_destroy(&p->network);
@@ -214,10 +255,8 @@ static void stop(struct parts *p)
 }
 
 /* libstrophe's TLS handshake blocks core and has no deadline of its own: a core that stands still in it is freed. */
-static void watch(struct parts *p)
+static void shake_stuck(struct parts *p, int64_t age)
 {
-    int64_t age = gateway_heartbeat_age(p->gateway);
-
     if (age < STUCK_MS)
         return;
     log_warn("core.stuck", log_int("ms", age), log_str("handshaking", xmpp_handshaking(p->network) ? "yes" : "no"));
@@ -225,21 +264,91 @@ static void watch(struct parts *p)
         xmpp_shake(p->network);
 }
 
-static void wait_for_signal(struct parts *p, const sigset_t *signals)
+static void feed_watchdog(struct parts *p, int64_t age)
 {
-    const struct timespec tick = {.tv_sec = WATCH_SECONDS};
+    int64_t now = clock_ms();
+
+    if (p->feed_ms == 0 || age >= DEAD_MS || now - p->fed_at < p->feed_ms)
+        return;
+    p->fed_at = now;
+    notify_send(&p->notify, "WATCHDOG=1");
+}
+
+static void tell_status(struct parts *p)
+{
+    struct gateway_view view;
+    char status[sizeof p->status];
+
+    gateway_view(p->gateway, &view);
+    snprintf(status, sizeof status, "%s%s; transfers: %zu under way, %zu waiting", view.draining ? "stopping, " : "",
+             network_state_name(view.network.state), view.active, view.queued);
+    if (strcmp(status, p->status) == 0)
+        return;
+    memcpy(p->status, status, sizeof status);
+    notify_send(&p->notify, "STATUS=%s", status);
+}
+
+static void watch(struct parts *p)
+{
+    int64_t age = gateway_heartbeat_age(p->gateway);
+
+    shake_stuck(p, age);
+    feed_watchdog(p, age);
+    tell_status(p);
+}
+
+static void wait_for_signal(struct parts *p)
+{
+    int64_t tick = p->feed_ms > 0 && p->feed_ms / 2 < WATCH_MS ? p->feed_ms / 2 : WATCH_MS;
     int sig;
 
-    while ((sig = sigtimedwait(signals, NULL, &tick)) < 0)
+    while ((sig = next_signal(p, tick > 0 ? tick : 1)) == 0)
         watch(p);
     log_info("stopping", log_str("signal", strsignal(sig)));
+}
+
+/* What flows may go on for a while; the rest is parked at once, and goes on after the next start. */
+static void drain(struct parts *p)
+{
+    int64_t began = clock_ms(), until = began + p->config.server.drain_timeout;
+    struct gateway_left left;
+    bool told = false;
+
+    notify_send(&p->notify, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
+                (long long)(p->config.server.drain_timeout + STOP_MS) * 1000);
+    gateway_drain(p->gateway);
+    while (gateway_draining(p->gateway, &left) && !p->hurry) {
+        if (left.counted && !told) {
+            told = true;
+            log_info("draining", log_int("streams", (int64_t)left.streams), log_int("uploads", (int64_t)left.uploads),
+                     log_int("timeout_ms", p->config.server.drain_timeout));
+        }
+        if (clock_ms() >= until) {
+            log_warn("drain.timeout", log_int("streams", (int64_t)left.streams),
+                     log_int("uploads", (int64_t)left.uploads));
+            p->hurry = true;
+            return;
+        }
+        watch(p);
+        asked_twice(p, DRAIN_TURN_MS);
+    }
+    if (told && !p->hurry)
+        log_info("drained", log_int("ms", clock_ms() - began));
+}
+
+static void run(struct parts *p)
+{
+    p->feed_ms = notify_watchdog_ms(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
+    notify_send(&p->notify, "READY=1");
+    watch(p);
+    wait_for_signal(p);
+    drain(p);
 }
 
 static int serve(const struct command_line *cl)
 {
     struct parts p = {0};
     struct error error = {0};
-    sigset_t signals;
     int status = EXIT_OK;
 
     if (!config_load(&p.config, cl->file, environ, cl->overrides, &error)) {
@@ -250,13 +359,15 @@ static int serve(const struct command_line *cl)
     /* Else it rises to the largest block freed, and buffers of uploads leave large holes between what lives longer. */
     mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
     signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by every thread: signals come here alone */
+    sigemptyset(&p.signals);
+    sigaddset(&p.signals, SIGINT);
+    sigaddset(&p.signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &p.signals, NULL); /* inherited by every thread: signals come here alone */
     log_info("starting", log_str("version", JIDPOST_VERSION), log_str("state_dir", p.config.server.state_dir));
+    if (!notify_open(&p.notify, getenv("NOTIFY_SOCKET")))
+        log_warn("notify.unusable", log_str("NOTIFY_SOCKET", getenv("NOTIFY_SOCKET")));
     if (start(&p, &error)) {
-        wait_for_signal(&p, &signals);
+        run(&p);
     } else {
         log_error("start.failed", log_str("code", error_name(error.code)), log_str("error", error.text));
         status = EXIT_UNAVAILABLE;
@@ -264,6 +375,7 @@ static int serve(const struct command_line *cl)
     stop(&p);
     config_free(&p.config);
     log_info("stopped", log_int("status", status));
+    notify_close(&p.notify);
     return status;
 }
 

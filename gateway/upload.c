@@ -85,6 +85,7 @@ static bool prepare(struct upload *u, int64_t size, const struct submission *s)
 
 static void upload_free(struct upload *u)
 {
+    atomic_fetch_sub(&u->gw->uploads, 1);
     feed_release(&u->feed);
     record_free(&u->record);
     if (u->intake) {
@@ -113,6 +114,7 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const stru
         return NULL;
     }
     u->gw = gw;
+    atomic_fetch_add(&gw->uploads, 1);
     id_make(u->id, "tr", clock_wall_ms());
     if (!prepare(u, size, s)) {
         error_set(err, ERR_INTERNAL, "out of memory");
@@ -531,7 +533,9 @@ static void handle_begin(void *owner, struct message *m)
     struct intake *in = (struct intake *)m;
 
     if (in->record->mode == MODE_STREAM || in->record->type) { /* nothing to look at, or no need */
-        if (in->record->mode == MODE_STREAM && !gw->online)
+        if (in->record->mode == MODE_STREAM && atomic_load(&gw->draining))
+            error_set(&in->error, ERR_DRAINING, "the gateway is stopping");
+        else if (in->record->mode == MODE_STREAM && !gw->online)
             error_set(&in->error, ERR_XMPP_DISCONNECTED, "the gateway has no XMPP session at the moment");
         else if (!describe(in->record, NULL))
             error_set(&in->error, ERR_INTERNAL, "out of memory");

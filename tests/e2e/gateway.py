@@ -108,7 +108,10 @@ class Gateway(Client):
         self.settings = {"XMPP_JID": jid, "XMPP_PASSWORD": PASSWORD, "XMPP_SERVER": LOOPBACK,
                          "XMPP_PORT": str(server.port), "XMPP_TLS": "off",
                          "HTTP_LISTEN": f"{LOOPBACK}:0", "SOCKS5_LISTEN": f"{LOOPBACK}:0",
-                         "SERVER_STATE_DIR": str(self.state), "LOG_FORMAT": "json", "LOG_LEVEL": "debug", **settings}
+                         "SERVER_STATE_DIR": str(self.state), "LOG_FORMAT": "json", "LOG_LEVEL": "debug",
+                         "SERVER_DRAIN_TIMEOUT": "0", **settings}
+        self.environment = {}  # beside the settings
+        self.arguments = []
         self.process = None
         self.expected_errors = set()
         self.read = 0
@@ -117,10 +120,11 @@ class Gateway(Client):
         self.state.mkdir(exist_ok=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith("JIDPOST_")}
         environment.update({"JIDPOST_" + key: value for key, value in self.settings.items()})
+        environment.update(self.environment)
         environment.update(ASAN_OPTIONS="detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS="print_stacktrace=1",
                            TSAN_OPTIONS="halt_on_error=1")
         self.read = self.log.stat().st_size if self.log.exists() else 0
-        self.process = Process([str(self.program), "serve"], self.log, environment)
+        self.process = Process([str(self.program), "serve", *self.arguments], self.log, environment)
         line = wait_until(lambda: self._listening(), 30, "event=http.listening")
         self.port = int(re.search(r':(\d+)"|"port":(\d+)', line).group(1) or re.search(r'"port":(\d+)', line).group(1))
         if ready:
@@ -145,6 +149,19 @@ class Gateway(Client):
         self.check_log()
         if code != 0:
             raise AssertionError(f"the gateway ended with {code} after SIGTERM:\n{process.tail()}")
+
+    def signal(self, number):
+        self.process.popen.send_signal(number)
+
+    def await_end(self, seconds=20):
+        """It ends by itself, in good order."""
+        self.process.popen.wait(seconds)
+        self.stop()
+
+    def logged(self, event):
+        """The lines of that event since the last start, oldest first."""
+        lines = self.log.read_text(errors="replace")[self.read:].splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n") and f'"event":"{event}"' in line]
 
     def kill(self):
         if self.process:

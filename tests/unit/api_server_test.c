@@ -64,7 +64,7 @@ static int set_up(void **state)
 
 static void end(struct world *w)
 {
-    api_stop(&w->api);
+    api_stop(&w->api, NULL, NULL);
     if (w->gw)
         fake_gateway_destroy(&w->gw);
 }
@@ -1120,7 +1120,7 @@ static void only_what_was_sent_counts_as_fetched(void **state)
     fetch(w, "GET", "If-None-Match: *\r\n");
     fetch(w, "GET", "Range: bytes=2-4\r\n");
     assert_true(fake_gateway_await_fetches(w->gw, 1));
-    api_stop(&w->api); /* so everything has ended */
+    api_stop(&w->api, NULL, NULL); /* so everything has ended */
     assert_int_equal(seen(w).fetches, 1);
     assert_int_equal(seen(w).fetch_from, 2);
     assert_int_equal(seen(w).fetch_to, 5);
@@ -1285,11 +1285,33 @@ static void who_waits_is_answered_when_the_server_stops(void **state)
     snprintf(request, sizeof request, "GET /v1/transfers/%s?wait=50 HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
     open_question(w, &get, request);
     assert_true(fake_gateway_await_questions(w->gw, 1));
-    api_stop(&w->api);
+    api_stop(&w->api, NULL, NULL);
     read_answer(w, get.fd);
     expect(w, "the reader", 503, "draining");
     fd_close(&get.fd);
     fake_gateway_destroy(&w->gw); /* its late answer finds nobody, and leaks nothing */
+}
+
+static bool now(void *user)
+{
+    *(bool *)user = true;
+    return true;
+}
+
+static void who_is_slow_is_cut_when_there_is_no_time(void **state)
+{
+    struct world *w = *state;
+    int64_t began = clock_ms();
+    bool asked = false;
+    struct stopping put;
+
+    open_question(w, &put, PUT(ANA "/a") "Content-Length: 5\r\n\r\nhel");
+    assert_true(fake_gateway_await_begun(w->gw, 1));
+    api_stop(&w->api, now, &asked);
+    assert_true(asked);
+    assert_true(clock_ms() - began < 4000); /* else it would have five seconds */
+    assert_int_equal(seen(w).aborted, 1);
+    fd_close(&put.fd);
 }
 
 /* The library does not look at a connection that waits. TCP does not tell whether its caller closed both ways or may
@@ -1328,7 +1350,7 @@ static void an_accepted_upload_is_told_so_when_the_server_stops(void **state)
     assert_true(send_all(put.fd, "abc", 3));
     assert_true(fake_gateway_await_questions(w->gw, 1)); /* the commit */
     fake_gateway_speak(w->gw);
-    api_stop(&w->api);
+    api_stop(&w->api, NULL, NULL);
     read_answer(w, put.fd);
     expect(w, "the sender", 202, NULL);
     fd_close(&put.fd);
@@ -1347,7 +1369,7 @@ static void what_does_not_end_is_cut(void **state)
     open_question(w, &commit, PUT(ANA "/a") THREE);
     open_question(w, &body, PUT(ANA "/a") "Content-Length: 1000\r\n\r\nabc");
     assert_true(fake_gateway_await_questions(w->gw, 1) && fake_gateway_await_begun(w->gw, 2));
-    api_stop(&w->api);
+    api_stop(&w->api, NULL, NULL);
     assert_int_equal(recv(commit.fd, rest, sizeof rest, 0), 0);
     assert_true(recv(body.fd, rest, sizeof rest, 0) <= 0);
     assert_int_equal(seen(w).aborted, seen(w).begun - 1);
@@ -1498,7 +1520,7 @@ static void who_waits_for_a_stream_is_answered_or_cut_when_the_server_stops(void
     fake_gateway_script(w->gw, &script);
     open_question(w, &asked, STREAM("3") "Expect: 100-continue\r\n\r\n");
     assert_true(fake_gateway_await_questions(w->gw, 1));
-    api_stop(&w->api);
+    api_stop(&w->api, NULL, NULL);
     read_answer(w, asked.fd);
     expect(w, "asked", 503, "draining");
     assert_true(recv(full.fd, rest, sizeof rest, 0) <= 0);
@@ -1586,6 +1608,7 @@ int main(void)
         TEST(beyond_loopback_a_token_is_needed),
         TEST(a_port_in_use_is_a_reason),
         TEST(who_waits_is_answered_when_the_server_stops),
+        TEST(who_is_slow_is_cut_when_there_is_no_time),
         TEST(who_hangs_up_waits_no_longer),
         TEST(an_accepted_upload_is_told_so_when_the_server_stops),
         TEST(what_does_not_end_is_cut),

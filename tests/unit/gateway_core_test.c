@@ -1450,6 +1450,95 @@ static void a_stop_with_an_upload_under_way_leaves_what_was_promised(void **stat
     stop(f);
 }
 
+/* Looks until core has counted, and then until so much is left, for a few seconds. */
+static void await_left(struct fixture *f, size_t streams, size_t uploads)
+{
+    struct gateway_left left;
+
+    for (int i = 0; i < 5000; i++) {
+        bool more = gateway_draining(f->gw, &left);
+
+        if (left.counted && left.streams == streams && left.uploads == uploads) {
+            assert_int_equal(more, streams + uploads > 0);
+            return;
+        }
+        usleep(1000);
+    }
+    fail_msg("%zu streams and %zu uploads were left to the end", left.streams, left.uploads);
+}
+
+static void what_flows_goes_on_while_draining_and_is_told_to_who_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *u;
+    struct record *r;
+    struct answer end;
+    char id[ID_SIZE];
+
+    start(f, DELIVERS);
+    u = begin_upload(f, MODE_AUTO, BIG);
+    memcpy(id, gateway_upload_id(u), ID_SIZE);
+    append(u, PART);
+    r = look_for(f, id, TRANSFER_TRANSFERRING, PART);
+    record_free(&r);
+    answer_init(&end);
+    gateway_wait(f->gw, id, 3600 * 1000, on_record, &end);
+    gateway_drain(f->gw);
+    await_left(f, 1, 1);
+    append(u, BIG - PART);
+    r = finish_upload(&u, &(struct submission){0}, ERR_NONE);
+    record_free(&r);
+    await(&end);
+    assert_int_equal(end.record->state, TRANSFER_DELIVERED);
+    record_free(&end.record);
+    await_left(f, 0, 0);
+    stop(f);
+}
+
+static void what_does_not_flow_is_parked_when_draining_begins(void **state)
+{
+    struct fixture *f = *state;
+    struct record *offered, *queued, *r;
+    struct upload *u;
+
+    start(f, NEVER_ANSWERS);
+    offered = upload(f, "ana@example.org", "hello");
+    await_state(f, offered->id, TRANSFER_OFFERING);
+    u = begin_upload(f, MODE_SPOOL, 5);
+    append(u, 5);
+    gateway_drain(f->gw);
+    await_left(f, 0, 1);
+    queued =
+        finish_upload(&u, &(struct submission){.to = &(struct jid){.text = "ana@example.org", .local = 3}}, ERR_NONE);
+    assert_int_equal(queued->state, TRANSFER_QUEUED);
+    await_left(f, 0, 0);
+    r = one(f, gateway_get, offered->id, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_QUEUED);
+    assert_int_equal(r->attempts[0].error.code, ERR_DRAINING);
+    record_free(&r);
+    stop(f);
+    start(f, DELIVERS);
+    expect_end(f, offered->id, TRANSFER_DELIVERED, ERR_NONE);
+    expect_end(f, queued->id, TRANSFER_DELIVERED, ERR_NONE);
+    record_free(&offered);
+    record_free(&queued);
+    stop(f);
+}
+
+static void a_stream_is_not_opened_while_draining(void **state)
+{
+    struct fixture *f = *state;
+    struct upload *u;
+
+    start(f, DELIVERS);
+    u = begin_upload(f, MODE_STREAM, BIG);
+    gateway_drain(f->gw);
+    assert_null(open_stream(f, u, ERR_DRAINING));
+    gateway_upload_abort(&u, NULL);
+    await_left(f, 0, 0);
+    stop(f);
+}
+
 static void a_stream_is_opened_before_its_first_byte_and_answered_with_its_end(void **state)
 {
     struct fixture *f = *state;
@@ -1609,6 +1698,9 @@ int main(void)
         T(a_lost_payload_ends_its_transfer_with_the_reason),
         T(a_list_tells_the_newest_first),
         T(draining_answers_who_waits_and_takes_nothing_new),
+        T(what_flows_goes_on_while_draining_and_is_told_to_who_waits),
+        T(what_does_not_flow_is_parked_when_draining_begins),
+        T(a_stream_is_not_opened_while_draining),
         T(bad_submissions_leave_nothing_behind),
         T(a_link_is_kept_and_fetched_also_after_a_restart),
         T(a_link_fetched_whole_is_noted_and_stays),
