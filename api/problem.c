@@ -26,6 +26,13 @@ struct problem problem_of(enum error_code code)
     case ERR_LENGTH_CONFLICT:
         return problem(400, FINAL, "The body's length is not the announced one",
                        "Send exactly one of Content-Length and Transfer-Encoding: chunked, and all of the body.");
+    case ERR_DIGEST_MISMATCH:
+        return problem(
+            400, FINAL, "What came is not what was promised",
+            "Nothing was kept; compute the digest anew, or send the file again if it was damaged on its way.");
+    case ERR_DIGEST_UNSUPPORTED:
+        return problem(400, FINAL, "This digest cannot be checked here",
+                       "Send the raw file to PUT /v1/to/{jid}/{name} in mode auto or spool, or leave the digest out.");
     case ERR_AUTH_MISSING:
         return problem(401, FINAL, "A token is needed",
                        "Send 'Authorization: Bearer TOKEN', or the token as Basic password: curl -u :TOKEN.");

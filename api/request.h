@@ -85,8 +85,9 @@ struct request {
     bool more;         /* than the piece at hand: it is on the socket already */
 
     struct jid to;
-    char name[1024]; /* file name, not checked before it is complete; empty: none */
-    char type[128];  /* empty: to be sniffed */
+    char name[1024];         /* file name, not checked before it is complete; empty: none */
+    char type[128];          /* empty: to be sniffed */
+    struct digests promised; /* of the body */
     struct upload *upload;
     struct multipart *multipart;
     bool form; /* the body is one, and the file a part of it */

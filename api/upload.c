@@ -3,7 +3,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
+#include "api/digests.h"
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "base/log.h"
@@ -39,6 +41,38 @@ static bool take_type(struct request *rq, struct error *err)
     return true;
 }
 
+struct promise {
+    struct digests content, repr;
+    struct error error; /* ERR_NONE: all could be read */
+};
+
+static enum MHD_Result read_promise(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct promise *p = user;
+    struct digests *d = strcasecmp(name, "Content-Digest") == 0 ? &p->content : NULL;
+
+    (void)kind;
+    if (strcasecmp(name, "Repr-Digest") == 0)
+        d = &p->repr;
+    return !d || digests_read(d, value ? value : "", &p->error) ? MHD_YES : MHD_NO;
+}
+
+/* A form's digest is that of the form; what a part of it comes to nobody said. */
+static bool take_promise(struct request *rq, struct error *err)
+{
+    struct promise p = {0};
+
+    MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, read_promise, &p);
+    if (p.error.code != ERR_NONE)
+        return error_set(err, p.error.code, "%s", p.error.text);
+    if (!digests_merge(&p.content, &p.repr, err))
+        return false;
+    rq->promised = p.content;
+    if (rq->form && (rq->promised.has_sha256 || rq->promised.has_sha512))
+        return error_set(err, ERR_DIGEST_UNSUPPORTED, "the digest of a form is that of no file");
+    return true;
+}
+
 /* Without a length of its own a body is spooled, whatever was asked for: an offer states a size. */
 static bool take_mode(const struct request *rq, enum mode *mode, struct error *err)
 {
@@ -65,6 +99,7 @@ static bool submission_of(const struct request *rq, struct submission *s, struct
         .methods = value[PARAM_METHODS],
         .request_id = rq->id,
         .digest = value[PARAM_DIGEST] != NULL,
+        .promised = rq->promised.has_sha256 || rq->promised.has_sha512 ? &rq->promised : NULL,
         .hold_ms = -1,
         .subscribe = value[PARAM_SUBSCRIBE] != NULL,
     };
@@ -95,7 +130,7 @@ bool api_upload_begin(struct request *rq, struct error *err)
     struct submission s;
 
     rq->form = multipart_wanted(rq);
-    if (!api_recipient_begin(rq, err) || !take_name(rq, err) || !api_wait_begin(rq, err))
+    if (!api_recipient_begin(rq, err) || !take_name(rq, err) || !take_promise(rq, err) || !api_wait_begin(rq, err))
         return false;
     if (!rq->form && !take_type(rq, err))
         return false;
@@ -124,7 +159,9 @@ bool api_form_begin(struct request *rq, struct error *err)
     rq->form = multipart_wanted(rq);
     if (!rq->form)
         return error_set(err, ERR_MEDIA_REFUSED, "POST /v1/transfers takes multipart/form-data");
-    if (!take_name(rq, err) || !api_wait_begin(rq, err) || (rq->params.value[PARAM_TO] && !take_to(rq, err)))
+    if (!take_name(rq, err) || !take_promise(rq, err) || !api_wait_begin(rq, err))
+        return false;
+    if (rq->params.value[PARAM_TO] && !take_to(rq, err))
         return false;
     return multipart_create(rq, err);
 }

@@ -23,6 +23,8 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_REQUEST_MALFORMED,        "request_malformed",        NEVER)   \
     X(ERR_JID_INVALID,              "jid_invalid",              NEVER)   \
     X(ERR_LENGTH_CONFLICT,          "length_conflict",          NEVER)   \
+    X(ERR_DIGEST_MISMATCH,          "digest_mismatch",          NEVER)   \
+    X(ERR_DIGEST_UNSUPPORTED,       "digest_unsupported",       NEVER)   \
     X(ERR_AUTH_MISSING,             "auth_missing",             NEVER)   \
     X(ERR_AUTH_INVALID,             "auth_invalid",             NEVER)   \
     X(ERR_HOST_NOT_ALLOWED,         "host_not_allowed",         NEVER)   \

@@ -30,15 +30,16 @@ typedef void gateway_record_fn(void *user, struct record *r, const struct error 
 
 /* What the upload is for. Strings are borrowed for the call. */
 struct submission {
-    const struct jid *to;   /* empty in a check: not known yet */
-    const char *name;       /* NULL: "upload-<id>" with an ending that fits the type */
-    const char *type;       /* NULL: sniffed from the first 64 KiB */
-    const char *caption;    /* NULL: none */
-    const char *methods;    /* "si-s5b,s5b"; NULL: as configured. Unknown or empty: ERR_PARAMETER_INVALID */
-    const char *request_id; /* NULL: none */
-    bool digest;            /* compute file.sha256, even if configuration does not ask for it */
-    int64_t ttl_ms;         /* 0: as configured */
-    int64_t hold_ms;        /* how long to wait for who is offline, from now; 0: not at all; below 0: as configured */
+    const struct jid *to;           /* empty in a check: not known yet */
+    const char *name;               /* NULL: "upload-<id>" with an ending that fits the type */
+    const char *type;               /* NULL: sniffed from the first 64 KiB */
+    const char *caption;            /* NULL: none */
+    const char *methods;            /* "si-s5b,s5b"; NULL: as configured. Unknown or empty: ERR_PARAMETER_INVALID */
+    const char *request_id;         /* NULL: none */
+    bool digest;                    /* compute file.sha256, even if configuration does not ask for it */
+    const struct digests *promised; /* what the file must come to; NULL: nobody said */
+    int64_t ttl_ms;                 /* 0: as configured */
+    int64_t hold_ms; /* how long to wait for who is offline, from now; 0: not at all; below 0: as configured */
     enum mode mode;
     bool subscribe; /* ask who is no contact; then a hold is needed: below 0 may also mean the whole ttl */
 };
@@ -69,6 +70,8 @@ void gateway_upload_await_room(struct upload *u, size_t len, void (*wake)(void *
 /* Seals the file, commits the record, queues the transfer; the answer comes after both are as durable as configured.
  * Of a transfer that began before, the answer tells its state by then; in MODE_STREAM nothing is sealed, and the answer
  * comes with its end (while we stop: without).
+ * A file that is not what was promised of it is refused with ERR_DIGEST_MISMATCH; a transfer that began before has its
+ * last byte held back until that is known.
  * Consumes *u in any case; on failure nothing is left behind, but a transfer that had begun: it failed. */
 void gateway_upload_finish(struct upload **u, const struct submission *s, gateway_record_fn *done, void *user);
 void gateway_upload_abort(struct upload **u, const struct error *why); /* NULL: its caller is gone */

@@ -569,37 +569,58 @@ size_t spool_peek(const struct spool_file *file, void *out, size_t max)
     return n > 0 ? (size_t)n : 0;
 }
 
-bool spool_sha256(const struct spool_file *file, char hex[static 65], struct error *err)
+static bool hash(const struct spool_file *file, EVP_MD_CTX *sha256, EVP_MD_CTX *sha512, struct error *err)
 {
-    unsigned char digest[32];
     uint8_t *chunk = malloc(READ_SIZE);
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
     uint64_t offset = 0;
-    bool ok = false;
-    ssize_t n = 0;
+    ssize_t n;
 
-    if (!chunk || !md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1) {
+    if (!chunk)
+        return error_set(err, ERR_INTERNAL, "spool: out of memory");
+    while ((n = read_at(file->fd, chunk, READ_SIZE, offset)) > 0) {
+        if (sha256)
+            EVP_DigestUpdate(sha256, chunk, (size_t)n);
+        if (sha512)
+            EVP_DigestUpdate(sha512, chunk, (size_t)n);
+        offset += (uint64_t)n;
+    }
+    free(chunk);
+    if (n < 0)
+        return disk_error(err, "reading", errno);
+    return offset == file->size ||
+           error_set(err, ERR_INTERNAL, "spool: %s has %" PRIu64 " bytes, not %" PRIu64, file->id, offset, file->size);
+}
+
+/* NULL: not wanted, or out of memory. */
+static EVP_MD_CTX *hasher(bool wanted, const EVP_MD *kind)
+{
+    EVP_MD_CTX *md = wanted ? EVP_MD_CTX_new() : NULL;
+
+    if (md && EVP_DigestInit_ex(md, kind, NULL) == 1)
+        return md;
+    EVP_MD_CTX_free(md);
+    return NULL;
+}
+
+bool spool_digest(const struct spool_file *file, struct digests *d, struct error *err)
+{
+    EVP_MD_CTX *sha256 = hasher(d->has_sha256, EVP_sha256()), *sha512 = hasher(d->has_sha512, EVP_sha512());
+    bool ok = false;
+
+    if ((d->has_sha256 && !sha256) || (d->has_sha512 && !sha512)) {
         error_set(err, ERR_INTERNAL, "spool: out of memory");
         goto out;
     }
-    while ((n = read_at(file->fd, chunk, READ_SIZE, offset)) > 0) {
-        EVP_DigestUpdate(md, chunk, (size_t)n);
-        offset += (uint64_t)n;
-    }
-    if (n < 0) {
-        disk_error(err, "reading", errno);
+    if (!hash(file, sha256, sha512, err))
         goto out;
-    }
-    if (offset != file->size) {
-        error_set(err, ERR_INTERNAL, "spool: %s has %" PRIu64 " bytes, not %" PRIu64, file->id, offset, file->size);
-        goto out;
-    }
-    EVP_DigestFinal_ex(md, digest, NULL);
-    id_hex(digest, sizeof digest, hex);
+    if (sha256)
+        EVP_DigestFinal_ex(sha256, d->sha256, NULL);
+    if (sha512)
+        EVP_DigestFinal_ex(sha512, d->sha512, NULL);
     ok = true;
 out:
-    EVP_MD_CTX_free(md);
-    free(chunk);
+    EVP_MD_CTX_free(sha256);
+    EVP_MD_CTX_free(sha512);
     return ok;
 }
 

@@ -67,8 +67,15 @@ struct shared_fd *spool_share(struct spool *spool, const char *id, struct error 
 uint64_t spool_size(const struct spool_file *file); /* bytes present */
 int spool_fd(const struct spool_file *file);        /* borrowed */
 
-/* Lower-case hex SHA-256 of the whole file; reads it, so pool only. */
-bool spool_sha256(const struct spool_file *file, char hex[static 65], struct error *err);
+/* Digests of a file, those that it has. */
+enum { SHA256_BYTES = 32, SHA512_BYTES = 64 };
+struct digests {
+    bool has_sha256, has_sha512;
+    unsigned char sha256[SHA256_BYTES], sha512[SHA512_BYTES];
+};
+
+/* Fills in those that d is said to have, of the whole file; reads it once, so pool only. */
+bool spool_digest(const struct spool_file *file, struct digests *d, struct error *err);
 
 /* The first bytes, for the media type; returns how many. */
 size_t spool_peek(const struct spool_file *file, void *out, size_t max);

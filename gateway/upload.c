@@ -30,8 +30,9 @@ struct upload {
     char id[ID_SIZE];
     enum mode mode;
     struct record *record; /* what the transfer will be */
-    bool digest;
+    bool digest;           /* its SHA-256 is wanted */
     char sha256[65];
+    struct digests promised;
     gateway_record_fn *done;
     void *user;
     struct error error;
@@ -40,6 +41,7 @@ struct upload {
     struct feed *feed;     /* NULL: it is none of these */
     struct intake *intake; /* core's; NULL: the transfer has not begun */
     struct room *room;     /* left with the feed, unless it was called */
+    bool held;             /* the feed ends only when what was promised is known to be true */
     bool dropped;          /* the caller took it back; done is not called */
     bool unkept;           /* the file is of no more use */
 };
@@ -67,13 +69,25 @@ static bool needs_digest(const struct upload *u, const struct submission *s)
     return s->digest || (u->gw->config->delivery.digest == DIGEST_ALWAYS && u->mode != MODE_STREAM);
 }
 
+static bool is_promised(const struct upload *u)
+{
+    return u->promised.has_sha256 || u->promised.has_sha512;
+}
+
+static void take_digests(struct upload *u, const struct submission *s)
+{
+    u->digest = needs_digest(u, s);
+    if (s->promised)
+        u->promised = *s->promised;
+}
+
 /* What it takes to begin early. */
 static bool prepare(struct upload *u, int64_t size, const struct submission *s)
 {
     u->mode = size < 0 || !s ? MODE_SPOOL : s->mode;
     if (u->mode == MODE_SPOOL)
         return true;
-    u->digest = needs_digest(u, s);
+    take_digests(u, s);
     u->feed = feed_create();
     u->record = record_of(u, s);
     if (!u->feed || !u->record)
@@ -201,7 +215,7 @@ const char *gateway_upload_id(const struct upload *u)
     return u->id;
 }
 
-/* Once core has heard of the end, so that what the stream says of it does not come first. */
+/* Once core has heard of the end, so that what the stream says of it does not come first. FEED_GROWING: not yet. */
 static void end_feed(struct upload *u, enum feed_state how);
 
 void gateway_upload_abort(struct upload **up, const struct error *why)
@@ -271,6 +285,9 @@ bool gateway_submission_check(struct gateway *gw, const struct submission *s, st
         return error_set(err, ERR_PARAMETER_INVALID, "the media type is no media type");
     if (s->mode == MODE_STREAM && s->digest)
         return error_set(err, ERR_PARAMETER_INVALID, "digest: nothing is kept to compute it from; use mode=auto");
+    if (s->mode == MODE_STREAM && s->promised)
+        return error_set(err, ERR_DIGEST_UNSUPPORTED,
+                         "mode=stream keeps nothing that a promised digest could be checked on; use mode=auto");
     if (s->mode == MODE_STREAM && (s->hold_ms > 0 || s->subscribe))
         return error_set(err, ERR_PARAMETER_INVALID,
                          "mode=stream waits for nobody who is offline: use mode=auto, or leave hold and subscribe out");
@@ -334,13 +351,39 @@ static bool describe(struct record *r, const struct spool_file *file)
     return true;
 }
 
+static bool mismatch(struct error *err, const char *algorithm, const unsigned char *digest, size_t len)
+{
+    char hex[2 * SHA512_BYTES + 1];
+
+    id_hex(digest, len, hex);
+    return error_set(err, ERR_DIGEST_MISMATCH, "the %s of what came is %s", algorithm, hex);
+}
+
+/* Reads the file once for all that is wanted of it. */
+static bool check_digests(struct upload *u)
+{
+    struct digests found = {.has_sha256 = u->digest || u->promised.has_sha256, .has_sha512 = u->promised.has_sha512};
+
+    if (!found.has_sha256 && !found.has_sha512)
+        return true;
+    if (!spool_digest(u->file, &found, &u->error))
+        return false;
+    if (u->promised.has_sha256 && memcmp(found.sha256, u->promised.sha256, SHA256_BYTES) != 0)
+        return mismatch(&u->error, "SHA-256", found.sha256, SHA256_BYTES);
+    if (u->promised.has_sha512 && memcmp(found.sha512, u->promised.sha512, SHA512_BYTES) != 0)
+        return mismatch(&u->error, "SHA-512", found.sha512, SHA512_BYTES);
+    if (found.has_sha256)
+        id_hex(found.sha256, SHA256_BYTES, u->sha256);
+    return true;
+}
+
 static bool seal_file(struct upload *u)
 {
     bool durable = u->gw->config->spool.durability == DURABLE_POWER;
 
     if (!spool_seal(u->file, durable, &u->error))
         return false;
-    if (u->digest && !spool_sha256(u->file, u->sha256, &u->error))
+    if (!check_digests(u))
         return false;
     if (!u->record)
         return true;
@@ -602,7 +645,7 @@ static void end_early(struct upload *u)
         u->error = in->error;
     if (live && u->error.code != ERR_NONE)
         transfer_upload_failed(core_transfer(live), &u->error);
-    else if (live && !refused && !u->digest) /* else once it is known */
+    else if (live && !refused && !u->digest && !u->held) /* else once it is known */
         transfer_uploaded(core_transfer(live));
     if (u->dropped) {
         tell_opened(in, NULL, &u->error);
@@ -681,6 +724,8 @@ static void sealed_early(struct upload *u)
     bool failed = failed_early(u, live);
 
     u->gw->pending--;
+    if (u->held)
+        feed_end(u->feed, failed ? FEED_ABORTED : FEED_COMPLETE);
     if (failed) {
         upload_answer(u, NULL);
     } else if (feed_refused(u->feed) && live) {
@@ -714,6 +759,8 @@ static void refuse_finish(struct message *m)
 
     error_set(&u->error, ERR_DRAINING, "the gateway is stopping");
     spool_abandon(&u->file);
+    if (u->held)
+        feed_end(u->feed, FEED_ABORTED);
     if (u->dropped)
         upload_free(u);
     else
@@ -728,7 +775,8 @@ static void end_feed(struct upload *u, enum feed_state how)
     u->message.discard = refuse_finish;
     if (!inbox_post(u->gw->inbox, &u->message))
         refuse_finish(&u->message);
-    feed_end(feed, how);
+    if (how != FEED_GROWING)
+        feed_end(feed, how);
     feed_release(&feed);
 }
 
@@ -737,7 +785,8 @@ static void finish_early(struct upload *u)
     bool whole = !feed_refused(u->feed) && spool_is_whole(u->file, &u->error);
 
     leave_room(u);
-    end_feed(u, whole ? FEED_COMPLETE : FEED_ABORTED);
+    u->held = whole && is_promised(u);
+    end_feed(u, u->held ? FEED_GROWING : whole ? FEED_COMPLETE : FEED_ABORTED);
 }
 
 void gateway_upload_finish(struct upload **up, const struct submission *s, gateway_record_fn *done, void *user)
@@ -748,7 +797,7 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
     u->done = done;
     u->user = user;
     if (!u->feed)
-        u->digest = needs_digest(u, s);
+        take_digests(u, s);
     if (!u->feed && !gateway_submission_check(u->gw, s, &u->error)) {
         spool_abandon(&u->file);
         upload_answer(u, NULL);

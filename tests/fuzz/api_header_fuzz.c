@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/auth.h"
+#include "api/digests.h"
 #include "api/guard.h"
 #include "api/header.h"
 #include "api/params.h"
@@ -17,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct guard guard = {0};
     static struct auth auth;
     char *value = strndup((const char *)data, size); /* exact size, so that one byte too many is seen */
+    struct digests digests = {0};
     struct prefer prefer = {0};
     uint64_t from, to;
     char *attachment;
@@ -29,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(prefer.wait_ms >= 0);
     if (disposition_filename(value, name, sizeof name))
         assert(strlen(name) < sizeof name);
+    digests_read(&digests, value, NULL);
     if (media_type_valid(value))
         assert(strlen(value) < 128 && strchr(value, '/'));
     media_type_is(value, "text/plain");

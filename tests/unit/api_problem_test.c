@@ -15,7 +15,8 @@ static void every_code_has_its_status(void **state)
         unsigned status;
         enum error_code codes[28];
     } rows[] = {
-        {400, {ERR_REQUEST_MALFORMED, ERR_JID_INVALID, ERR_LENGTH_CONFLICT}},
+        {400,
+         {ERR_REQUEST_MALFORMED, ERR_JID_INVALID, ERR_LENGTH_CONFLICT, ERR_DIGEST_MISMATCH, ERR_DIGEST_UNSUPPORTED}},
         {401, {ERR_AUTH_MISSING, ERR_AUTH_INVALID}},
         {403, {ERR_HOST_NOT_ALLOWED}},
         {404, {ERR_NOT_FOUND}},

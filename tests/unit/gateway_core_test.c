@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include <openssl/evp.h>
+
 #include "base/clock.h"
 #include "gateway/core.h"
 
@@ -1657,6 +1659,77 @@ static void an_upload_dropped_while_it_waits_for_room_is_woken(void **state)
     stop(f);
 }
 
+static struct digests promise(bool sha256, bool sha512, bool true_one)
+{
+    struct digests d = {.has_sha256 = sha256, .has_sha512 = sha512};
+
+    if (sha256)
+        EVP_Digest(bytes, BIG, d.sha256, NULL, EVP_sha256(), NULL);
+    if (sha512)
+        EVP_Digest(bytes, BIG, d.sha512, NULL, EVP_sha512(), NULL);
+    d.sha256[31] ^= sha256 && !true_one;
+    d.sha512[63] ^= !sha256 && !true_one;
+    return d;
+}
+
+/* In either mode, and by either algorithm; where both are promised, both have to be true. */
+static void what_was_promised_is_kept_or_refused(void **state)
+{
+    static const struct {
+        enum mode mode;
+        bool sha256, sha512, kept;
+    } rows[] = {
+        {MODE_SPOOL, true, false, true},  {MODE_SPOOL, false, true, true},  {MODE_SPOOL, true, true, true},
+        {MODE_SPOOL, true, false, false}, {MODE_SPOOL, false, true, false}, {MODE_SPOOL, true, true, false},
+        {MODE_AUTO, true, false, true},   {MODE_AUTO, false, true, true},   {MODE_AUTO, true, true, true},
+        {MODE_AUTO, true, false, false},  {MODE_AUTO, false, true, false},  {MODE_AUTO, true, true, false},
+    };
+    struct fixture *f = *state;
+    struct jid to;
+
+    start(f, DELIVERS);
+    assert_true(jid_parse(&to, "ana@example.org", 15, NULL));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct digests promised = promise(rows[i].sha256, rows[i].sha512, rows[i].kept);
+        struct submission s = {.to = &to, .name = "a.bin", .mode = rows[i].mode, .promised = &promised};
+        struct upload *u = gateway_upload_begin(f->gw, BIG, &s, NULL);
+        char id[ID_SIZE];
+        struct record *r;
+
+        assert_non_null(u);
+        memcpy(id, gateway_upload_id(u), ID_SIZE);
+        append(u, BIG);
+        r = finish_upload(&u, &s, rows[i].kept ? ERR_NONE : ERR_DIGEST_MISMATCH);
+        if (rows[i].kept) {
+            assert_int_equal(r->sha256[0] != '\0', rows[i].sha256); /* it is known, so it is told */
+            expect_end(f, id, TRANSFER_DELIVERED, ERR_NONE);
+        } else if (rows[i].mode == MODE_AUTO) {
+            expect_end(f, id, TRANSFER_FAILED, ERR_DIGEST_MISMATCH);
+        } else {
+            one(f, gateway_get, id, ERR_NOT_FOUND);
+        }
+        record_free(&r);
+    }
+    stop(f);
+    assert_int_equal(files_in(f->spool_dir), 0);
+}
+
+static void a_stream_keeps_nothing_to_check_a_promise_on(void **state)
+{
+    struct fixture *f = *state;
+    struct digests promised = promise(true, false, true);
+    struct submission s = {.mode = MODE_STREAM, .promised = &promised};
+    struct error error = {0};
+    struct jid to;
+
+    start(f, DELIVERS);
+    assert_true(jid_parse(&to, "ana@example.org", 15, &error));
+    s.to = &to;
+    assert_false(gateway_submission_check(f->gw, &s, &error));
+    assert_int_equal(error.code, ERR_DIGEST_UNSUPPORTED);
+    stop(f);
+}
+
 static void a_stream_does_not_go_with_what_needs_the_file(void **state)
 {
     static const struct submission rows[] = {{.digest = true}, {.hold_ms = 1000}, {.hold_ms = -1, .subscribe = true}};
@@ -1721,6 +1794,8 @@ int main(void)
         T(a_stream_nobody_takes_is_refused_before_its_first_byte),
         T(a_full_window_waits_for_the_reader_or_the_end),
         T(an_upload_dropped_while_it_waits_for_room_is_woken),
+        T(what_was_promised_is_kept_or_refused),
+        T(a_stream_keeps_nothing_to_check_a_promise_on),
         T(a_stream_does_not_go_with_what_needs_the_file),
     };
 

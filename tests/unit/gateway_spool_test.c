@@ -174,6 +174,15 @@ static void append(struct spool_file *file, const char *text)
     assert_true(spool_append(file, text, strlen(text), &err));
 }
 
+static bool sha256(const struct spool_file *file, char hex[static 65], struct error *err)
+{
+    struct digests d = {.has_sha256 = true};
+    bool ok = spool_digest(file, &d, err);
+
+    id_hex(d.sha256, SHA256_BYTES, hex);
+    return ok;
+}
+
 /* ---- whole or not at all */
 
 static void a_folder_is_made_for_the_owner_alone(void **state)
@@ -218,7 +227,7 @@ static void an_upload_is_a_part_until_it_is_sealed(void **state)
     assert_int_equal(spool_peek(file, head, 5), 5);
     assert_memory_equal(head, "hello", 5);
     assert_int_equal(spool_peek(file, head, sizeof head), 11);
-    assert_true(spool_sha256(file, hex, &err));
+    assert_true(sha256(file, hex, &err));
     assert_string_equal(hex, "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9");
     spool_release(&file);
 }
@@ -236,7 +245,7 @@ static void an_empty_file_is_a_file(void **state)
         assert_true(spool_seal(file, true, &err));
         assert_int_equal(spool_size(file), 0);
         assert_int_equal(spool_peek(file, head, sizeof head), 0);
-        assert_true(spool_sha256(file, hex, &err));
+        assert_true(sha256(file, hex, &err));
         assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         spool_abandon(&file);
     }
@@ -265,10 +274,30 @@ static void a_digest_spans_many_reads(void **state)
     reopen_with(room, 2000000, 2000000);
     file = create(room, -1);
     assert_true(spool_append(file, zeros, 1000000, &err));
-    assert_true(spool_sha256(file, hex, &err));
+    assert_true(sha256(file, hex, &err));
     assert_string_equal(hex, "d29751f2649b32ff572b5e0a9f541ea660a50f94ff0beedfb0b692b924cc8025");
     spool_abandon(&file);
     free(zeros);
+}
+
+static void what_digests_are_wanted_is_what_is_computed(void **state)
+{
+    static const struct {
+        bool sha256, sha512;
+    } rows[] = {{false, false}, {true, false}, {false, true}, {true, true}};
+    const unsigned char none[2] = {0}, abc256[] = {0xba, 0x78}, abc512[] = {0xdd, 0xaf};
+    struct spool_file *file = create(*state, 3);
+    struct error err = {0};
+
+    append(file, "abc");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct digests d = {.has_sha256 = rows[i].sha256, .has_sha512 = rows[i].sha512};
+
+        assert_true(spool_digest(file, &d, &err));
+        assert_memory_equal(d.sha256, rows[i].sha256 ? abc256 : none, 2);
+        assert_memory_equal(d.sha512, rows[i].sha512 ? abc512 : none, 2);
+    }
+    spool_abandon(&file);
 }
 
 static void short_writes_are_continued(void **state)
@@ -850,6 +879,7 @@ int main(void)
         TEST(an_empty_file_is_a_file),
         TEST(the_size_on_disk_is_what_arrived_and_not_what_was_reserved),
         TEST(a_digest_spans_many_reads),
+        TEST(what_digests_are_wanted_is_what_is_computed),
         TEST(short_writes_are_continued),
         TEST(gathered_pieces_are_written_as_blocks),
         TEST(what_was_gathered_counts_against_the_length),
