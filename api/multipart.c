@@ -164,13 +164,15 @@ static bool settle_boundary(struct request *rq, struct error *err)
 
 bool multipart_create(struct request *rq, struct error *err)
 {
+    const struct submission s = {.mode = MODE_SPOOL, .key = rq->key};
     struct multipart *m;
 
     if (!settle_boundary(rq, err) || !check_room(rq, err))
         return false;
-    rq->upload = gateway_upload_begin(rq->gw, -1, NULL, err);
+    rq->upload = gateway_upload_begin(rq->gw, -1, &s, err);
     if (!rq->upload)
         return false;
+    rq->key = NULL;
     m = rq->multipart = calloc(1, sizeof *m);
     if (!m)
         return error_set(err, ERR_INTERNAL, "out of memory");

@@ -50,6 +50,12 @@ struct problem problem_of(enum error_code code)
         return problem(405, FINAL, "That method is not for this path", "Use one of those in the Allow header.");
     case ERR_STATE_CONFLICT:
         return problem(409, FINAL, "Not in this state", "Look at the transfer's state first.");
+    case ERR_IDEMPOTENCY_IN_PROGRESS:
+        return problem(409, AGAIN, "A request with this Idempotency-Key is still being uploaded",
+                       "Wait for its answer, or look at Location; if it breaks off, the key is free again.");
+    case ERR_IDEMPOTENCY_KEY_REUSE:
+        return problem(422, FINAL, "This Idempotency-Key was used for another request",
+                       "Take a new key for each file; a repeated request has the same method, path and length.");
     case ERR_BODY_TOO_LARGE:
         return problem(413, FINAL, "The file is too large", "Send a smaller file, or raise [spool] max_file.");
     case ERR_MEDIA_REFUSED:

@@ -1,6 +1,7 @@
 #include "api/request.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -35,6 +36,7 @@ void request_release(struct request *rq)
     if (atomic_fetch_sub(&rq->refs, 1) > 1)
         return;
     api_upload_drop(rq);
+    gateway_release(&rq->key);
     target_free(&rq->target);
     params_free(&rq->params);
     record_free(&rq->got.record);
@@ -444,6 +446,24 @@ void request_got_record(void *user, struct record *r, const struct error *err)
         request_resume(rq);
     } else {
         record_free(&r);
+    }
+    request_release(rq);
+}
+
+void request_got_key(void *user, struct reservation *mine, struct record *made, const char *busy,
+                     const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        rq->key = mine;
+        rq->got.record = made;
+        snprintf(rq->got.busy, sizeof rq->got.busy, "%s", busy ? busy : "");
+        keep_error(rq, err);
+        request_resume(rq);
+    } else {
+        gateway_release(&mine);
+        record_free(&made);
     }
     request_release(rq);
 }

@@ -85,9 +85,12 @@ struct request {
     bool more;         /* than the piece at hand: it is on the socket already */
 
     struct jid to;
-    char name[1024];         /* file name, not checked before it is complete; empty: none */
-    char type[128];          /* empty: to be sniffed */
-    struct digests promised; /* of the body */
+    char name[1024];            /* file name, not checked before it is complete; empty: none */
+    char type[128];             /* empty: to be sniffed */
+    struct digests promised;    /* of the body */
+    struct record_key key_used; /* the Idempotency-Key; its text empty: none */
+    struct reservation *key;    /* of it, until the upload has it */
+    bool streams;               /* mode stream: the answer is the end of the transfer */
     struct upload *upload;
     struct multipart *multipart;
     bool form; /* the body is one, and the file a part of it */
@@ -98,6 +101,7 @@ struct request {
         struct recipient recipient;
         struct gateway_ladder *ladder;
         struct download download;
+        char busy[ID_SIZE]; /* the transfer whose upload is under way */
         struct error error; /* ERR_NONE: the answer is there */
     } got;
     struct record *kept; /* an upload that is committed and now waited for */
@@ -135,6 +139,8 @@ enum MHD_Result request_take_body(struct request *rq);
 void request_got_record(void *user, struct record *r, const struct error *err);
 void request_got_list(void *user, struct record_list *list, const struct error *err);
 void request_got_download(void *user, struct download *d, const struct error *err);
+void request_got_key(void *user, struct reservation *mine, struct record *made, const char *busy,
+                     const struct error *err);
 void request_got_recipient(void *user, struct recipient *r, struct gateway_ladder *ladder, const struct error *err);
 
 /* The server stops or the caller hung up: takes the waiting request from whoever would have answered it, so that

@@ -7,6 +7,7 @@
 
 #include "api/digests.h"
 #include "api/handlers.h"
+#include "api/idempotency.h"
 #include "api/reply.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -124,26 +125,50 @@ static bool check_submission(struct request *rq, struct error *err)
 }
 
 static enum MHD_Result open_stream(struct request *rq);
+static enum MHD_Result reserve_key(struct request *rq);
 
-bool api_upload_begin(struct request *rq, struct error *err)
+/* Takes the key, if there is one. */
+static bool begin_upload(struct request *rq, struct error *err)
 {
     struct submission s;
 
+    if (rq->form)
+        return multipart_create(rq, err);
+    if (!submission_of(rq, &s, err))
+        return false;
+    s.key = rq->key;
+    rq->upload = gateway_upload_begin(rq->gw, rq->announced, &s, err);
+    if (!rq->upload)
+        return false;
+    rq->key = NULL;
+    rq->streams = s.mode == MODE_STREAM;
+    return true;
+}
+
+/* With a key the upload begins only when it is known to be the first by that key. */
+static bool begin_or_look(struct request *rq, struct error *err)
+{
+    if (!idempotency_begin(rq, err))
+        return false;
+    if (rq->key_used.text[0]) {
+        rq->before = reserve_key;
+        return true;
+    }
+    if (!begin_upload(rq, err))
+        return false;
+    if (rq->streams)
+        rq->before = open_stream;
+    return true;
+}
+
+bool api_upload_begin(struct request *rq, struct error *err)
+{
     rq->form = multipart_wanted(rq);
     if (!api_recipient_begin(rq, err) || !take_name(rq, err) || !take_promise(rq, err) || !api_wait_begin(rq, err))
         return false;
     if (!rq->form && !take_type(rq, err))
         return false;
-    if (!check_submission(rq, err))
-        return false;
-    if (rq->form)
-        return multipart_create(rq, err);
-    if (!submission_of(rq, &s, err))
-        return false;
-    rq->upload = gateway_upload_begin(rq->gw, rq->announced, &s, err);
-    if (s.mode == MODE_STREAM)
-        rq->before = open_stream;
-    return rq->upload != NULL;
+    return check_submission(rq, err) && begin_or_look(rq, err);
 }
 
 /* `to` as a parameter; who it is may be known before the form or only at its end. */
@@ -163,7 +188,7 @@ bool api_form_begin(struct request *rq, struct error *err)
         return false;
     if (rq->params.value[PARAM_TO] && !take_to(rq, err))
         return false;
-    return multipart_create(rq, err);
+    return begin_or_look(rq, err);
 }
 
 bool api_upload_body(struct request *rq, const char *data, size_t len, struct error *err)
@@ -277,6 +302,52 @@ static enum MHD_Result streamed(struct request *rq)
     return reply_problem(rq, &error, STAGE_TRANSFER, r);
 }
 
+/* ---- a request with a key: the first by it, or one that is told of that */
+
+static enum MHD_Result refuse_key(struct request *rq, const struct error *err)
+{
+    gateway_release(&rq->key);
+    rq->unread = rq->announced != 0;
+    return reply_problem(rq, err, STAGE_REQUEST, NULL);
+}
+
+/* Its body is not needed any more. */
+static enum MHD_Result replay(struct request *rq)
+{
+    const struct record *r = rq->got.record;
+
+    rq->unread = rq->announced != 0;
+    reply_header(rq, "Idempotent-Replayed", "true");
+    if (r->mode == MODE_STREAM && transfer_state_final(r->state))
+        return reply_final(rq, r);
+    return committed(rq);
+}
+
+static enum MHD_Result reserved(struct request *rq)
+{
+    const struct error error = rq->got.error;
+
+    if (rq->got.record)
+        return replay(rq);
+    if (error.code == ERR_IDEMPOTENCY_IN_PROGRESS) {
+        reply_header(rq, "Location", "/v1/transfers/%s", rq->got.busy);
+        reply_header(rq, "Retry-After", "5");
+    }
+    if (error.code != ERR_NONE)
+        return refuse_key(rq, &error);
+    if (!begin_upload(rq, &rq->error))
+        return refuse_key(rq, &rq->error);
+    return rq->streams ? open_stream(rq) : request_take_body(rq);
+}
+
+/* Short, and nothing that is given up when the caller seems to be gone. */
+static enum MHD_Result reserve_key(struct request *rq)
+{
+    request_wait(rq, WAIT_COMMIT, reserved);
+    gateway_reserve(rq->gw, &rq->key_used, request_got_key, rq);
+    return MHD_YES;
+}
+
 /* Only now are all parts known. */
 static bool finish_form(struct request *rq, struct error *err)
 {
@@ -300,7 +371,7 @@ enum MHD_Result api_upload_end(struct request *rq)
         return reply_problem(rq, &rq->error, STAGE_REQUEST, NULL);
     }
     multipart_destroy(&rq->multipart);
-    if (rq->before)
+    if (rq->streams)
         request_wait(rq, WAIT_ANSWER, streamed);
     else
         request_wait(rq, WAIT_COMMIT, committed);

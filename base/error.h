@@ -32,6 +32,8 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_GONE,                     "gone",                     NEVER)   \
     X(ERR_METHOD_NOT_ALLOWED,       "method_not_allowed",       NEVER)   \
     X(ERR_STATE_CONFLICT,           "state_conflict",           NEVER)   \
+    X(ERR_IDEMPOTENCY_IN_PROGRESS,  "idempotency_in_progress",  LATER)   \
+    X(ERR_IDEMPOTENCY_KEY_REUSE,    "idempotency_key_reuse",    NEVER)   \
     X(ERR_BODY_TOO_LARGE,           "body_too_large",           NEVER)   \
     X(ERR_MEDIA_REFUSED,            "media_refused",            NEVER)   \
     X(ERR_RANGE_UNSATISFIABLE,      "range_unsatisfiable",      NEVER)   \

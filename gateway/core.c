@@ -560,7 +560,7 @@ static void on_heartbeat(uv_timer_t *timer)
     downloads_expire(gw);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
         gw->forgotten_at = now;
-        store_forget(gw->store, clock_wall_ms() - gw->config->delivery.retention);
+        store_forget(gw->store, clock_wall_ms() - gw->config->delivery.retention, clock_wall_ms() - KEY_KEPT_MS);
     }
 }
 
@@ -593,8 +593,9 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     gw->board = board_create();
     gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
     gw->links = links_create();
+    gw->keys = keys_create();
     gw->inbox = inbox_create(&gw->loop, gw);
-    if (!gw->board || !gw->turns || !gw->links || !gw->inbox) {
+    if (!gw->board || !gw->turns || !gw->links || !gw->keys || !gw->inbox) {
         error_set(err, ERR_SYSTEM, "out of memory");
         gateway_destroy(&gw);
     }
@@ -835,6 +836,7 @@ void gateway_destroy(struct gateway **gw)
     turns_destroy(&g->turns);
     board_destroy(&g->board);
     links_destroy(&g->links);
+    keys_destroy(&g->keys);
     pthread_mutex_destroy(&g->view_lock);
     free(g);
     *gw = NULL;

@@ -16,6 +16,7 @@
 #include "base/meter.h"
 #include "gateway/board.h"
 #include "gateway/gateway.h"
+#include "gateway/keys.h"
 #include "gateway/transfer.h"
 #include "gateway/turns.h"
 
@@ -42,6 +43,7 @@ struct gateway {
     struct live *rowless; /* those that have no row yet */
     struct live *runs;    /* those with events or news to publish */
     struct turns *turns;
+    struct keys *keys;           /* of uploads under way */
     struct links *links;         /* of our own, that can be fetched */
     struct link_change *changes; /* of records by their links; the first is under way */
     uv_idle_t run;               /* active while runs is not empty */

@@ -28,6 +28,21 @@ struct upload;
 
 typedef void gateway_record_fn(void *user, struct record *r, const struct error *err); /* r NULL: err says why */
 
+/* ---- requests that are repeated (Idempotency-Key): one of them makes the transfer, the others are told of it */
+
+/* A key that nobody else may use until it is released, or a transfer was made by it. Any thread. */
+struct reservation;
+void gateway_release(struct reservation **r); /* NULL is fine; leaves *r NULL */
+
+/* mine: nobody used the key; it goes into the submission. made: a request with it was answered with that transfer,
+ * which is told as it is now. Else err: ERR_IDEMPOTENCY_IN_PROGRESS (busy: the id of the transfer whose upload is under
+ * way), ERR_IDEMPOTENCY_KEY_REUSE, ERR_STORE_UNAVAILABLE, ERR_DRAINING. mine and made are the callee's. */
+typedef void gateway_reserve_fn(void *user, struct reservation *mine, struct record *made, const char *busy,
+                                const struct error *err);
+
+/* key: its caller, text and print. A key is known for a day, as long as the record of its transfer is. */
+void gateway_reserve(struct gateway *gw, const struct record_key *key, gateway_reserve_fn *done, void *user);
+
 /* What the upload is for. Strings are borrowed for the call. */
 struct submission {
     const struct jid *to;           /* empty in a check: not known yet */
@@ -36,6 +51,7 @@ struct submission {
     const char *caption;            /* NULL: none */
     const char *methods;            /* "si-s5b,s5b"; NULL: as configured. Unknown or empty: ERR_PARAMETER_INVALID */
     const char *request_id;         /* NULL: none */
+    struct reservation *key;        /* for gateway_upload_begin() alone, which takes it when it succeeds; NULL: none */
     bool digest;                    /* compute file.sha256, even if configuration does not ask for it */
     const struct digests *promised; /* what the file must come to; NULL: nobody said */
     int64_t ttl_ms;                 /* 0: as configured */
@@ -50,6 +66,8 @@ bool gateway_submission_check(struct gateway *gw, const struct submission *s, st
 /* size: the declared length, or -1. s: what it is for, once that was checked; NULL: not known before its end, so it is
  * MODE_SPOOL, as without a length. Refused before the body: ERR_BODY_TOO_LARGE, ERR_SPOOL_FULL, ERR_DRAINING,
  * ERR_STORE_UNAVAILABLE.
+ * With a key the answer of gateway_upload_finish() and the key are committed as one; any other end frees the key. In
+ * MODE_STREAM it is kept only for what was delivered, since nobody else could try again.
  * MODE_AUTO: the transfer begins, and is there for all who look, as soon as 64 KiB or all of it have come. */
 struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const struct submission *s, struct error *err);
 const char *gateway_upload_id(const struct upload *u); /* the transfer's id */

@@ -148,6 +148,16 @@ struct record {
     struct error error; /* of the whole transfer; last: a compact one ends with its text */
 };
 
+/* An Idempotency-Key and the transfer of the request that used it. Keys are their caller's own. */
+enum { KEY_CALLER = 64, KEY_TEXT = 256, KEY_PRINT = 32 };
+struct record_key {
+    char caller[KEY_CALLER];        /* whose key it is; empty where callers are not told apart */
+    char text[KEY_TEXT];            /* as the caller chose it, at most 255 bytes; empty: none */
+    unsigned char print[KEY_PRINT]; /* SHA-256 of what the request was */
+    char id[ID_SIZE];               /* the transfer's */
+    int64_t used;
+};
+
 struct record *record_new(void);                    /* to, name and type are empty strings; NULL: out of memory */
 struct record *record_copy(const struct record *r); /* with all of it, also of a folded one */
 void record_free(struct record **r);

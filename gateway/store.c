@@ -19,11 +19,12 @@ enum {
 
 static const struct store_ops *const engines[] = {&store_sqlite};
 
-/* Something to write: a record, or a time before which to forget. */
+/* Something to write: a record, a key, both, or times before which to forget. */
 struct entry {
     struct entry *next;
-    struct record *record; /* NULL: forget */
-    int64_t finished_before;
+    struct record *record;
+    struct record_key *key;
+    int64_t finished_before, used_before;
     store_done_fn *done; /* may be NULL */
     void *user;
     /* the writer's */
@@ -76,33 +77,45 @@ static void enqueue(struct store *store, struct entry *e)
     pthread_mutex_unlock(&store->queue_lock);
 }
 
-void store_put(struct store *store, struct record *r, store_done_fn *done, void *user)
+void store_put_keyed(struct store *store, struct record *r, const struct record_key *key, store_done_fn *done,
+                     void *user)
 {
     struct entry *e = calloc(1, sizeof *e);
     struct error err;
 
-    if (!e) {
+    if (e && key)
+        e->key = malloc(sizeof *key);
+    if (!e || (key && !e->key)) {
         error_set(&err, ERR_STORE_UNAVAILABLE, "store: out of memory");
         if (done)
             done(user, &err);
         else
-            log_error("store.write_failed", log_str("transfer", r->id), log_str("error", err.text));
+            log_error("store.write_failed", log_str("transfer", r ? r->id : key->id), log_str("error", err.text));
         record_free(&r);
+        free(e);
         return;
     }
+    if (key)
+        *e->key = *key;
     e->record = r;
     e->done = done;
     e->user = user;
     enqueue(store, e);
 }
 
-void store_forget(struct store *store, int64_t finished_before)
+void store_put(struct store *store, struct record *r, store_done_fn *done, void *user)
+{
+    store_put_keyed(store, r, NULL, done, user);
+}
+
+void store_forget(struct store *store, int64_t finished_before, int64_t used_before)
 {
     struct entry *e = calloc(1, sizeof *e);
 
     if (!e)
         return; /* the next call will find the same records, and more */
     e->finished_before = finished_before;
+    e->used_before = used_before;
     enqueue(store, e);
 }
 
@@ -158,6 +171,15 @@ static int by_id_and_place(const void *a, const void *b)
     return order ? order : x->place < y->place ? -1 : 1;
 }
 
+/* A key that comes with a record that is not written itself goes with the one that is. */
+static void pass_key(struct entry *from, struct entry *to)
+{
+    if (!from->key || to->key)
+        return;
+    to->key = from->key;
+    from->key = NULL;
+}
+
 /* Of several puts of one id only the last is written. */
 static void mark_replaced(struct batch *batch)
 {
@@ -172,8 +194,10 @@ static void mark_replaced(struct batch *batch)
     for (size_t i = n; i-- > 1;) {
         struct entry *last = puts[i]->replaced_by ? puts[i]->replaced_by : puts[i];
 
-        if (strcmp(puts[i - 1]->record->id, last->record->id) == 0)
-            puts[i - 1]->replaced_by = last;
+        if (strcmp(puts[i - 1]->record->id, last->record->id) != 0)
+            continue;
+        puts[i - 1]->replaced_by = last;
+        pass_key(puts[i - 1], last);
     }
 }
 
@@ -181,8 +205,11 @@ enum outcome { WRITTEN, REFUSED, NOT_EVEN_BEGUN };
 
 static bool write_entry(struct store *store, const struct entry *e, struct error *err)
 {
-    return e->record ? store->ops->put(store->writer, e->record, err)
-                     : store->ops->forget(store->writer, e->finished_before, err);
+    if (!e->record && !e->key)
+        return store->ops->forget(store->writer, e->finished_before, e->used_before, err);
+    if (e->record && !store->ops->put(store->writer, e->record, err))
+        return false;
+    return !e->key || store->ops->put_key(store->writer, e->key, err);
 }
 
 static enum outcome write_transaction(struct store *store, struct entry *const *entries, size_t count,
@@ -266,6 +293,7 @@ static void write_batch(struct store *store, struct batch *batch)
         answer(batch->entries[i]);
     for (size_t i = 0; i < batch->count; i++) { /* not before: an answer may be another entry's */
         record_free(&batch->entries[i]->record);
+        free(batch->entries[i]->key);
         free(batch->entries[i]);
     }
 }
@@ -419,6 +447,18 @@ bool store_list(struct store *store, const struct record_filter *filter, struct 
         return false;
     ok = store->ops->list(h, filter, out, err);
     give_back(store, h, ok);
+    return ok;
+}
+
+bool store_key(struct store *store, struct record_key *key, int64_t since, struct error *err)
+{
+    struct store_handle *h = lease(store, err);
+    bool ok;
+
+    if (!h)
+        return false;
+    ok = store->ops->get_key(h, key, since, err);
+    give_back(store, h, ok || err->code == ERR_NOT_FOUND);
     return ok;
 }
 

@@ -42,8 +42,12 @@ struct store_ops {
     bool (*begin)(struct store_handle *h, struct error *err);
     bool (*put)(struct store_handle *h, const struct record *r,
                 struct error *err); /* insert or replace, with steps and attempts */
-    /* Those that finished before, and whose links of our own were over before. */
-    bool (*forget)(struct store_handle *h, int64_t finished_before, struct error *err);
+    /* Of a transfer that is there; one of that caller and text before is replaced. */
+    bool (*put_key)(struct store_handle *h, const struct record_key *key, struct error *err);
+    /* Fills in the rest of the one of that caller and text, if it was used at or after; ERR_NOT_FOUND. */
+    bool (*get_key)(struct store_handle *h, struct record_key *key, int64_t since, struct error *err);
+    /* Those that finished before, and whose links of our own were over before; their keys, and those used before. */
+    bool (*forget)(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err);
     bool (*commit)(struct store_handle *h, struct error *err);
     void (*rollback)(struct store_handle *h);
     bool (*list)(struct store_handle *h, const struct record_filter *filter, struct record_list *out,
@@ -73,8 +77,18 @@ typedef void store_done_fn(void *user, const struct error *err);
  * so that one the engine will not take fails alone. */
 void store_put(struct store *store, struct record *r, store_done_fn *done, void *user);
 
-/* Queues the deletion of records that finished, and whose links ended, before that wall-clock time. */
-void store_forget(struct store *store, int64_t finished_before);
+/* The same, and the key goes into the same transaction. r NULL: only the key, of a record that is there. key NULL: as
+ * store_put(); else it is copied. */
+void store_put_keyed(struct store *store, struct record *r, const struct record_key *key, store_done_fn *done,
+                     void *user);
+
+/* key->caller and key->text say which; the rest is filled in. ERR_NOT_FOUND: not used since, or its transfer is gone.
+ */
+bool store_key(struct store *store, struct record_key *key, int64_t since, struct error *err);
+
+/* Queues the deletion of records that finished, and whose links ended, before that wall-clock time, and of keys that
+ * were used before the other. */
+void store_forget(struct store *store, int64_t finished_before, int64_t used_before);
 
 bool store_list(struct store *store, const struct record_filter *filter, struct record_list *out, struct error *err);
 

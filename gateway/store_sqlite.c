@@ -25,9 +25,10 @@ enum { BUSY_MS = 5000 };
 enum { CHECK_MAX = 64 * 1024 * 1024 };
 
 /* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
-extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[], embedded_schema_004[];
-static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003,
-                                     embedded_schema_004};
+extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[], embedded_schema_004[],
+    embedded_schema_005[];
+static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003, embedded_schema_004,
+                                     embedded_schema_005};
 
 enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 
@@ -147,9 +148,9 @@ static const struct table children[CHILDREN] = {
 struct store_handle {
     sqlite3 *db;
     /* the writer's */
-    sqlite3_stmt *put, *put_child[CHILDREN], *trim_child[CHILDREN], *forget;
+    sqlite3_stmt *put, *put_child[CHILDREN], *trim_child[CHILDREN], *forget, *put_key, *forget_keys;
     /* everybody's */
-    sqlite3_stmt *get_child[CHILDREN];
+    sqlite3_stmt *get_child[CHILDREN], *get_key;
 };
 
 static bool fail(struct store_handle *h, const char *doing, struct error *err)
@@ -335,6 +336,12 @@ static bool prepare_writing(struct store_handle *h, struct error *err)
     buf_puts(&sql, "DELETE FROM transfer WHERE finished > 0 AND finished < ?1 AND link_expires < ?1");
     if (!prepare(h, &h->forget, &sql, err))
         return false;
+    buf_puts(&sql, "INSERT OR REPLACE INTO idempotency (caller, key, print, transfer, used) VALUES (?, ?, ?, ?, ?)");
+    if (!prepare(h, &h->put_key, &sql, err))
+        return false;
+    buf_puts(&sql, "DELETE FROM idempotency WHERE used < ?");
+    if (!prepare(h, &h->forget_keys, &sql, err))
+        return false;
     for (size_t i = 0; i < CHILDREN; i++) {
         const struct table *t = &children[i];
         char prefix[16];
@@ -360,6 +367,9 @@ static bool prepare_reading(struct store_handle *h, struct error *err)
 {
     struct buf sql = {0};
 
+    buf_puts(&sql, "SELECT print, transfer, used FROM idempotency WHERE caller = ? AND key = ? AND used >= ?");
+    if (!prepare(h, &h->get_key, &sql, err))
+        return false;
     for (size_t i = 0; i < CHILDREN; i++) {
         buf_puts(&sql, "SELECT ");
         list_columns(&sql, &children[i], "");
@@ -469,6 +479,9 @@ static void sqlite_close(struct store_handle **handle)
         return;
     sqlite3_finalize(h->put);
     sqlite3_finalize(h->forget);
+    sqlite3_finalize(h->put_key);
+    sqlite3_finalize(h->forget_keys);
+    sqlite3_finalize(h->get_key);
     for (size_t i = 0; i < CHILDREN; i++) {
         sqlite3_finalize(h->put_child[i]);
         sqlite3_finalize(h->trim_child[i]);
@@ -569,13 +582,33 @@ static bool sqlite_put(struct store_handle *h, const struct record *r, struct er
            put_children(h, ATTEMPTS, key, r->attempts, r->attempt_count, err);
 }
 
-static bool sqlite_forget(struct store_handle *h, int64_t finished_before, struct error *err)
+static bool forget_before(struct store_handle *h, sqlite3_stmt *stmt, int64_t time, struct error *err)
 {
-    bool ok = sqlite3_bind_int64(h->forget, 1, finished_before) == SQLITE_OK && sqlite3_step(h->forget) == SQLITE_DONE;
+    bool ok = sqlite3_bind_int64(stmt, 1, time) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_DONE;
 
     if (!ok)
         fail(h, "forgetting", err);
-    sqlite3_reset(h->forget);
+    sqlite3_reset(stmt);
+    return ok;
+}
+
+static bool sqlite_forget(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err)
+{
+    return forget_before(h, h->forget, finished_before, err) && forget_before(h, h->forget_keys, used_before, err);
+}
+
+static bool sqlite_put_key(struct store_handle *h, const struct record_key *key, struct error *err)
+{
+    sqlite3_stmt *put = h->put_key;
+    bool ok = bind_text(put, 1, key->caller) == SQLITE_OK && bind_text(put, 2, key->text) == SQLITE_OK &&
+              sqlite3_bind_blob(put, 3, key->print, KEY_PRINT, SQLITE_STATIC) == SQLITE_OK &&
+              bind_text(put, 4, key->id) == SQLITE_OK && sqlite3_bind_int64(put, 5, key->used) == SQLITE_OK &&
+              sqlite3_step(put) == SQLITE_DONE;
+
+    if (!ok)
+        fail(h, "writing", err);
+    sqlite3_reset(put);
+    sqlite3_clear_bindings(put); /* they point into key */
     return ok;
 }
 
@@ -650,6 +683,38 @@ static struct record *get_record(struct store_handle *h, sqlite3_stmt *stmt, str
     if (!ok)
         record_free(&r);
     return r;
+}
+
+static bool read_key(sqlite3_stmt *stmt, struct record_key *key, struct error *err)
+{
+    const void *print = sqlite3_column_blob(stmt, 0);
+    const char *id = (const char *)sqlite3_column_text(stmt, 1);
+
+    if (!print || sqlite3_column_bytes(stmt, 0) != KEY_PRINT || !id || !read_fixed(key->id, sizeof key->id, id))
+        return error_set(err, ERR_STORE_UNAVAILABLE, "store: idempotency: not readable");
+    memcpy(key->print, print, KEY_PRINT);
+    key->used = sqlite3_column_int64(stmt, 2);
+    return true;
+}
+
+static bool sqlite_get_key(struct store_handle *h, struct record_key *key, int64_t since, struct error *err)
+{
+    sqlite3_stmt *get = h->get_key;
+    bool ok = false;
+    int rc = SQLITE_MISUSE;
+
+    if (bind_text(get, 1, key->caller) == SQLITE_OK && bind_text(get, 2, key->text) == SQLITE_OK &&
+        sqlite3_bind_int64(get, 3, since) == SQLITE_OK)
+        rc = sqlite3_step(get);
+    if (rc == SQLITE_ROW)
+        ok = read_key(get, key, err);
+    else if (rc == SQLITE_DONE)
+        error_set(err, ERR_NOT_FOUND, "that key was not used");
+    else
+        fail(h, "reading", err);
+    sqlite3_reset(get);
+    sqlite3_clear_bindings(get);
+    return ok;
 }
 
 static void make_list(struct buf *sql, const struct record_filter *f)
@@ -778,6 +843,8 @@ const struct store_ops store_sqlite = {
     .close = sqlite_close,
     .begin = sqlite_begin,
     .put = sqlite_put,
+    .put_key = sqlite_put_key,
+    .get_key = sqlite_get_key,
     .forget = sqlite_forget,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/feed.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "gateway/core.h"
 #include "gateway/media.h"
@@ -33,6 +34,7 @@ struct upload {
     bool digest;           /* its SHA-256 is wanted */
     char sha256[65];
     struct digests promised;
+    struct reservation *key; /* NULL: none */
     gateway_record_fn *done;
     void *user;
     struct error error;
@@ -100,6 +102,7 @@ static bool prepare(struct upload *u, int64_t size, const struct submission *s)
 static void upload_free(struct upload *u)
 {
     atomic_fetch_sub(&u->gw->uploads, 1);
+    gateway_release(&u->key);
     feed_release(&u->feed);
     record_free(&u->record);
     if (u->intake) {
@@ -129,7 +132,10 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const stru
     }
     u->gw = gw;
     atomic_fetch_add(&gw->uploads, 1);
-    id_make(u->id, "tr", clock_wall_ms());
+    if (s && s->key)
+        memcpy(u->id, reservation_key(s->key)->id, ID_SIZE);
+    else
+        id_make(u->id, "tr", clock_wall_ms());
     if (!prepare(u, size, s)) {
         error_set(err, ERR_INTERNAL, "out of memory");
         upload_free(u);
@@ -142,6 +148,7 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const stru
         upload_free(u);
         return NULL;
     }
+    u->key = s ? s->key : NULL;
     return u;
 }
 
@@ -226,6 +233,7 @@ void gateway_upload_abort(struct upload **up, const struct error *why)
     if (!u)
         return;
     *up = NULL;
+    gateway_release(&u->key); /* whoever hears of it may try again at once */
     if (!u->intake) {
         spool_abandon(&u->file);
         upload_free(u);
@@ -404,20 +412,64 @@ static void seal(uv_work_t *work)
 
 /* ---- the answer */
 
+/* The key is released first: whoever has the answer may ask again at once. */
 static void upload_answer(struct upload *u, struct record *answer)
 {
+    gateway_release(&u->key);
     u->done(u->user, answer, answer ? NULL : &u->error);
     upload_free(u);
 }
 
-/* With what is known of a transfer that began early. */
-static void answer_with(struct upload *u, const struct record *r)
+static void handle_kept(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct upload *u = (struct upload *)m;
+    struct record *answer = u->record;
+
+    gw->pending--;
+    u->record = NULL;
+    upload_answer(u, answer);
+}
+
+/* Writer's thread. Without the key the answer is still true. */
+static void on_kept(void *user, const struct error *err)
+{
+    struct upload *u = user;
+
+    if (err)
+        log_warn("store.key_lost", log_str("transfer", u->id), log_str("error", err->text));
+    u->message.handle = handle_kept;
+    inbox_post(u->gw->inbox, &u->message); /* open: gateway_stop() waits for all that is pending */
+}
+
+/* As upload_answer(), of a transfer whose row was committed without its key. While we stop nobody might wait for that.
+ */
+static void answer_kept(struct upload *u, struct record *answer)
+{
+    if (!u->key || !answer || atomic_load(&u->gw->draining)) {
+        upload_answer(u, answer);
+        return;
+    }
+    record_free(&u->record);
+    u->record = answer;
+    u->gw->pending++;
+    store_put_keyed(u->gw->store, NULL, reservation_key(u->key), on_kept, u);
+}
+
+/* What is known of a transfer that began early. */
+static struct record *told(struct upload *u, const struct record *r)
 {
     struct record *answer = r ? record_copy(r) : NULL;
 
     if (!answer && u->error.code == ERR_NONE)
         error_set(&u->error, ERR_INTERNAL, "out of memory");
-    upload_answer(u, answer);
+    return answer;
+}
+
+/* It ended before its upload did. */
+static void answer_with(struct upload *u, const struct record *r)
+{
+    answer_kept(u, told(u, r));
 }
 
 static void fail_live(struct upload *u)
@@ -435,7 +487,7 @@ static void committed_early(struct upload *u)
     if (live)
         core_upload_over(live, u->error.code == ERR_NONE);
     if (u->error.code == ERR_NONE) {
-        answer_with(u, live ? core_record(live) : u->record);
+        upload_answer(u, told(u, live ? core_record(live) : u->record));
         return;
     }
     fail_live(u);
@@ -493,7 +545,7 @@ static void sealed(uv_work_t *work, int status)
         record_step(u->record, STEP_LOCAL, "upload complete", "ok", u->record->type);
         row = record_copy(u->record);
         if (row) {
-            store_put(u->gw->store, row, on_row, u);
+            store_put_keyed(u->gw->store, row, reservation_key(u->key), on_row, u);
             return;
         }
         error_set(&u->error, ERR_INTERNAL, "out of memory");
@@ -677,7 +729,10 @@ static void on_stream_over(void *user, struct record *r, const struct error *err
 
     if (err)
         u->error = *err;
-    upload_answer(u, r);
+    if (r && (r->state == TRANSFER_DELIVERED || r->state == TRANSFER_LINK_SENT))
+        answer_kept(u, r);
+    else
+        upload_answer(u, r);
 }
 
 /* Its row tells how it is by then; what happened since is written as for any other. */
@@ -699,7 +754,8 @@ static void commit_early(struct upload *u, struct live *live)
         upload_answer(u, NULL);
         return;
     }
-    store_put(u->gw->store, row, on_row, u); /* comes back as handle_committed() */
+    /* comes back as handle_committed() */
+    store_put_keyed(u->gw->store, row, reservation_key(u->key), on_row, u);
 }
 
 /* It never became a whole file. What was delivered all the same is not told so. */

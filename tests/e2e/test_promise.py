@@ -2,9 +2,11 @@
 import base64
 import hashlib
 import os
+import subprocess
 
 from case import Case, DIRECT
-from lab import wait_until
+from gateway import Answer
+from lab import LOOPBACK, wait_until
 from test_cut_through import BIG, Upload, sha256
 
 
@@ -79,3 +81,104 @@ class Digest(Case):
         self.assertLess(peer.wait("broken")["size"], BIG)
         self.assertEqual(peer.all("file"), [])
         self.assertSpoolEmpty(gateway)
+
+
+class Idempotency(Case):
+    def assertReplayed(self, answer, identifier, status=202):
+        self.assertEqual((answer.status, answer.headers.get("idempotent-replayed")), (status, "true"), answer)
+        self.assertEqual(answer.transfer["id"], identifier)
+
+    def test_a_repeated_upload_is_one_transfer_also_after_a_crash(self):
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice")
+        body, key = os.urandom(100000), {"Idempotency-Key": '"job 7"'}
+        first = gateway.put(peer.jid, body, headers=key)
+        self.assertEqual((first.status, first.headers.get("idempotent-replayed")), (202, None), first)
+        identifier = first.json["id"]
+        again = gateway.put(peer.jid, body, headers=key)
+        self.assertReplayed(again, identifier)
+        self.assertEqual(again.headers["location"], first.headers["location"])
+        self.assertEqual(gateway.wait_final(identifier)["state"], "delivered")
+        again = gateway.put(peer.jid, body, headers=key)
+        self.assertReplayed(again, identifier)
+        self.assertEqual(again.json["state"], "delivered")
+        gateway.kill()
+        gateway.start()
+        self.assertReplayed(gateway.put(peer.jid, body, headers=key), identifier)
+        self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 1)
+        self.assertEqual(len(peer.all("file")), 1)
+        for what, answer in (("another file name", gateway.put(peer.jid, body, "b.bin", headers=key)),
+                             ("another length", gateway.put(peer.jid, body + b"x", headers=key)),
+                             ("another digest", gateway.put(peer.jid, body, headers={
+                                 **key, "Content-Digest": promise(body)}))):
+            with self.subTest(what):
+                self.assertFailed(answer, 422, "idempotency_key_reuse")
+        self.assertFailed(gateway.put(peer.jid, body, headers={"Idempotency-Key": "k" * 256}), 400,
+                          "request_malformed")
+        self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 1)
+
+    def test_the_body_of_a_repeated_upload_is_not_needed(self):
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice")
+        body = bytes(BIG)
+        key = {"Idempotency-Key": "big"}
+        identifier = gateway.put(peer.jid, body, headers=key).json["id"]
+        upload = Upload(gateway, peer.jid, BIG, headers=key)  # none of it is sent
+        self.addCleanup(upload.cut)
+        status, transfer = upload.answer()
+        self.assertEqual((status, transfer["id"]), (202, identifier))
+        path = self.directory / "file.bin"
+        path.write_bytes(body)
+        done = subprocess.run(["curl", "-sS", "-T", str(path), "-H", "Idempotency-Key: big", "-w",
+                               "\n%{http_code} %{size_upload}",
+                               f"http://{LOOPBACK}:{gateway.port}{gateway.target(peer.jid, 'file.bin')}"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.stdout.splitlines()[-1], "202 0", done)
+        self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 1)
+
+    def test_while_it_is_uploaded_the_key_is_busy_and_when_it_broke_off_free(self):
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice")
+        for mode in "auto", "spool":
+            with self.subTest(mode):
+                key = {"Idempotency-Key": mode}
+                upload = Upload(gateway, peer.jid, BIG, headers=key, mode=mode)
+                self.addCleanup(upload.cut)
+                upload.send(bytes(BIG // 2))
+                wait_until(gateway.spooled, 10, "a file in the spool")
+                second = Upload(gateway, peer.jid, BIG, headers=key, mode=mode)
+                self.addCleanup(second.cut)
+                response = second.connection.getresponse()
+                busy = Answer(response.status, {name.lower(): value for name, value in response.getheaders()},
+                              response.read())
+                self.assertFailed(busy, 409, "idempotency_in_progress")
+                self.assertRegex(busy.headers["location"], "^/v1/transfers/tr_")
+                self.assertTrue(busy.headers["retry-after"].isdigit())
+                upload.cut()
+                wait_until(lambda: gateway.spooled() == [], 10, "an empty spool")
+                again = gateway.put(peer.jid, bytes(BIG), headers=key, mode=mode)
+                self.assertEqual((again.status, again.headers.get("idempotent-replayed")), (202, None), again)
+                self.assertNotEqual(busy.headers["location"], again.headers["location"])
+                self.assertEqual(gateway.wait_final(again.json["id"])["state"], "delivered")
+
+    def test_who_waits_for_a_repeated_upload_hears_its_end(self):
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice", "--behave", "decline")
+        key = {"Idempotency-Key": "wait"}
+        for replayed in None, "true":
+            answer = gateway.put(peer.jid, b"x", headers=key, wait=30)
+            self.assertFailed(answer, 409, "recipient_declined")
+            self.assertEqual(answer.headers.get("idempotent-replayed"), replayed)
+        self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 1)
+
+    def test_so_it_is_for_forms_and_streams(self):
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice")
+        form = ("--XX\r\nContent-Disposition: form-data; name=\"to\"\r\n\r\n" + peer.jid +
+                "\r\n--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nabc\r\n--XX--\r\n")
+        ids = set()
+        for _ in range(2):
+            answer = gateway.request("POST", "/v1/transfers", form.encode(), {
+                "Content-Type": "multipart/form-data; boundary=XX", "Idempotency-Key": "form"})
+            self.assertEqual(answer.status, 202, answer)
+            ids.add(answer.json["id"])
+        self.assertEqual(len(ids), 1)
+        first = gateway.put(peer.jid, b"abc", headers={"Idempotency-Key": "stream"}, mode="stream")
+        self.assertDelivered(first)
+        self.assertReplayed(gateway.put(peer.jid, b"abc", headers={"Idempotency-Key": "stream"}, mode="stream"),
+                            first.json["id"], 200)

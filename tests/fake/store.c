@@ -143,9 +143,19 @@ static bool fake_put(struct store_handle *h, const struct record *r, struct erro
     return fails ? error_set(err, ERR_STORE_UNAVAILABLE, "fake: refused") : store_sqlite.put(h, r, err);
 }
 
-static bool fake_forget(struct store_handle *h, int64_t finished_before, struct error *err)
+static bool fake_put_key(struct store_handle *h, const struct record_key *key, struct error *err)
 {
-    return store_sqlite.forget(h, finished_before, err);
+    return store_sqlite.put_key(h, key, err);
+}
+
+static bool fake_get_key(struct store_handle *h, struct record_key *key, int64_t since, struct error *err)
+{
+    return store_sqlite.get_key(h, key, since, err);
+}
+
+static bool fake_forget(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err)
+{
+    return store_sqlite.forget(h, finished_before, used_before, err);
 }
 
 static bool fake_commit(struct store_handle *h, struct error *err)
@@ -203,6 +213,8 @@ const struct store_ops store_fake = {
     .close = fake_close,
     .begin = fake_begin,
     .put = fake_put,
+    .put_key = fake_put_key,
+    .get_key = fake_get_key,
     .forget = fake_forget,
     .commit = fake_commit,
     .rollback = fake_rollback,

@@ -526,6 +526,120 @@ static void chunks_and_nothing_are_files_too(void **state)
     assert_int_equal(seen(w).declared, 0);
 }
 
+/* The body that the second one announces is never sent. */
+static void a_repeated_request_is_told_of_its_transfer_without_its_body(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE];
+    int fd;
+    const char *head = PUT(ANA "/a") "Idempotency-Key: \"job-7\"\r\nContent-Length: 1000000\r\n\r\n";
+
+    for (int i = 0; i < 2; i++) {
+        ask(w, PUT(ANA "/a") "Idempotency-Key: %s\r\n" THREE, i ? "\"job-7\"" : "job-7");
+        expect(w, "PUT", 202, NULL);
+        assert_string_equal(header(w, "Idempotent-Replayed"), i ? "true" : "(none)");
+        if (i)
+            assert_string_equal(member(w, "id"), id);
+        snprintf(id, sizeof id, "%s", member(w, "id"));
+        assert_string_equal(seen(w).key.text, "job-7");
+        assert_string_equal(seen(w).body, "abc");
+        assert_int_equal(seen(w).begun, 1);
+        assert_int_equal(seen(w).finished, 1);
+    }
+    fd = dial(w);
+    assert_true(send_all(fd, head, strlen(head)));
+    read_answer(w, fd);
+    expect(w, "without a body", 202, NULL);
+    assert_string_equal(header(w, "Idempotent-Replayed"), "true");
+    assert_string_equal(member(w, "id"), id);
+    fd_close(&fd);
+    ask(w, PUT(ANA "/a?wait=1") "Idempotency-Key: job-7\r\n" THREE);
+    expect(w, "and waits", 200, NULL);
+    assert_string_equal(header(w, "Idempotent-Replayed"), "true");
+    ask(w, "POST /v1/transfers?to=ana@example.org HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: job-7\r\n"
+           "Content-Type: multipart/form-data; boundary=X0\r\n" THREE);
+    expect(w, "as a form", 202, NULL);
+    assert_string_equal(member(w, "id"), id);
+    assert_int_equal(seen(w).begun, 1);
+    assert_int_equal(seen(w).released, 1);
+}
+
+static void what_a_key_meets_is_told(void **state)
+{
+    static const struct {
+        const char *says, *key;
+        enum error_code reserve, begin;
+        unsigned status;
+        const char *code;
+    } rows[] = {
+        {"no key", "", ERR_NONE, ERR_NONE, 400, "request_malformed"},
+        {"no key that can be read", "a b", ERR_NONE, ERR_NONE, 400, "request_malformed"},
+        {"two of them", "a\r\nIdempotency-Key: b", ERR_NONE, ERR_NONE, 400, "request_malformed"},
+        {"an upload under way", "a", ERR_IDEMPOTENCY_IN_PROGRESS, ERR_NONE, 409, "idempotency_in_progress"},
+        {"another request's", "a", ERR_IDEMPOTENCY_KEY_REUSE, ERR_NONE, 422, "idempotency_key_reuse"},
+        {"no store", "a", ERR_STORE_UNAVAILABLE, ERR_NONE, 503, "store_unavailable"},
+        {"a full spool", "a", ERR_NONE, ERR_SPOOL_FULL, 507, "spool_full"},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fake_gateway_script(w->gw, &(struct fake_gateway_script){.reserve = rows[i].reserve, .begin = rows[i].begin});
+        ask(w, PUT(ANA "/a") "Idempotency-Key: %s\r\n" THREE, rows[i].key);
+        expect(w, rows[i].says, rows[i].status, rows[i].code);
+        if (rows[i].status == 409) {
+            assert_string_equal(header(w, "Location"), "/v1/transfers/" NOBODYS_ID);
+            assert_string_equal(header(w, "Retry-After"), "5");
+        }
+    }
+    assert_int_equal(seen(w).begun, 0);
+    assert_int_equal(seen(w).released, seen(w).reserved);
+}
+
+/* The print of a request: what another one differs in. */
+static void requests_that_differ_have_another_print(void **state)
+{
+#define DIGEST(c) "Content-Digest: sha-256=:" c "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:\r\n"
+    static const char *const rows[] = {
+        PUT(ANA "/a") "Idempotency-Key: a\r\n" THREE,
+        "POST " ANA "/a HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: b\r\n" THREE,
+        PUT(ANA "/b") "Idempotency-Key: c\r\n" THREE,
+        PUT(ANA "/a?caption=x") "Idempotency-Key: d\r\n" THREE,
+        PUT(ANA "/a") "Idempotency-Key: e\r\nContent-Length: 4\r\n\r\nabcd",
+        PUT(ANA "/a") "Idempotency-Key: f\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        PUT(ANA "/a") "Idempotency-Key: g\r\n" DIGEST("A") THREE,
+        PUT(ANA "/a") "Idempotency-Key: h\r\n" DIGEST("B") THREE,
+    };
+    enum { ROWS = sizeof rows / sizeof *rows };
+    struct world *w = *state;
+    unsigned char prints[ROWS + 1][KEY_PRINT];
+
+    for (size_t i = 0; i < ROWS; i++) {
+        ask(w, "%s", rows[i]);
+        expect(w, rows[i], 202, NULL);
+        memcpy(prints[i], seen(w).key.print, KEY_PRINT);
+        for (size_t k = 0; k < i; k++)
+            assert_memory_not_equal(prints[i], prints[k], KEY_PRINT);
+    }
+    ask(w, PUT(ANA "/a") "Idempotency-Key: i\r\nContent-Type: text/css\r\nUser-Agent: b\r\n" THREE);
+    assert_memory_equal(seen(w).key.print, prints[0], KEY_PRINT);
+}
+
+static void an_abandoned_upload_frees_its_key(void **state)
+{
+    const char *half = PUT(ANA "/a") "Idempotency-Key: a\r\nContent-Length: 10\r\n\r\nabc";
+    struct world *w = *state;
+    int fd = dial(w);
+
+    assert_true(send_all(fd, half, strlen(half)));
+    assert_true(fake_gateway_await_begun(w->gw, 1));
+    fd_close(&fd);
+    assert_true(fake_gateway_await_aborted(w->gw, 1));
+    ask(w, PUT(ANA "/a") "Idempotency-Key: a\r\n" THREE);
+    expect(w, "again", 202, NULL);
+    assert_string_equal(header(w, "Idempotent-Replayed"), "(none)");
+    assert_int_equal(seen(w).begun, 2);
+}
+
 static void words_for_scripts(void **state)
 {
     struct world *w = *state;
@@ -1574,6 +1688,10 @@ int main(void)
         TEST(who_is_offline_may_be_waited_for_and_asked),
         TEST(a_file_finds_its_name_and_type),
         TEST(chunks_and_nothing_are_files_too),
+        TEST(a_repeated_request_is_told_of_its_transfer_without_its_body),
+        TEST(what_a_key_meets_is_told),
+        TEST(requests_that_differ_have_another_print),
+        TEST(an_abandoned_upload_frees_its_key),
         TEST(words_for_scripts),
         TEST(a_strange_request_id_is_replaced),
         TEST(waiting_tells_by_the_status_how_it_ended),

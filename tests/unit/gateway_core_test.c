@@ -1730,6 +1730,252 @@ static void a_stream_keeps_nothing_to_check_a_promise_on(void **state)
     stop(f);
 }
 
+/* ---- keys */
+
+struct claim {
+    struct answer answer; /* first */
+    struct reservation *mine;
+    char busy[ID_SIZE];
+};
+
+static void on_claim(void *user, struct reservation *mine, struct record *made, const char *busy,
+                     const struct error *err)
+{
+    struct claim *c = user;
+
+    c->mine = mine;
+    snprintf(c->busy, sizeof c->busy, "%s", busy ? busy : "");
+    on_record(&c->answer, made, err);
+}
+
+static void claim_begin(struct fixture *f, struct claim *c, const char *caller, const char *text, unsigned char print)
+{
+    struct record_key key = {.print = {print}};
+
+    snprintf(key.caller, sizeof key.caller, "%s", caller);
+    snprintf(key.text, sizeof key.text, "%s", text);
+    memset(c, 0, sizeof *c);
+    answer_init(&c->answer);
+    gateway_reserve(f->gw, &key, on_claim, c);
+}
+
+static struct claim claim(struct fixture *f, const char *text, unsigned char print)
+{
+    struct claim c;
+
+    claim_begin(f, &c, "", text, print);
+    await(&c.answer);
+    return c;
+}
+
+static struct upload *begin_keyed(struct fixture *f, enum mode mode, int64_t size, struct reservation *key,
+                                  struct jid *to, struct submission *s)
+{
+    struct error error = {0};
+    struct upload *u;
+
+    assert_non_null(key);
+    assert_true(jid_parse(to, "ana@example.org", 15, &error));
+    *s = (struct submission){.to = to, .name = "a.bin", .type = "a/b", .mode = mode, .key = key};
+    u = gateway_upload_begin(f->gw, size, s, &error);
+    if (!u)
+        fail_msg("%s", error.text);
+    return u;
+}
+
+static void expect_made(struct fixture *f, const char *text, const char *id)
+{
+    struct claim c = claim(f, text, 1);
+
+    if (!c.answer.record)
+        fail_msg("%s: %s", text, c.answer.error.text);
+    assert_null(c.mine);
+    assert_string_equal(c.answer.record->id, id);
+    record_free(&c.answer.record);
+    c = claim(f, text, 2);
+    assert_null(c.mine);
+    assert_null(c.answer.record);
+    assert_int_equal(c.answer.error.code, ERR_IDEMPOTENCY_KEY_REUSE);
+}
+
+static void expect_free(struct fixture *f, const char *text)
+{
+    struct claim c = claim(f, text, 2);
+
+    assert_null(c.answer.record);
+    assert_non_null(c.mine);
+    gateway_release(&c.mine);
+}
+
+static void a_key_is_reserved_then_busy_then_leads_to_its_transfer_also_after_a_restart(void **state)
+{
+    static const enum mode modes[] = {MODE_SPOOL, MODE_AUTO};
+    static const char *const texts[] = {"spool", "auto"};
+    char ids[2][ID_SIZE];
+    struct fixture *f = *state;
+
+    start(f, DELIVERS);
+    for (size_t i = 0; i < 2; i++) {
+        struct claim c = claim(f, texts[i], 1);
+        struct submission s;
+        struct jid to;
+        struct upload *u = begin_keyed(f, modes[i], BIG, c.mine, &to, &s);
+        struct record *r;
+
+        memcpy(ids[i], gateway_upload_id(u), ID_SIZE);
+        c = claim(f, texts[i], 1);
+        assert_null(c.mine);
+        assert_int_equal(c.answer.error.code, ERR_IDEMPOTENCY_IN_PROGRESS);
+        assert_string_equal(c.busy, ids[i]);
+        c = claim(f, texts[i], 2);
+        assert_null(c.mine);
+        assert_int_equal(c.answer.error.code, ERR_IDEMPOTENCY_KEY_REUSE);
+        append(u, BIG);
+        r = finish_upload(&u, &s, ERR_NONE);
+        assert_string_equal(r->id, ids[i]);
+        record_free(&r);
+        expect_made(f, texts[i], ids[i]);
+        expect_end(f, ids[i], TRANSFER_DELIVERED, ERR_NONE);
+        expect_made(f, texts[i], ids[i]);
+    }
+    stop(f);
+    start(f, DELIVERS);
+    for (size_t i = 0; i < 2; i++)
+        expect_made(f, texts[i], ids[i]);
+    stop(f);
+}
+
+static void of_many_at_once_one_gets_the_key(void **state)
+{
+    enum { MANY = 20 };
+    struct fixture *f = *state;
+    struct claim claims[MANY];
+    struct reservation *mine = NULL;
+
+    start(f, DELIVERS);
+    for (size_t i = 0; i < MANY; i++)
+        claim_begin(f, &claims[i], "", "same", 1);
+    for (size_t i = 0; i < MANY; i++) {
+        await(&claims[i].answer);
+        if (claims[i].mine) {
+            assert_null(mine);
+            mine = claims[i].mine;
+        } else {
+            assert_int_equal(claims[i].answer.error.code, ERR_IDEMPOTENCY_IN_PROGRESS);
+        }
+    }
+    assert_non_null(mine);
+    claim_begin(f, &claims[0], "another", "same", 1); /* caller's is another key */
+    await(&claims[0].answer);
+    assert_non_null(claims[0].mine);
+    gateway_release(&claims[0].mine);
+    gateway_release(&mine);
+    expect_free(f, "same");
+    stop(f);
+}
+
+static void an_upload_that_fails_frees_its_key(void **state)
+{
+    static const struct {
+        const char *says;
+        enum mode mode;
+        bool aborted, early;
+    } rows[] = {{"given up", MODE_SPOOL, true, false},
+                {"given up, begun early", MODE_AUTO, true, true},
+                {"not what was promised", MODE_SPOOL, false, false},
+                {"not what was promised, begun early", MODE_AUTO, false, false}};
+    struct digests promised = promise(true, false, false);
+    struct fixture *f = *state;
+
+    start(f, DELIVERS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct submission s;
+        struct jid to;
+        struct upload *u;
+        struct reservation *mine = claim(f, rows[i].says, 1).mine;
+
+        assert_true(jid_parse(&to, "ana@example.org", 15, NULL));
+        s = (struct submission){.to = &to, .name = "a", .mode = rows[i].mode, .key = mine, .promised = &promised};
+        u = gateway_upload_begin(f->gw, BIG, &s, NULL);
+        assert_non_null(u);
+        append(u, rows[i].early ? PART : BIG);
+        if (rows[i].aborted)
+            gateway_upload_abort(&u, NULL);
+        else
+            finish_upload(&u, &s, ERR_DIGEST_MISMATCH);
+        expect_free(f, rows[i].says);
+    }
+    stop(f);
+}
+
+/* It was answered all the same, and with that. */
+static void a_transfer_that_failed_before_its_upload_was_over_keeps_its_key(void **state)
+{
+    struct fixture *f = *state;
+    struct submission s;
+    struct upload *u;
+    struct record *r;
+    struct jid to;
+    char id[ID_SIZE];
+
+    start(f, DECLINES);
+    u = begin_keyed(f, MODE_AUTO, BIG, claim(f, "a", 1).mine, &to, &s);
+    memcpy(id, gateway_upload_id(u), ID_SIZE);
+    append(u, PART);
+    expect_end(f, id, TRANSFER_FAILED, ERR_RECIPIENT_DECLINED);
+    append(u, BIG - PART);
+    r = finish_upload(&u, &s, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_FAILED);
+    record_free(&r);
+    expect_made(f, "a", id);
+    stop(f);
+}
+
+static void a_streams_key_is_kept_when_it_was_delivered(void **state)
+{
+    struct fixture *f = *state;
+    struct submission s;
+    struct upload *u;
+    struct record *r;
+    struct jid to;
+    char id[ID_SIZE];
+
+    start(f, DELIVERS);
+    u = begin_keyed(f, MODE_STREAM, PART, claim(f, "a", 1).mine, &to, &s);
+    memcpy(id, gateway_upload_id(u), ID_SIZE);
+    r = open_stream(f, u, ERR_NONE);
+    record_free(&r);
+    append(u, PART);
+    r = finish_upload(&u, &s, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_DELIVERED);
+    record_free(&r);
+    expect_made(f, "a", id);
+    f->network.behaviour = OFFLINE;
+    u = begin_keyed(f, MODE_STREAM, PART, claim(f, "b", 1).mine, &to, &s);
+    r = open_stream(f, u, ERR_NONE);
+    assert_int_equal(r->state, TRANSFER_FAILED);
+    record_free(&r);
+    gateway_upload_abort(&u, NULL);
+    expect_free(f, "b");
+    stop(f);
+}
+
+static void a_stop_with_reserved_keys_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct reservation *mine;
+    struct claim c;
+
+    start(f, DELIVERS);
+    mine = claim(f, "a", 1).mine;
+    claim_begin(f, &c, "", "b", 1);
+    gateway_stop(f->gw, no_nudge, NULL);
+    await(&c.answer);
+    gateway_release(&c.mine);
+    gateway_release(&mine);
+    stop(f);
+}
+
 static void a_stream_does_not_go_with_what_needs_the_file(void **state)
 {
     static const struct submission rows[] = {{.digest = true}, {.hold_ms = 1000}, {.hold_ms = -1, .subscribe = true}};
@@ -1797,6 +2043,12 @@ int main(void)
         T(what_was_promised_is_kept_or_refused),
         T(a_stream_keeps_nothing_to_check_a_promise_on),
         T(a_stream_does_not_go_with_what_needs_the_file),
+        T(a_key_is_reserved_then_busy_then_leads_to_its_transfer_also_after_a_restart),
+        T(of_many_at_once_one_gets_the_key),
+        T(an_upload_that_fails_frees_its_key),
+        T(a_transfer_that_failed_before_its_upload_was_over_keeps_its_key),
+        T(a_streams_key_is_kept_when_it_was_delivered),
+        T(a_stop_with_reserved_keys_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

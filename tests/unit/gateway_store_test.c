@@ -490,13 +490,96 @@ static void only_what_finished_before_is_forgotten(void **state)
         write_record(h, r);
         record_free(&r);
     }
-    assert_true(engine->begin(h, &err) && engine->forget(h, 50, &err) && engine->commit(h, &err));
+    assert_true(engine->begin(h, &err) && engine->forget(h, 50, 0, &err) && engine->commit(h, &err));
     found = list(h, &all);
     assert_int_equal(found.count, 3);
     assert_int_equal(found.items[0]->finished, 51);
     assert_int_equal(found.items[1]->finished, 50);
     assert_int_equal(found.items[2]->finished, 0);
     record_list_free(&found);
+    engine->close(&h);
+}
+
+static struct record_key key_of(const char *caller, const char *text, unsigned n)
+{
+    struct record_key key = {.print = {1, 0, (unsigned char)n}, .used = 100 + n};
+
+    snprintf(key.caller, sizeof key.caller, "%s", caller);
+    snprintf(key.text, sizeof key.text, "%s", text);
+    name_id(key.id, n);
+    return key;
+}
+
+static bool put_key(struct store_handle *h, const struct record_key *key)
+{
+    struct error err = {0};
+
+    assert_true(engine->begin(h, &err));
+    if (engine->put_key(h, key, &err))
+        return engine->commit(h, &err);
+    engine->rollback(h);
+    return false;
+}
+
+static bool has_key(struct store_handle *h, const char *caller, const char *text, int64_t since, unsigned n)
+{
+    struct record_key key = key_of(caller, text, 0), want = key_of(caller, text, n);
+    struct error err = {0};
+
+    if (!engine->get_key(h, &key, since, &err)) {
+        assert_int_equal(err.code, ERR_NOT_FOUND);
+        return false;
+    }
+    assert_string_equal(key.id, want.id);
+    assert_memory_equal(key.print, want.print, KEY_PRINT);
+    assert_int_equal(key.used, want.used);
+    return true;
+}
+
+static void a_key_is_its_callers_own_and_leads_to_its_transfer(void **state)
+{
+    struct store_handle *h = open_handle(true);
+    const struct record_key keys[] = {key_of("", "a \"b\"", 1), key_of("ci", "a \"b\"", 2), key_of("ci", "b", 2)};
+    const struct record_key orphan = key_of("ci", "c", 9), again = key_of("ci", "b", 1);
+
+    (void)state;
+    write_numbered(h, 1, "ana@example.org", TRANSFER_QUEUED);
+    write_numbered(h, 2, "ana@example.org", TRANSFER_QUEUED);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(put_key(h, &keys[i]));
+    assert_false(put_key(h, &orphan)); /* there is no such transfer */
+    engine->close(&h);
+    h = open_handle(true);
+    assert_true(has_key(h, "", "a \"b\"", 0, 1));
+    assert_true(has_key(h, "ci", "a \"b\"", 0, 2));
+    assert_true(has_key(h, "ci", "b", 102, 2));
+    assert_false(has_key(h, "ci", "b", 103, 2)); /* used too long ago */
+    assert_false(has_key(h, "", "b", 0, 2));
+    assert_false(has_key(h, "ci", "c", 0, 9));
+    assert_true(put_key(h, &again));
+    assert_true(has_key(h, "ci", "b", 0, 1));
+    engine->close(&h);
+}
+
+static void a_key_is_forgotten_in_its_time_or_with_its_transfer(void **state)
+{
+    struct store_handle *h = open_handle(true);
+    struct error err = {0};
+
+    (void)state;
+    for (unsigned i = 1; i <= 3; i++) {
+        const struct record_key key = key_of("", i == 1 ? "a" : i == 2 ? "b" : "c", i);
+        struct record *r = full(i);
+
+        r->finished = i == 2 ? 10 : 60;
+        write_record(h, r);
+        record_free(&r);
+        assert_true(put_key(h, &key));
+    }
+    assert_true(engine->begin(h, &err) && engine->forget(h, 50, 102, &err) && engine->commit(h, &err));
+    assert_false(has_key(h, "", "a", 0, 1));
+    assert_false(has_key(h, "", "b", 0, 2));
+    assert_true(has_key(h, "", "c", 0, 3));
     engine->close(&h);
 }
 
@@ -534,7 +617,7 @@ static void nothing_below_a_forgotten_record_stays(void **state)
     (void)state;
     write_record(h, r);
     assert_int_equal(sql("SELECT (SELECT count(*) FROM step) + (SELECT count(*) FROM attempt)"), 4);
-    assert_true(engine->begin(h, &err) && engine->forget(h, 1000, &err) && engine->commit(h, &err));
+    assert_true(engine->begin(h, &err) && engine->forget(h, 1000, 0, &err) && engine->commit(h, &err));
     assert_int_equal(sql("SELECT (SELECT count(*) FROM step) + (SELECT count(*) FROM attempt)"), 0);
     record_free(&r);
     engine->close(&h);
@@ -568,12 +651,12 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 
     (void)state;
     engine->close(&h);
-    assert_int_equal(sql("PRAGMA user_version"), 4);
+    assert_int_equal(sql("PRAGMA user_version"), 5);
     sql("PRAGMA user_version = 99");
     assert_null(engine->open(url, true, &err));
     assert_int_equal(err.code, ERR_CONFIG);
     assert_non_null(strstr(err.text, "version 99"));
-    assert_non_null(strstr(err.text, "up to version 4"));
+    assert_non_null(strstr(err.text, "up to version 5"));
     assert_non_null(strstr(err.text, "newer jidpost"));
     assert_int_equal(sql("PRAGMA user_version"), 99);
 }
@@ -893,6 +976,38 @@ static void of_one_record_in_a_batch_the_last_is_written_and_all_are_answered(vo
     store_close(&store);
 }
 
+/* Both or neither; also where another put of the same record is the one that is written. */
+static void a_key_goes_with_its_record(void **state)
+{
+    struct store *store = open_store();
+    struct answers answers = fresh_answers();
+    struct record_key key = key_of("", "a", 7), found = key_of("", "a", 0), lost = key_of("", "b", 8);
+    struct error err = {0};
+
+    (void)state;
+    fake_store_hold();
+    store_put(store, numbered(0), on_answer, &answers);
+    fake_store_wait_until_held();
+    fake_store_refuse("tr_00000000000000000000000008");
+    store_put_keyed(store, numbered(7), &key, on_answer, &answers);
+    store_put(store, numbered(7), on_answer, &answers);
+    store_put_keyed(store, numbered(8), &lost, on_answer, &answers);
+    fake_store_let_go();
+    wait_for(&answers, 4);
+    assert_int_equal(answers.failed, 1);
+    assert_true(store_key(store, &found, 0, &err));
+    assert_string_equal(found.id, key.id);
+    found = lost;
+    assert_false(store_key(store, &found, 0, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    key = key_of("", "later", 7);
+    store_put_keyed(store, NULL, &key, on_answer, &answers);
+    wait_for(&answers, 5);
+    assert_int_equal(answers.failed, 1);
+    assert_true(store_key(store, &key, 0, &err));
+    store_close(&store);
+}
+
 static void one_bad_record_fails_alone_and_in_order(void **state)
 {
     static const bool want[] = {true, true, false, false, true};
@@ -1087,7 +1202,7 @@ static void forgetting_goes_through_the_queue(void **state)
 
     (void)state;
     store_put(store, full(1), NULL, NULL);
-    store_forget(store, 1000);
+    store_forget(store, 1000, 0);
     store_put(store, numbered(2), on_answer, &answers);
     wait_for(&answers, 1);
     assert_null(store_get(store, "tr_00000000000000000000000001", &err));
@@ -1174,6 +1289,8 @@ int main(void)
         TEST(lists_are_filtered_and_sorted),
         TEST(pages_join_without_gap_or_overlap),
         TEST(only_what_finished_before_is_forgotten),
+        TEST(a_key_is_its_callers_own_and_leads_to_its_transfer),
+        TEST(a_key_is_forgotten_in_its_time_or_with_its_transfer),
     };
     const struct CMUnitTest sqlite[] = {
         TEST(nothing_below_a_forgotten_record_stays),
@@ -1191,6 +1308,7 @@ int main(void)
         TEST(a_thousand_puts_of_four_threads_share_a_few_commits),
         TEST(of_one_record_in_a_batch_the_last_is_written_and_all_are_answered),
         TEST(one_bad_record_fails_alone_and_in_order),
+        TEST(a_key_goes_with_its_record),
         TEST(a_store_that_takes_nothing_answers_each_and_is_not_writable),
         TEST(a_store_that_is_locked_is_waited_for_once_more_and_not_for_each),
         TEST(a_broken_store_is_probed_until_it_is_well),

@@ -15,13 +15,15 @@
 
 enum { RECORDS = 64 };
 
-/* An answer on its way: of these four exactly one function is set. */
+/* An answer on its way: of these five exactly one function is set. */
 struct answer {
     struct answer *next;
     gateway_record_fn *record_fn;
     gateway_list_fn *list_fn;
     gateway_recipient_fn *recipient_fn;
     gateway_download_fn *download_fn;
+    gateway_reserve_fn *reserve_fn;
+    struct reservation *mine;
     void *user;
     struct record *record;
     struct record_list list;
@@ -44,6 +46,7 @@ struct gateway {
     void (*wake)(void *user); /* waits for room */
     void *wake_user;
     struct record *records[RECORDS];
+    struct record_key keys[RECORDS]; /* of those; text empty: none */
     size_t count;
 };
 
@@ -52,6 +55,12 @@ struct upload {
     char id[ID_SIZE];
     size_t bytes;
     enum mode mode;
+    struct reservation *key;
+};
+
+struct reservation {
+    struct gateway *gw;
+    struct record_key key;
 };
 
 static void deliver(struct answer *a)
@@ -66,6 +75,9 @@ static void deliver(struct answer *a)
         a->recipient_fn(a->user, &a->recipient, a->ladder, err);
     if (a->download_fn)
         a->download_fn(a->user, &a->download, err);
+    if (a->reserve_fn)
+        a->reserve_fn(a->user, a->mine, a->record,
+                      a->error.code == ERR_IDEMPOTENCY_IN_PROGRESS ? "tr_00000000000000000000000000" : NULL, err);
     record_list_free(&a->list);
     download_free(&a->download);
     recipient_free(&a->recipient);
@@ -297,6 +309,7 @@ struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const stru
         assert(u);
         u->gw = gw;
         u->mode = s ? s->mode : MODE_SPOOL;
+        u->key = s ? s->key : NULL;
         id_make(u->id, "tr", 1000 + gw->seen.begun); /* so that ids sort by age */
         gw->seen.begun++;
         pthread_cond_broadcast(&gw->changed);
@@ -410,11 +423,14 @@ void gateway_upload_finish(struct upload **u, const struct submission *s, gatewa
         gw->records[gw->count] = record_of(*u, s);
         if ((*u)->mode == MODE_STREAM)
             end_record(gw->records[gw->count], gw->script.ends, gw->script.end_error);
+        if ((*u)->key)
+            gw->keys[gw->count] = (*u)->key->key;
         gw->count++;
         a->record = record_copy(gw->records[gw->count - 1]);
     }
     answer_post(gw, a);
     pthread_mutex_unlock(&gw->lock);
+    gateway_release(&(*u)->key);
     free(*u);
     *u = NULL;
 }
@@ -429,8 +445,48 @@ void gateway_upload_abort(struct upload **u, const struct error *why)
     gw->seen.aborted++;
     pthread_cond_broadcast(&gw->changed);
     pthread_mutex_unlock(&gw->lock);
+    gateway_release(&(*u)->key);
     free(*u);
     *u = NULL;
+}
+
+void gateway_release(struct reservation **r)
+{
+    if (!*r)
+        return;
+    pthread_mutex_lock(&(*r)->gw->lock);
+    (*r)->gw->seen.released++;
+    pthread_mutex_unlock(&(*r)->gw->lock);
+    free(*r);
+    *r = NULL;
+}
+
+static struct record *made_by(struct gateway *gw, const struct record_key *key)
+{
+    for (size_t i = 0; i < gw->count; i++)
+        if (strcmp(gw->keys[i].text, key->text) == 0)
+            return record_copy(gw->records[i]);
+    return NULL;
+}
+
+void gateway_reserve(struct gateway *gw, const struct record_key *key, gateway_reserve_fn *done, void *user)
+{
+    struct answer *a;
+
+    pthread_mutex_lock(&gw->lock);
+    gw->seen.key = *key;
+    a = answer_new(user, gw->script.reserve);
+    a->reserve_fn = done;
+    if (a->error.code == ERR_NONE)
+        a->record = made_by(gw, key);
+    if (a->error.code == ERR_NONE && !a->record) {
+        a->mine = calloc(1, sizeof *a->mine);
+        assert(a->mine);
+        *a->mine = (struct reservation){.gw = gw, .key = *key};
+        gw->seen.reserved++;
+    }
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
 }
 
 static void end_record(struct record *r, enum transfer_state state, enum error_code code)

@@ -9,13 +9,13 @@
 
 /* What it does; set before the request that should meet it. ERR_NONE everywhere: all goes well. */
 struct fake_gateway_script {
-    enum error_code check, begin, append, commit, find; /* refuse with this */
-    size_t append_after;                                /* bytes taken before `append` strikes */
-    enum transfer_state ends;                           /* what waiting ends in; TRANSFER_QUEUED: it runs out */
-    enum error_code end_error;                          /* of the transfer, when it ends badly */
-    enum error_code open;                               /* refuses a stream, with `end_error` in its record */
-    size_t room;                                        /* bytes of a stream taken before there is none; 0: all */
-    bool silent;                                        /* does not answer before fake_gateway_speak() */
+    enum error_code check, begin, append, commit, find, reserve; /* refuse with this */
+    size_t append_after;                                         /* bytes taken before `append` strikes */
+    enum transfer_state ends;  /* what waiting ends in; TRANSFER_QUEUED: it runs out */
+    enum error_code end_error; /* of the transfer, when it ends badly */
+    enum error_code open;      /* refuses a stream, with `end_error` in its record */
+    size_t room;               /* bytes of a stream taken before there is none; 0: all */
+    bool silent;               /* does not answer before fake_gateway_speak() */
     bool not_ready;
     const char *file;      /* what is to be fetched at /d/<32 digits of "a">/a.txt; NULL: nothing, not_found */
     enum error_code fetch; /* refuses that */
@@ -23,10 +23,11 @@ struct fake_gateway_script {
 
 /* What it saw. Texts are empty for NULL. */
 struct fake_gateway_seen {
-    unsigned begun, aborted, finished, cancelled, checked, waits;
-    int64_t declared; /* of the last upload */
-    size_t bytes;     /* of the last upload */
-    char body[256];   /* its beginning */
+    unsigned begun, aborted, finished, cancelled, checked, waits, reserved, released;
+    struct record_key key; /* the last that was asked for */
+    int64_t declared;      /* of the last upload */
+    size_t bytes;          /* of the last upload */
+    char body[256];        /* its beginning */
     char to[256], name[300], type[128], caption[256], methods[64], request_id[80];
     int64_t ttl_ms, hold_ms, wait_ms;
     unsigned fetches;              /* counted ones */
