@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 /* A record that nobody changes any more; freed by whoever lets go of it last, so that readers copy without the lock. */

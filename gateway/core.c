@@ -14,6 +14,7 @@ enum {
     HEARTBEAT_MS = 500,
     FORGET_EVERY_MS = 3600 * 1000,
     STORE_RETRY_MS = 5000,
+    LINE_RETRY_MS = 1000,
     CORE_STACK = 8 << 20,
     NUDGE_SECONDS = 1
 };
@@ -44,7 +45,8 @@ struct live {
     bool publish; /* the record changed */
     bool write;   /* so that its row has to */
     bool in_line;
-    uv_timer_t again; /* another try at committing the end */
+    bool resting;     /* prepared, and waits for the commit of its first row */
+    uv_timer_t again; /* another try at committing the end, or at getting in line */
 };
 
 /* ---- what the files of the gateway share */
@@ -444,14 +446,27 @@ static int64_t env_online_since(void *user)
     return ((struct gateway *)user)->online_since;
 }
 
+static void get_in_line(struct live *live);
+
+static void on_line_retry(uv_timer_t *timer)
+{
+    struct live *live = timer->data;
+
+    if (core_record(live)->state == TRANSFER_QUEUED)
+        get_in_line(live);
+}
+
+static void get_in_line(struct live *live)
+{
+    if (!live->in_line && !(live->in_line = turns_wait(live->gw->turns, live->key, live)))
+        uv_timer_start(&live->again, on_line_retry, LINE_RETRY_MS, 0); /* out of memory */
+    schedule(live->gw);
+}
+
 static void env_waiting(void *user, struct transfer *t)
 {
-    struct gateway *gw = user;
-    struct live *live = transfer_owner(t);
-
-    if (!live->in_line && turns_wait(gw->turns, live->key, live))
-        live->in_line = true;
-    schedule(gw);
+    (void)user;
+    get_in_line(transfer_owner(t));
 }
 
 static void env_idle(void *user, struct transfer *t)
@@ -463,27 +478,31 @@ static void env_idle(void *user, struct transfer *t)
     schedule(gw);
 }
 
-bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth)
+struct live *core_prepare(struct gateway *gw, struct record *r, const struct growth *growth)
 {
     struct live *live = calloc(1, sizeof *live);
     struct error error;
     struct jid to;
 
     jid_parse(&to, r->to, strlen(r->to), &error); /* else it is empty, and the transfer says so */
-    if (live)
+    if (live) {
         live->key = strndup(to.text, to.bare);
-    if (!live || !live->key) {
+        memcpy(live->id, r->id, ID_SIZE);
+        HASH_ADD_STR(gw->lives, id, live);
+    }
+    if (!live || !live->key || !live->hh.tbl) {
+        if (live && live->hh.tbl)
+            HASH_DEL(gw->lives, live);
+        if (live)
+            free(live->key);
         free(live);
         record_free(&r);
-        return false;
+        return NULL;
     }
     live->gw = gw;
-    memcpy(live->id, r->id, ID_SIZE);
+    live->resting = true;
     uv_timer_init(&gw->loop, &live->again);
     live->again.data = live;
-    HASH_ADD_STR(gw->lives, id, live);
-    live->publish = true;
-    touch(live);
     if (growth) {
         live->growth = *growth;
         feed_hold(growth->feed);
@@ -491,12 +510,32 @@ bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growt
         DL_APPEND2(gw->rowless, live, rowless_prev, rowless_next);
     }
     live->transfer = transfer_create(&gw->env, r, growth ? growth->feed : NULL, live);
-    if (!live->transfer) {
-        live_destroy(live);
-        return false;
-    }
+    if (live->transfer)
+        return live;
+    live_destroy(live);
+    return NULL;
+}
+
+void core_forget(struct live *live)
+{
+    live_destroy(live);
+}
+
+void core_begin(struct live *live)
+{
+    live->resting = false;
+    live->publish = true;
+    touch(live);
     transfer_queue(live->transfer);
-    return true;
+}
+
+bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth)
+{
+    struct live *live = core_prepare(gw, r, growth);
+
+    if (live)
+        core_begin(live);
+    return live != NULL;
 }
 
 /* ---- news from the network */
@@ -618,6 +657,22 @@ static void note_interruption(struct record *r)
     r->updated = clock_wall_ms();
 }
 
+/* Of mode stream nothing is kept, and nobody was promised anything; else somebody took it away. */
+static void end_lost(struct gateway *gw, const char *id)
+{
+    struct live *live = core_live(gw, id);
+    struct error error;
+
+    if (core_record(live)->mode == MODE_STREAM) {
+        error_set(&error, ERR_STREAM_BROKEN,
+                  "the gateway stopped in the middle, and mode stream keeps no file to go on with; send it again");
+    } else {
+        log_error("transfer.payload_lost", log_str("transfer", id));
+        error_set(&error, ERR_INTERNAL, "the payload is no longer in the spool");
+    }
+    transfer_fail(live->transfer, &error);
+}
+
 /* A record of an earlier run: continues, or ends with the reason when its payload is gone. */
 static bool take_up(struct gateway *gw, struct record *r)
 {
@@ -632,11 +687,8 @@ static bool take_up(struct gateway *gw, struct record *r)
     memcpy(id, r->id, ID_SIZE);
     if (!core_adopt(gw, r, NULL))
         return false;
-    if (!whole) {
-        log_error("transfer.payload_lost", log_str("transfer", id));
-        error_set(&error, ERR_INTERNAL, "the payload is no longer in the spool");
-        transfer_fail(core_live(gw, id)->transfer, &error);
-    }
+    if (!whole)
+        end_lost(gw, id);
     return true;
 }
 
@@ -781,6 +833,8 @@ static void handle_stop(void *owner, struct message *m)
     meter_log(&gw->meter, "core"); /* parting with all of them at once keeps nobody waiting */
     HASH_ITER(hh, gw->lives, live, next)
     {
+        if (live->resting) /* its row is on its way; it begins at the next start */
+            continue;
         flush(live); /* what happened in this very turn counts first */
         transfer_park(live->transfer);
         flush(live);

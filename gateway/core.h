@@ -109,7 +109,15 @@ struct growth {
     void *user;
 };
 
-/* Takes r, whose row is committed, or which has a growth, and sets it going. false, r freed: out of memory. */
+/* Takes r and all the memory that its transfer needs to begin: what has to be there before its row is committed, and
+ * something is promised. NULL, r freed: out of memory. */
+struct live *core_prepare(struct gateway *gw, struct record *r, const struct growth *growth);
+
+/* It goes, now that the row is committed; or goes away. */
+void core_begin(struct live *live);
+void core_forget(struct live *live);
+
+/* Both in one, of what has a committed row already, or a growth. false, r freed: out of memory. */
 bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth);
 
 /* Nothing more will come: from here on rows are written as they are for any other. written: the first one is. */

@@ -125,8 +125,14 @@ struct link *links_put(struct links *links, const struct record *r)
     if (!links->ids || link->expires < links->soonest)
         links->soonest = link->expires;
     HASH_ADD(by_id, links->ids, id, strlen(link->id), link);
-    HASH_ADD(by_digest, links->digests, digest, strlen(link->digest), link);
-    return link;
+    if (link->by_id.tbl)
+        HASH_ADD(by_digest, links->digests, digest, strlen(link->digest), link);
+    if (link->by_digest.tbl)
+        return link;
+    if (link->by_id.tbl)
+        HASH_DELETE(by_id, links->ids, link);
+    free_link(link);
+    return NULL;
 }
 
 struct link *links_expired(struct links *links, int64_t now)

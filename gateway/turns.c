@@ -57,6 +57,10 @@ static struct line *line_make(struct turns *turns, const char *key)
         return NULL;
     memcpy(line->key, key, len + 1);
     HASH_ADD_KEYPTR(hh, turns->lines, line->key, len, line);
+    if (!line->hh.tbl) {
+        free(line);
+        return NULL;
+    }
     return line;
 }
 

@@ -31,6 +31,8 @@ struct upload {
     char id[ID_SIZE];
     enum mode mode;
     struct record *record; /* what the transfer will be */
+    struct record *answer; /* what the caller will be told once it is committed */
+    struct live *live;     /* the transfer, ready to begin then */
     bool digest;           /* its SHA-256 is wanted */
     char sha256[65];
     struct digests promised;
@@ -105,6 +107,7 @@ static void upload_free(struct upload *u)
     gateway_release(&u->key);
     feed_release(&u->feed);
     record_free(&u->record);
+    record_free(&u->answer);
     if (u->intake) {
         feed_release(&u->intake->feed);
         record_free(&u->intake->record);
@@ -498,7 +501,7 @@ static void handle_committed(void *owner, struct message *m)
 {
     struct gateway *gw = owner;
     struct upload *u = (struct upload *)m;
-    struct record *answer = NULL;
+    struct record *answer = u->answer;
 
     gw->pending--;
     if (u->intake) {
@@ -506,16 +509,14 @@ static void handle_committed(void *owner, struct message *m)
         return;
     }
     if (u->error.code == ERR_NONE) {
-        answer = record_copy(u->record);
-        if (!answer || !core_adopt(gw, u->record, NULL))
-            error_set(&u->error, ERR_INTERNAL, "out of memory; the transfer goes on after a restart");
-        u->record = NULL;
-        if (u->error.code != ERR_NONE)
-            record_free(&answer);
+        core_begin(u->live);
+        u->answer = NULL;
+        upload_answer(u, answer);
     } else {
+        core_forget(u->live);
         core_remove_payload(gw, u->id);
+        upload_answer(u, NULL);
     }
-    upload_answer(u, answer);
 }
 
 /* Writer's thread. */
@@ -529,12 +530,28 @@ static void on_row(void *user, const struct error *err)
     inbox_post(u->gw->inbox, &u->message); /* open: gateway_stop() waits for all that is pending */
 }
 
+/* Everything that may fail for want of memory is done before the row is written: afterwards it is promised. */
+static bool commit(struct upload *u)
+{
+    struct record *row = record_copy(u->record);
+
+    u->answer = record_copy(u->record);
+    if (row && u->answer) {
+        u->live = core_prepare(u->gw, u->record, NULL);
+        u->record = NULL;
+    }
+    if (u->live)
+        store_put_keyed(u->gw->store, row, reservation_key(u->key), on_row, u); /* comes back as handle_committed() */
+    else
+        record_free(&row);
+    return u->live != NULL;
+}
+
 static void sealed_early(struct upload *u);
 
 static void sealed(uv_work_t *work, int status)
 {
     struct upload *u = work->data;
-    struct record *row;
 
     (void)status;
     if (u->intake) {
@@ -543,11 +560,8 @@ static void sealed(uv_work_t *work, int status)
     }
     if (u->error.code == ERR_NONE) {
         record_step(u->record, STEP_LOCAL, "upload complete", "ok", u->record->type);
-        row = record_copy(u->record);
-        if (row) {
-            store_put_keyed(u->gw->store, row, reservation_key(u->key), on_row, u);
+        if (commit(u))
             return;
-        }
         error_set(&u->error, ERR_INTERNAL, "out of memory");
         core_remove_payload(u->gw, u->id);
     }

@@ -113,6 +113,7 @@ class Gateway(Client):
         self.environment = {}  # beside the settings
         self.arguments = []
         self.process = None
+        self.environment = {}  # beside the settings
         self.expected_errors = set()
         self.read = 0
 
@@ -123,6 +124,7 @@ class Gateway(Client):
         environment.update(self.environment)
         environment.update(ASAN_OPTIONS="detect_leaks=1:abort_on_error=0", UBSAN_OPTIONS="print_stacktrace=1",
                            TSAN_OPTIONS="halt_on_error=1")
+        environment.update(self.environment)
         self.read = self.log.stat().st_size if self.log.exists() else 0
         self.process = Process([str(self.program), "serve", *self.arguments], self.log, environment)
         line = wait_until(lambda: self._listening(), 30, "event=http.listening")

@@ -605,6 +605,32 @@ static void a_lost_payload_ends_its_transfer_with_the_reason(void **state)
     stop(f);
 }
 
+/* As a crash leaves it: the row of a stream that was under way, and no file. */
+static void a_stream_that_a_crash_interrupted_has_failed(void **state)
+{
+    struct fixture *f = *state;
+    struct error error = {0};
+    struct record *r, *row;
+    struct store *store;
+    char path[160];
+
+    start(f, NEVER_ANSWERS);
+    r = upload(f, "ana@example.org", "hello");
+    stop(f);
+    snprintf(path, sizeof path, "%s/%s", f->spool_dir, r->id);
+    assert_int_equal(unlink(path), 0);
+    store = store_open(f->url, &error);
+    row = store_get(store, r->id, &error);
+    row->mode = MODE_STREAM;
+    row->state = TRANSFER_TRANSFERRING;
+    store_put(store, row, NULL, NULL);
+    store_close(&store);
+    start(f, DELIVERS);
+    expect_end(f, r->id, TRANSFER_FAILED, ERR_STREAM_BROKEN);
+    record_free(&r);
+    stop(f);
+}
+
 static void a_list_tells_the_newest_first(void **state)
 {
     struct fixture *f = *state;
@@ -2015,6 +2041,7 @@ int main(void)
         T(a_cancelled_transfer_is_final_and_stays_so),
         T(what_a_stop_interrupted_goes_on_at_the_next_start),
         T(a_lost_payload_ends_its_transfer_with_the_reason),
+        T(a_stream_that_a_crash_interrupted_has_failed),
         T(a_list_tells_the_newest_first),
         T(draining_answers_who_waits_and_takes_nothing_new),
         T(what_flows_goes_on_while_draining_and_is_told_to_who_waits),

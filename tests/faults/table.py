@@ -1,0 +1,133 @@
+"""What the cases found, run after run: kept in docs/reliability.json and made into docs/reliability.md.
+
+A slice is what one run of a case adds, {"case": name, "build": preset, "on": day, "revision": commit, facts}. Counts of
+slices are added up; a slice with the same "points" or "row" as an earlier one of its case takes its place. A run that
+ended in a fault adds nothing but its fault, which stays until the case has passed on a later revision."""
+import collections
+import datetime
+import json
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEPT, PAGE = ROOT / "docs" / "reliability.json", ROOT / "docs" / "reliability.md"
+
+HEAD = """<!-- made by scripts/faults from docs/reliability.json -->
+# What jidpost stands
+
+Everything here was done to the real program, with a real Prosody and real recipients, by `scripts/faults`; nothing is
+written by hand. `scripts/faults --list` names the cases, [tests/faults](../tests/faults/README.md) says how they work.
+"""
+
+
+def git(*arguments):
+    return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True).stdout.strip()
+
+
+def load():
+    return json.loads(KEPT.read_text()) if KEPT.exists() else []
+
+
+def same(one, other):
+    """Whether other is the newer version of one."""
+    keys = [key for key in ("points", "row") if key in other]
+    return bool(keys) and one["case"] == other["case"] and all(one.get(key) == other[key] for key in keys)
+
+
+def add(case, build, slices):
+    """Writes both files anew."""
+    kept = load()
+    stamp = {"case": case, "build": build, "on": datetime.date.today().isoformat(),
+             "revision": git("describe", "--always", "--dirty=+", "--exclude=*")}
+    for facts in slices:
+        one = {**stamp, **facts}
+        kept = [other for other in kept if not same(other, one)] + [one]
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text("[\n" + ",\n".join(json.dumps(one, ensure_ascii=False) for one in kept) + "\n]\n")
+    PAGE.write_text(page(kept))
+
+
+def rows(head, lines):
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in [head, ["---"] * len(head), *lines])
+
+
+def total(slices, key):
+    return sum(one.get(key, 0) for one in slices)
+
+
+def of(kept, case):
+    return [one for one in kept if one["case"] == case]
+
+
+def when(slices):
+    days = sorted({one["on"] for one in slices})
+    revisions = list(dict.fromkeys(one["revision"] for one in slices))
+    builds = sorted({one["build"] for one in slices})
+    return (f"{', '.join(builds)} build; {days[0]}" + (f" to {days[-1]}" if len(days) > 1 else "")
+            + f"; revision {', '.join(revisions)}")
+
+
+def kill_part(slices):
+    counts = [(what, total(slices, key)) for what, key in (
+        ("rounds", "rounds"), ("kill -9", "kills"), ("uploads begun", "uploads"), ("answered 2xx", "accepted"),
+        ("of these delivered, each byte compared", "delivered"), ("of these failed, saying why", "failed"),
+        ("lost, or in a state that is not true", "lost"), ("wrong bytes given as a whole file", "wrong"),
+        ("files left in the spool", "orphans"), ("damaged stores", "damaged"),
+        ("files given twice (a retry after an answer that was not kept)", "given twice"))]
+    slowest = max(one["slowest settled s"] for one in slices)
+    return ("## kill -9 at random moments\n\nOn one state, under mixed load: four recipients (direct, through the proxy, one that closes "
+            "first), sizes from 0 to 6 MiB, modes auto, spool and stream, waited for and not, uploads cut off half-way; "
+            "killed again while it recovers. After each restart every promise is held against what the recipients have, "
+            "and the store's own check runs on the files as the kill left them.\n\n"
+            + rows(("what", "how many"), counts)
+            + f"\nSlowest: ready {max(one['slowest ready s'] for one in slices)} s after the restart, the last "
+            f"transfer settled after {slowest} s. Seeds: {', '.join(str(one['seed']) for one in slices)}. {when(slices)}.\n")
+
+
+def points_part(title, text, slices):
+    sides = ("program", "libraries")
+    outcomes = sorted({outcome for one in slices for side in sides for outcome in one["outcomes"][side]})
+    counts = [(outcome, *(sum(one["outcomes"][side].get(outcome, 0) for one in slices) for side in sides))
+              for outcome in outcomes if outcome != "not reached"]
+    deaths = collections.Counter()
+    for one in slices:
+        deaths.update(one["deaths"])
+    done = ", ".join(f"{first}–{last}" for first, last in sorted(one["points"] for one in slices))
+    told = (f"## {title}\n\n{text}\n\n" + rows(("outcome", "calls of the program", "calls of its libraries"), counts)
+            + f"\n{total(slices, 'tried')} points tried: {done} of {slices[-1]['of']}, of which the first "
+            f"{slices[-1]['own']} are the program's own. {when(slices)}.\n")
+    if deaths:
+        told += ("\nNot survived inside libraries:\n\n" + rows(("what", "points"), deaths.most_common()))
+    return told
+
+
+def hostile_part(slices):
+    lines = [(one["what"], one["outcome"], one.get("normal", "–"), one.get("during", "–"), one.get("recovery", "–"))
+             for one in slices]
+    return ("## Hostile peers and a hostile world\n\nBystanders are small files to a well-behaved recipient, one after the other, while it lasts: "
+            "milliseconds from the upload's first byte to `delivered`, p50 / p99.\n\n"
+            + rows(("what", "outcome", "bystanders before", "bystanders during", "well again after"), lines)
+            + f"\n{when(slices)}.\n")
+
+
+def page(kept):
+    parts = [HEAD]
+    if of(kept, "kill"):
+        parts.append(kill_part(of(kept, "kill")))
+    for case, title, text in POINTS:
+        if of(kept, case):
+            parts.append(points_part(title, text, of(kept, case)))
+    if of(kept, "hostile"):
+        parts.append(hostile_part(of(kept, "hostile")))
+    return "\n".join(parts)
+
+
+POINTS = (
+    ("alloc", "Allocations that fail",
+     "A whole transfer, and the n-th malloc, calloc, realloc or strdup that the running gateway makes fails, for each n "
+     "on its own, for uploads in modes spool, auto (through the proxy) and stream and as a form. Afterwards the gateway "
+     "must deliver the next file, have an empty spool and no descriptor more than before, and end without a leak."),
+    ("syscalls", "System calls that fail",
+     "The same with the n-th system call of those that touch files, sockets, epoll sets and eventfds, each with the error "
+     "that is likeliest to be met (ENOSPC, EIO, EMFILE, ECONNRESET …)."),
+)
