@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct prefer prefer = {0};
     uint64_t from, to;
     char *attachment;
-    char name[32];
+    char name[32], boundary[BOUNDARY_SIZE];
     int64_t ms;
 
     if (!auth.required)
@@ -35,6 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (media_type_valid(value))
         assert(strlen(value) < 128 && strchr(value, '/'));
     media_type_is(value, "text/plain");
+    if (media_type_boundary(value, boundary))
+        assert(strlen(boundary) >= BOUNDARY_MIN && strlen(boundary) < BOUNDARY_SIZE);
     accept_wants_text(value);
     etag_listed(value, "\"1-queued-0\"");
     header_is_token(value);
