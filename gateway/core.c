@@ -14,7 +14,6 @@ enum {
     HEARTBEAT_MS = 500,
     FORGET_EVERY_MS = 3600 * 1000,
     STORE_RETRY_MS = 5000,
-    LINE_RETRY_MS = 1000,
     CORE_STACK = 8 << 20,
     NUDGE_SECONDS = 1
 };
@@ -45,8 +44,9 @@ struct live {
     bool publish; /* the record changed */
     bool write;   /* so that its row has to */
     bool in_line;
-    bool resting;     /* prepared, and waits for the commit of its first row */
-    uv_timer_t again; /* another try at committing the end, or at getting in line */
+    bool resting;       /* prepared, and waits for the commit of its first row */
+    bool unplaced;      /* there was no memory for its place in line */
+    int64_t rewrite_at; /* another try at committing the end; 0: none */
 };
 
 /* ---- what the files of the gateway share */
@@ -192,14 +192,6 @@ static void count_flowing(struct gateway *gw)
     pthread_mutex_unlock(&gw->view_lock);
 }
 
-static void free_live(uv_handle_t *timer)
-{
-    struct live *live = timer->data;
-
-    free(live->key);
-    free(live);
-}
-
 static void has_row(struct live *live)
 {
     if (live->rowless)
@@ -229,7 +221,8 @@ static void live_destroy(struct live *live)
     stop_growing(live);
     has_row(live);
     transfer_destroy(&live->transfer);
-    uv_close((uv_handle_t *)&live->again, free_live);
+    free(live->key);
+    free(live);
     count_work(gw);
 }
 
@@ -242,12 +235,11 @@ struct committed {
 
 static void touch(struct live *live);
 
-static void on_store_retry(uv_timer_t *timer)
+/* By the heartbeat: that needs no memory, which may be what was missing. */
+static void retry_store(struct live *live)
 {
-    struct live *live = timer->data;
-
-    live->write = true;
-    touch(live);
+    live->rewrite_at = clock_ms() + STORE_RETRY_MS;
+    live->gw->retries = true;
 }
 
 static void handle_committed(void *owner, struct message *m)
@@ -258,7 +250,7 @@ static void handle_committed(void *owner, struct message *m)
 
     gw->pending--;
     if (live && c->failed) { /* who waits for a committed end goes on waiting, within his own time */
-        uv_timer_start(&live->again, on_store_retry, STORE_RETRY_MS, 0);
+        retry_store(live);
     } else if (live) {
         if (!downloads_keep(gw, core_record(live)))
             core_remove_payload(gw, live->id);
@@ -298,7 +290,7 @@ static void write_row(struct live *live)
     if (!row || (transfer_state_final(r->state) && !c)) {
         record_free(&row);
         log_error("store.write_failed", log_str("transfer", live->id), log_str("error", "out of memory"));
-        uv_timer_start(&live->again, on_store_retry, STORE_RETRY_MS, 0);
+        retry_store(live);
         return;
     }
     if (c)
@@ -446,20 +438,13 @@ static int64_t env_online_since(void *user)
     return ((struct gateway *)user)->online_since;
 }
 
-static void get_in_line(struct live *live);
-
-static void on_line_retry(uv_timer_t *timer)
-{
-    struct live *live = timer->data;
-
-    if (core_record(live)->state == TRANSFER_QUEUED)
-        get_in_line(live);
-}
-
 static void get_in_line(struct live *live)
 {
-    if (!live->in_line && !(live->in_line = turns_wait(live->gw->turns, live->key, live)))
-        uv_timer_start(&live->again, on_line_retry, LINE_RETRY_MS, 0); /* out of memory */
+    if (!live->in_line)
+        live->in_line = turns_wait(live->gw->turns, live->key, live);
+    live->unplaced = !live->in_line;
+    if (live->unplaced)
+        live->gw->retries = true;
     schedule(live->gw);
 }
 
@@ -501,8 +486,6 @@ struct live *core_prepare(struct gateway *gw, struct record *r, const struct gro
     }
     live->gw = gw;
     live->resting = true;
-    uv_timer_init(&gw->loop, &live->again);
-    live->again.data = live;
     if (growth) {
         live->growth = *growth;
         feed_hold(growth->feed);
@@ -584,6 +567,25 @@ static void on_subscription(void *user, const struct jid *who, bool granted)
         transfer_subscription(live->transfer, granted);
 }
 
+/* What the store or the memory was not there for. */
+static void try_again(struct gateway *gw, int64_t now)
+{
+    struct live *live, *next;
+
+    gw->retries = false;
+    HASH_ITER(hh, gw->lives, live, next)
+    {
+        if (live->unplaced && core_record(live)->state == TRANSFER_QUEUED)
+            get_in_line(live);
+        if (live->rewrite_at > 0 && now >= live->rewrite_at) {
+            live->rewrite_at = 0;
+            live->write = true;
+            touch(live);
+        }
+        gw->retries = gw->retries || live->rewrite_at > 0;
+    }
+}
+
 static void on_heartbeat(uv_timer_t *timer)
 {
     struct gateway *gw = timer->data;
@@ -596,6 +598,8 @@ static void on_heartbeat(uv_timer_t *timer)
     atomic_store(&gw->beat, now);
     DL_FOREACH2(gw->rowless, live, rowless_next)
     note_growth(live);
+    if (gw->retries)
+        try_again(gw, now);
     downloads_expire(gw);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
         gw->forgotten_at = now;

@@ -49,6 +49,7 @@ struct gateway {
     uv_idle_t run;               /* active while runs is not empty */
     uv_timer_t heartbeat;        /* also the housekeeping's */
     uint64_t heartbeat_due;
+    bool retries;       /* some transfer has something to try again */
     struct meter meter; /* told when the gateway stops */
     int64_t forgotten_at;
     size_t pending; /* rows at the writer and jobs in the pool that will come back to this thread */

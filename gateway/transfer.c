@@ -6,6 +6,7 @@
 
 #include <openssl/rand.h>
 
+#include "base/alarm.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -60,7 +61,6 @@ struct transfer {
     bool at_work; /* started, and the owner not yet told otherwise */
 
     struct feed *feed; /* of an upload that is still coming in; NULL: the file is whole */
-    const struct method_ops *following[LADDER_RUNGS + 1];
 
     uint64_t finding;            /* the network's ticket; 0: not asking */
     struct recipient *recipient; /* of this round; NULL: not known, or not needed any more */
@@ -92,7 +92,7 @@ struct transfer {
     enum proof proof; /* ahead: what it said */
 
     bool timer_expires;
-    uv_timer_t timer; /* the pause while queued, else the state's deadline, and never later than the expiry */
+    struct alarm *timer; /* the pause while queued, else the state's deadline, and never later than the expiry */
 };
 
 static void transfer_post(struct transfer *t, enum event event, const struct error *error, enum proof proof)
@@ -392,7 +392,8 @@ static void look_for_recipient(struct transfer *t)
 }
 
 /* Those that may be used at all. What is gone behind the stream cannot be sent by a method that needs it whole. */
-static const struct method_ops *const *methods_of(struct transfer *t)
+static const struct method_ops *const *methods_of(const struct transfer *t,
+                                                  const struct method_ops *room[static LADDER_RUNGS + 1])
 {
     const struct method_ops *const *all = t->env->network->ops->methods(t->env->network);
     size_t count = 0;
@@ -401,15 +402,17 @@ static const struct method_ops *const *methods_of(struct transfer *t)
         return all;
     for (; *all && count < LADDER_RUNGS; all++)
         if ((*all)->follows)
-            t->following[count++] = *all;
-    t->following[count] = NULL;
-    return t->following;
+            room[count++] = *all;
+    room[count] = NULL;
+    return room;
 }
 
 static bool offer_offline(struct transfer *t);
 
 static void begin_round(struct transfer *t, const struct pending *p)
 {
+    const struct method_ops *room[LADDER_RUNGS + 1];
+
     (void)p;
     t->record->round++;
     t->record->next_attempt_at = 0;
@@ -419,7 +422,8 @@ static void begin_round(struct transfer *t, const struct pending *p)
     error_keep(&t->why, NULL);
     t->later = t->hopped = t->linked = t->came = false;
     t->retry_at = 0;
-    if (!ladder_is_offline(t->record->methods, t->env->config->delivery.methods, methods_of(t)) || !offer_offline(t))
+    if (!ladder_is_offline(t->record->methods, t->env->config->delivery.methods, methods_of(t, room)) ||
+        !offer_offline(t))
         look_for_recipient(t);
 }
 
@@ -490,12 +494,13 @@ static void offer(struct transfer *t)
 /* Offers to the first resource from that one on that has a usable method of its own. */
 static bool offer_from(struct transfer *t, size_t resource)
 {
+    const struct method_ops *room[LADDER_RUNGS + 1];
     struct jid *device;
 
     if (!t->recipient)
         return false;
     resource = ladder_choose(&t->ladder, t->recipient, resource, t->record->methods, t->env->config->delivery.methods,
-                             methods_of(t));
+                             methods_of(t, room));
     device = resource < t->recipient->count ? jid_dup(&t->recipient->resources[resource].jid) : NULL;
     if (!device)
         return false;
@@ -517,7 +522,9 @@ static void begin_ladder(struct transfer *t, const struct pending *p)
 /* The offline methods alone, whoever is there. */
 static bool offer_offline(struct transfer *t)
 {
-    ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods, NULL, methods_of(t));
+    const struct method_ops *room[LADDER_RUNGS + 1];
+
+    ladder_build(&t->ladder, t->record->methods, t->env->config->delivery.methods, NULL, methods_of(t, room));
     t->rung = 0;
     if (t->ladder.count == 0)
         return false;
@@ -981,9 +988,9 @@ static int64_t state_deadline(const struct transfer *t, int64_t now)
     return 0;
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_timer(void *user)
 {
-    struct transfer *t = timer->data;
+    struct transfer *t = user;
     struct error error;
 
     if (t->timer_expires) {
@@ -1002,17 +1009,22 @@ static void on_timer(uv_timer_t *timer)
 static void arm_timer(struct transfer *t)
 {
     int64_t now = clock_wall_ms(), left = t->record->expires - now, due = state_deadline(t, now);
+    struct error error;
 
-    uv_timer_stop(&t->timer);
-    if (transfer_state_final(t->record->state) || t->record->state == TRANSFER_TRANSFERRING)
+    if (transfer_state_final(t->record->state) || t->record->state == TRANSFER_TRANSFERRING) {
+        alarm_stop(&t->timer);
         return;
+    }
     if (t->record->next_attempt_at > now)
         due = t->record->next_attempt_at - now;
     t->timer_expires = due == 0 || left <= due;
     if (t->timer_expires)
         due = left;
     uv_update_time(t->env->loop);
-    uv_timer_start(&t->timer, on_timer, due > 0 ? (uint64_t)due : 0, 0);
+    if (alarm_set(&t->timer, t->env->loop, due > 0 ? (uint64_t)due : 0, on_timer, t))
+        return;
+    error_set(&error, ERR_INTERNAL, "out of memory");
+    transfer_post(t, EV_FATAL, &error, PROOF_NONE);
 }
 
 /* The only place that changes the state. */
@@ -1092,8 +1104,6 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
     t->record = r;
     t->feed = feed ? feed_hold(feed) : NULL;
     t->asked = r->state == TRANSFER_HELD && r->subscribe;
-    uv_timer_init(env->loop, &t->timer);
-    t->timer.data = t;
     if (!known) /* it was prepared once already, so this is a store gone bad */
         transfer_post(t, EV_FATAL, &error, PROOF_NONE);
     return t;
@@ -1106,10 +1116,22 @@ void transfer_queue(struct transfer *t)
         t->env->waiting(t->env->user, t);
 }
 
-static void free_transfer(uv_handle_t *timer)
+void transfer_destroy(struct transfer **transfer)
 {
-    struct transfer *t = timer->data;
+    struct transfer *t = *transfer;
+    struct error stopped;
 
+    *transfer = NULL;
+    if (!t)
+        return;
+    drop_work(t, NULL);
+    end_round(t);
+    if (t->feed) {
+        error_set(&stopped, ERR_DRAINING, "the gateway is stopping");
+        feed_refuse(t->feed, &stopped);
+    }
+    feed_release(&t->feed);
+    alarm_stop(&t->timer);
     record_free(&t->record);
     free(t->to);
     free(t->bare);
@@ -1117,23 +1139,6 @@ static void free_transfer(uv_handle_t *timer)
     error_keep(&t->why, NULL);
     error_keep(&t->refusal, NULL);
     free(t);
-}
-
-void transfer_destroy(struct transfer **t)
-{
-    struct error stopped;
-
-    if (!*t)
-        return;
-    drop_work(*t, NULL);
-    end_round(*t);
-    if ((*t)->feed) {
-        error_set(&stopped, ERR_DRAINING, "the gateway is stopping");
-        feed_refuse((*t)->feed, &stopped);
-    }
-    feed_release(&(*t)->feed);
-    uv_close((uv_handle_t *)&(*t)->timer, free_transfer);
-    *t = NULL;
 }
 
 void *transfer_owner(const struct transfer *t)

@@ -43,7 +43,7 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
 /* Once, after create: from here on waiting() is called whenever it may be started. */
 void transfer_queue(struct transfer *t);
 
-/* Ends what is under way without a word and frees; memory goes once the loop has turned. */
+/* Ends what is under way without a word and frees; never from inside a call of ours to the env. */
 void transfer_destroy(struct transfer **t);
 
 void *transfer_owner(const struct transfer *t);

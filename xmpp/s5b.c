@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alarm.h"
 #include "base/buf.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
@@ -48,10 +49,10 @@ struct s5b {
     bool direct; /* hosts[0] is our own listener */
 
     enum state state;
-    size_t used;        /* the streamhost in use */
-    uint64_t gathering; /* proxies_wait() */
-    uint64_t question;  /* iq_ask() */
-    uv_timer_t timer;
+    size_t used;         /* the streamhost in use */
+    uint64_t gathering;  /* proxies_wait() */
+    uint64_t question;   /* iq_ask() */
+    struct alarm *timer; /* BINDING: the socket has to come now */
     struct s5b_activation *activation;
     struct carrier_stream *stream;
     bool claimed;       /* somebody reached our listener */
@@ -79,7 +80,7 @@ static void stop(struct s5b *s)
     proxies_forget(s->client->proxies, s->gathering);
     iq_forget(s->client->iq, s->question);
     s->gathering = s->question = 0;
-    uv_timer_stop(&s->timer);
+    alarm_stop(&s->timer);
     s5b_activation_end(&s->activation);
     s->host->carrier->ops->close(&s->stream);
 }
@@ -151,24 +152,19 @@ static void on_gathered(void *user)
     s->ready(s->user);
 }
 
-static void free_stream(uv_handle_t *timer)
+void s5b_destroy(struct s5b **stream)
 {
-    struct s5b *s = timer->data;
+    struct s5b *s = *stream;
 
+    *stream = NULL;
+    if (!s)
+        return;
+    stop(s);
     free(s->to);
     free(s->hosts);
     free(s->avoid);
     error_keep(&s->lost, NULL);
     free(s);
-}
-
-void s5b_destroy(struct s5b **s)
-{
-    if (!*s)
-        return;
-    stop(*s);
-    uv_close((uv_handle_t *)&(*s)->timer, free_stream);
-    *s = NULL;
 }
 
 struct s5b *s5b_create(struct method_host *host, struct client *client, const struct s5b_terms *terms,
@@ -191,8 +187,6 @@ struct s5b *s5b_create(struct method_host *host, struct client *client, const st
     s->to = to;
     s->terms.to = to;
     s->range.length = terms->size;
-    uv_timer_init(host->loop, &s->timer);
-    s->timer.data = s;
     s5b_renew(s);
     s->gathering = proxies_wait(client->proxies, on_gathered, s);
     if (s->gathering == 0) {
@@ -381,9 +375,9 @@ static void on_answer(void *user, const struct iq_reply *reply)
 
 /* ---- direct: the socket at our listener */
 
-static void on_unclaimed(uv_timer_t *timer)
+static void on_unclaimed(void *user)
 {
-    struct s5b *s = timer->data;
+    struct s5b *s = user;
     struct error err;
 
     error_set(&err, ERR_STREAMHOSTS_UNREACHABLE, "%s says it reached this gateway directly, but no connection came",
@@ -393,6 +387,8 @@ static void on_unclaimed(uv_timer_t *timer)
 
 static void bind_direct(struct s5b *s)
 {
+    struct error err;
+
     if (s->lost && nothing_to_send(s)) {
         open_without_stream(s);
     } else if (s->lost) {
@@ -401,7 +397,10 @@ static void bind_direct(struct s5b *s)
         open_for_bytes(s);
     } else {
         s->state = BINDING;
-        uv_timer_start(&s->timer, on_unclaimed, CLAIM_MS, 0);
+        if (!alarm_set(&s->timer, s->host->loop, CLAIM_MS, on_unclaimed, s)) {
+            error_set(&err, ERR_INTERNAL, "out of memory");
+            fail(s, &err);
+        }
     }
 }
 
@@ -612,7 +611,7 @@ static void on_carrier(void *user, const struct carrier_event *event)
     case CARRIER_CLAIMED:
         s->claimed = true;
         if (s->state == BINDING) {
-            uv_timer_stop(&s->timer);
+            alarm_stop(&s->timer);
             open_for_bytes(s);
         }
         break;
