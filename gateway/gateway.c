@@ -334,7 +334,7 @@ static void describe_ladder(struct search *s, const struct recipient *r, struct 
     size_t at;
 
     if (r && r->count > 0) {
-        at = ladder_choose(&ladder, r, 0, s->methods, configured, all);
+        at = ladder_choose(&ladder, r->resources, r->count, 0, s->methods, configured, all);
         to = &r->resources[at < r->count ? at : 0];
     }
     out->count = ladder_explain(choices, s->methods, configured, to ? to->methods : NULL, all);

@@ -107,15 +107,15 @@ void ladder_build(struct ladder *out, const char *asked, char *const *configured
             out->rungs[out->count++] = choices[i].method;
 }
 
-size_t ladder_choose(struct ladder *out, const struct recipient *r, size_t from, const char *asked,
-                     char *const *configured, const struct method_ops *const *all)
+size_t ladder_choose(struct ladder *out, const struct candidate_resource *resources, size_t count, size_t from,
+                     const char *asked, char *const *configured, const struct method_ops *const *all)
 {
-    for (size_t i = from; i < r->count; i++) {
-        ladder_build(out, asked, configured, r->resources[i].methods, all);
+    for (size_t i = from; i < count; i++) {
+        ladder_build(out, asked, configured, resources[i].methods, all);
         if (ladder_streams(out))
             return i;
     }
-    return r->count;
+    return count;
 }
 
 static bool is_offline(const char *name, size_t len, const struct method_ops *const *all)

@@ -43,9 +43,9 @@ void ladder_build(struct ladder *out, const char *asked, char *const *configured
                   const struct method_ops *const *all);
 
 /* Builds the ladder of the first resource from that one on that can be offered to by a method of its own, and returns
- * its place; r->count: none. */
-size_t ladder_choose(struct ladder *out, const struct recipient *r, size_t from, const char *asked,
-                     char *const *configured, const struct method_ops *const *all);
+ * its place; count: none. */
+size_t ladder_choose(struct ladder *out, const struct candidate_resource *resources, size_t count, size_t from,
+                     const char *asked, char *const *configured, const struct method_ops *const *all);
 
 /* Whether a rung needs a resource. */
 bool ladder_streams(const struct ladder *l);

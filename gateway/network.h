@@ -33,7 +33,8 @@ struct recipient {
     struct candidate_resource *resources; /* best first; those without a usable method last */
     size_t count;
 };
-void recipient_free(struct recipient *r); /* its parts, not r itself */
+void recipient_free(struct recipient *r);                                           /* its parts, not r itself */
+void candidate_resources_free(struct candidate_resource **resources, size_t count); /* leaves *resources NULL */
 
 /* err NULL: r is filled, and the callee's to take (steal fields) or leave (freed after the call). */
 typedef void network_recipient_fn(void *user, struct recipient *r, const struct error *err);

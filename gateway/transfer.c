@@ -62,11 +62,12 @@ struct transfer {
 
     struct feed *feed; /* of an upload that is still coming in; NULL: the file is whole */
 
-    uint64_t finding;            /* the network's ticket; 0: not asking */
-    struct recipient *recipient; /* of this round; NULL: not known, or not needed any more */
-    size_t resource;             /* the one in use */
-    struct jid *device;          /* its address; NULL: none was offered to */
-    struct ladder ladder;        /* for that resource */
+    uint64_t finding;                     /* the network's ticket; 0: not asking */
+    struct candidate_resource *resources; /* of this round; NULL: not known, or not needed any more */
+    size_t resource_count;
+    size_t resource;      /* the one in use */
+    struct jid *device;   /* its address; NULL: none was offered to */
+    struct ladder ladder; /* for that resource */
     size_t rung;
     const struct method_ops *ops; /* of method */
     struct method *method;
@@ -300,10 +301,8 @@ static void drop_work(struct transfer *t, const struct error *why)
 
 static void forget_recipient(struct transfer *t)
 {
-    if (t->recipient)
-        recipient_free(t->recipient);
-    free(t->recipient);
-    t->recipient = NULL;
+    candidate_resources_free(&t->resources, t->resource_count);
+    t->resource_count = 0;
 }
 
 static void end_round(struct transfer *t)
@@ -357,7 +356,7 @@ static void no_memory(struct transfer *t)
 
 static const struct candidate_resource *best_of(const struct transfer *t)
 {
-    return t->recipient && t->recipient->count > 0 ? &t->recipient->resources[0] : NULL;
+    return t->resource_count > 0 ? &t->resources[0] : NULL;
 }
 
 static void on_found(void *user, struct recipient *found, const struct error *error)
@@ -370,14 +369,12 @@ static void on_found(void *user, struct recipient *found, const struct error *er
         transfer_post(t, EV_METHOD_FAILED, error, PROOF_NONE);
         return;
     }
-    t->recipient = malloc(sizeof *t->recipient);
-    if (!t->recipient) {
-        no_memory(t);
-        return;
-    }
-    *t->recipient = *found;
-    *found = (struct recipient){0};
-    record_text(&t->record->from, t->recipient->from.text);
+    forget_recipient(t);
+    t->resources = found->resources;
+    t->resource_count = found->count;
+    found->resources = NULL;
+    found->count = 0;
+    record_text(&t->record->from, found->from.text);
     step(t, STEP_RECEIVED, "disco", "ok", best_of(t) ? best_of(t)->jid.text : "");
     transfer_post(t, EV_RESOLVED, NULL, PROOF_NONE);
 }
@@ -467,7 +464,7 @@ static void offer(struct transfer *t)
         .sha256 = r->sha256[0] ? r->sha256 : NULL,
         .no_digest = !may_digest(t),
         .caption = r->caption,
-        .features = ops->offline ? NULL : t->recipient->resources[t->resource].features,
+        .features = ops->offline ? NULL : t->resources[t->resource].features,
         .answer_ms = (unsigned)t->env->config->delivery.offer_timeout,
         .connect_ms = (unsigned)t->env->config->delivery.connect_timeout,
         .only_method = r->methods && t->ladder.count == 1,
@@ -497,11 +494,9 @@ static bool offer_from(struct transfer *t, size_t resource)
     const struct method_ops *room[LADDER_RUNGS + 1];
     struct jid *device;
 
-    if (!t->recipient)
-        return false;
-    resource = ladder_choose(&t->ladder, t->recipient, resource, t->record->methods, t->env->config->delivery.methods,
-                             methods_of(t, room));
-    device = resource < t->recipient->count ? jid_dup(&t->recipient->resources[resource].jid) : NULL;
+    resource = ladder_choose(&t->ladder, t->resources, t->resource_count, resource, t->record->methods,
+                             t->env->config->delivery.methods, methods_of(t, room));
+    device = resource < t->resource_count ? jid_dup(&t->resources[resource].jid) : NULL;
     if (!device)
         return false;
     free(t->device);

@@ -121,16 +121,15 @@ static void the_first_that_can_be_offered_to_is_chosen(void **state)
     static char *const configured[] = {"si-s5b", "link", NULL};
     struct candidate_resource resources[] = {
         {.methods = {"jingle-s5b"}}, {.methods = {"si-s5b"}}, {.methods = {NULL}}, {.methods = {"si-s5b", "s5b"}}};
-    struct recipient r = {.resources = resources, .count = 4};
     struct ladder l;
 
     (void)state;
-    assert_int_equal(ladder_choose(&l, &r, 0, NULL, configured, all), 1);
+    assert_int_equal(ladder_choose(&l, resources, 4, 0, NULL, configured, all), 1);
     assert_int_equal(l.count, 2);
-    assert_int_equal(ladder_choose(&l, &r, 2, NULL, configured, all), 3);
-    assert_int_equal(ladder_choose(&l, &r, 4, NULL, configured, all), 4);
-    assert_int_equal(ladder_choose(&l, &r, 0, "link", configured, all), 4); /* that needs none of them */
-    assert_int_equal(ladder_choose(&l, &r, 0, "jingle-s5b", configured, all), 0);
+    assert_int_equal(ladder_choose(&l, resources, 4, 2, NULL, configured, all), 3);
+    assert_int_equal(ladder_choose(&l, resources, 4, 4, NULL, configured, all), 4);
+    assert_int_equal(ladder_choose(&l, resources, 4, 0, "link", configured, all), 4); /* that needs none of them */
+    assert_int_equal(ladder_choose(&l, resources, 4, 0, "jingle-s5b", configured, all), 0);
 }
 
 int main(void)
