@@ -170,7 +170,8 @@ void record_fold(struct record *r);
 struct record *record_snapshot(struct record *r);
 
 /* Append; when memory or room is short the oldest but the first ten are dropped, a quarter of the room at a time.
- * A step is stamped with the wall clock, and its texts (NULL: empty) are made showable and cut to their fields. */
+ * A step is stamped with the wall clock, and its texts (NULL: empty) are made showable and cut to their fields. It stays
+ * as it is, and where it is, until steps_dropped grows: the store writes only those that are new. */
 void record_step(struct record *r, enum step_direction direction, const char *name, const char *outcome,
                  const char *detail);
 struct attempt *record_attempt(struct record *r); /* the new one, zeroed; NULL: out of memory */

@@ -54,20 +54,23 @@ struct column {
     const char *name;
     enum kind kind;
     size_t offset;
-    size_t size; /* of the member */
+    size_t size;   /* of the member */
+    bool constant; /* no update sets it, so that its indexes stay as they are */
 };
 
-#define COLUMN(name, kind, owner, member)                                                                              \
+#define COLUMN_AS(name, kind, owner, member, constant)                                                                 \
     {                                                                                                                  \
-        name, kind, offsetof(struct owner, member), sizeof(((struct owner *)NULL)->member)                             \
+        name, kind, offsetof(struct owner, member), sizeof(((struct owner *)NULL)->member), constant                   \
     }
+#define COLUMN(name, kind, owner, member)   COLUMN_AS(name, kind, owner, member, false)
+#define CONSTANT(name, kind, owner, member) COLUMN_AS(name, kind, owner, member, true)
 
 /* clang-format off */
 static const struct column transfer_columns[] = {
-    COLUMN("id",              KIND_FIXED, record, id),
+    CONSTANT("id",              KIND_FIXED, record, id),
     COLUMN("state",           KIND_STATE, record, state),
-    COLUMN("recipient",       KIND_OWNED, record, to),
-    COLUMN("recipient_bare",  KIND_BARE,  record, to),
+    CONSTANT("recipient",       KIND_OWNED, record, to),
+    CONSTANT("recipient_bare",  KIND_BARE,  record, to),
     COLUMN("resource",        KIND_OWNED, record, resource),
     COLUMN("sender",          KIND_OWNED, record, from),
     COLUMN("name",            KIND_OWNED, record, name),
@@ -95,7 +98,7 @@ static const struct column transfer_columns[] = {
     COLUMN("error_stage",     KIND_STAGE, record, error_stage),
     COLUMN("error_code",      KIND_ERROR, record, error.code),
     COLUMN("error_text",      KIND_FIXED, record, error.text),
-    COLUMN("created",         KIND_INT64, record, created),
+    CONSTANT("created",         KIND_INT64, record, created),
     COLUMN("updated",         KIND_INT64, record, updated),
     COLUMN("finished",        KIND_INT64, record, finished),
     COLUMN("expires",         KIND_INT64, record, expires),
@@ -148,7 +151,8 @@ static const struct table children[CHILDREN] = {
 struct store_handle {
     sqlite3 *db;
     /* the writer's */
-    sqlite3_stmt *put, *put_child[CHILDREN], *trim_child[CHILDREN], *forget, *put_key, *forget_keys;
+    sqlite3_stmt *find, *insert, *update, *put_child[CHILDREN], *trim_child[CHILDREN], *forget;
+    sqlite3_stmt *put_key, *forget_keys;
     /* everybody's */
     sqlite3_stmt *get_child[CHILDREN], *get_key;
 };
@@ -308,33 +312,74 @@ static void list_columns(struct buf *sql, const struct table *t, const char *pre
         buf_printf(sql, "%s%s%s", i ? ", " : "", prefix, t->columns[i].name);
 }
 
-/* INSERT INTO t (keys, columns) VALUES (…) ON CONFLICT (conflict) DO UPDATE SET column = excluded.column, … */
-static void make_upsert(struct buf *sql, const struct table *t, const char *keys, const char *conflict)
+/* "INSERT INTO t (keys, columns) VALUES (?, …)" */
+static void make_insert(struct buf *sql, const struct table *t, const char *keys, size_t key_count)
 {
-    size_t places = t->count;
-
     buf_printf(sql, "INSERT INTO %s (%s", t->name, keys);
-    for (const char *comma = keys; (comma = strchr(comma, ',')); comma++)
-        places++;
     list_columns(sql, t, "");
     buf_puts(sql, ") VALUES (?");
-    for (size_t i = 1; i < places; i++)
+    for (size_t i = 1; i < key_count + t->count; i++)
         buf_puts(sql, ", ?");
-    buf_printf(sql, ") ON CONFLICT (%s) DO UPDATE SET ", conflict);
+    buf_puts(sql, ")");
+}
+
+/* Numbered as the columns are, the key behind them. */
+static void make_update(struct buf *sql, const struct table *t)
+{
+    const char *comma = "";
+
+    buf_printf(sql, "UPDATE %s SET ", t->name);
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->columns[i].constant)
+            continue;
+        buf_printf(sql, "%s%s = ?%zu", comma, t->columns[i].name, i + 1);
+        comma = ", ";
+    }
+    buf_printf(sql, " WHERE key = ?%zu", t->count + 1);
+}
+
+/* A row that is as it was is not written again. */
+static void make_upsert(struct buf *sql, const struct table *t)
+{
+    char prefix[16];
+
+    make_insert(sql, t, "transfer, seq, ", 2);
+    buf_puts(sql, " ON CONFLICT (transfer, seq) DO UPDATE SET ");
     for (size_t i = 0; i < t->count; i++)
         buf_printf(sql, "%s%s = excluded.%s", i ? ", " : "", t->columns[i].name, t->columns[i].name);
+    snprintf(prefix, sizeof prefix, "%s.", t->name);
+    buf_puts(sql, " WHERE (");
+    list_columns(sql, t, prefix);
+    buf_puts(sql, ") IS NOT (");
+    list_columns(sql, t, "excluded.");
+    buf_puts(sql, ")");
+}
+
+static bool prepare_transfer(struct store_handle *h, struct error *err)
+{
+    struct buf sql = {0};
+
+    buf_puts(&sql, "SELECT key, steps_dropped");
+    for (size_t i = 0; i < CHILDREN; i++)
+        buf_printf(&sql, ", (SELECT max(seq) + 1 FROM %s WHERE transfer = key)", children[i].name);
+    buf_puts(&sql, " FROM transfer WHERE id = ?");
+    if (!prepare(h, &h->find, &sql, err))
+        return false;
+    make_insert(&sql, &transfers, "", 0);
+    if (!prepare(h, &h->insert, &sql, err))
+        return false;
+    make_update(&sql, &transfers);
+    if (!prepare(h, &h->update, &sql, err))
+        return false;
+    buf_puts(&sql, "DELETE FROM transfer WHERE finished > 0 AND finished < ?1 AND link_expires < ?1");
+    return prepare(h, &h->forget, &sql, err);
 }
 
 static bool prepare_writing(struct store_handle *h, struct error *err)
 {
     struct buf sql = {0};
 
-    make_upsert(&sql, &transfers, "", "id");
-    buf_puts(&sql, " RETURNING key");
-    if (!prepare(h, &h->put, &sql, err))
-        return false;
-    buf_puts(&sql, "DELETE FROM transfer WHERE finished > 0 AND finished < ?1 AND link_expires < ?1");
-    if (!prepare(h, &h->forget, &sql, err))
+    if (!prepare_transfer(h, err))
         return false;
     buf_puts(&sql, "INSERT OR REPLACE INTO idempotency (caller, key, print, transfer, used) VALUES (?, ?, ?, ?, ?)");
     if (!prepare(h, &h->put_key, &sql, err))
@@ -343,20 +388,10 @@ static bool prepare_writing(struct store_handle *h, struct error *err)
     if (!prepare(h, &h->forget_keys, &sql, err))
         return false;
     for (size_t i = 0; i < CHILDREN; i++) {
-        const struct table *t = &children[i];
-        char prefix[16];
-
-        /* A row that is as it was is not written again: a state change adds a few steps to many. */
-        make_upsert(&sql, t, "transfer, seq, ", "transfer, seq");
-        snprintf(prefix, sizeof prefix, "%s.", t->name);
-        buf_puts(&sql, " WHERE (");
-        list_columns(&sql, t, prefix);
-        buf_puts(&sql, ") IS NOT (");
-        list_columns(&sql, t, "excluded.");
-        buf_puts(&sql, ")");
+        make_upsert(&sql, &children[i]);
         if (!prepare(h, &h->put_child[i], &sql, err))
             return false;
-        buf_printf(&sql, "DELETE FROM %s WHERE transfer = ? AND seq >= ?", t->name);
+        buf_printf(&sql, "DELETE FROM %s WHERE transfer = ? AND seq >= ?", children[i].name);
         if (!prepare(h, &h->trim_child[i], &sql, err))
             return false;
     }
@@ -477,7 +512,9 @@ static void sqlite_close(struct store_handle **handle)
 
     if (!h)
         return;
-    sqlite3_finalize(h->put);
+    sqlite3_finalize(h->find);
+    sqlite3_finalize(h->insert);
+    sqlite3_finalize(h->update);
     sqlite3_finalize(h->forget);
     sqlite3_finalize(h->put_key);
     sqlite3_finalize(h->forget_keys);
@@ -542,44 +579,85 @@ static void sqlite_rollback(struct store_handle *h)
         sqlite3_exec(h->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-static bool put_children(struct store_handle *h, enum child child, int64_t key, const void *rows, size_t count,
-                         struct error *err)
+/* What is there of a transfer; key 0: nothing. */
+struct stored {
+    int64_t key;
+    int64_t steps_dropped;
+    int64_t rows[CHILDREN];
+};
+
+static bool find_stored(struct store_handle *h, const char *id, struct stored *out, struct error *err)
+{
+    int rc = bind_text(h->find, 1, id) == SQLITE_OK ? sqlite3_step(h->find) : SQLITE_MISUSE;
+
+    *out = (struct stored){0};
+    if (rc == SQLITE_ROW) {
+        out->key = sqlite3_column_int64(h->find, 0);
+        out->steps_dropped = sqlite3_column_int64(h->find, 1);
+        for (int i = 0; i < CHILDREN; i++)
+            out->rows[i] = sqlite3_column_int64(h->find, 2 + i); /* NULL, without any, is 0 */
+    } else if (rc != SQLITE_DONE) {
+        fail(h, "writing", err);
+    }
+    sqlite3_reset(h->find);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+static bool put_transfer(struct store_handle *h, const struct record *r, struct stored *stored, struct error *err)
+{
+    sqlite3_stmt *put = stored->key ? h->update : h->insert;
+    bool ok = bind_row(put, 1, &transfers, r) &&
+              (!stored->key || sqlite3_bind_int64(put, (int)transfers.count + 1, stored->key) == SQLITE_OK) &&
+              sqlite3_step(put) == SQLITE_DONE;
+
+    if (!ok)
+        fail(h, "writing", err);
+    else if (!stored->key)
+        stored->key = sqlite3_last_insert_rowid(h->db);
+    sqlite3_reset(put);
+    sqlite3_clear_bindings(put); /* they point into r */
+    return ok;
+}
+
+/* Those from first on; what is there beyond them goes. */
+static bool put_children(struct store_handle *h, enum child child, const struct stored *stored, const void *rows,
+                         size_t first, size_t count, struct error *err)
 {
     sqlite3_stmt *put = h->put_child[child], *trim = h->trim_child[child];
     bool ok = true;
 
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = sqlite3_bind_int64(put, 1, key) == SQLITE_OK && sqlite3_bind_int64(put, 2, (int64_t)i) == SQLITE_OK &&
+    for (size_t i = first; ok && i < count; i++) {
+        ok = sqlite3_bind_int64(put, 1, stored->key) == SQLITE_OK &&
+             sqlite3_bind_int64(put, 2, (int64_t)i) == SQLITE_OK &&
              bind_row(put, 3, &children[child], (const char *)rows + i * children[child].element) &&
              sqlite3_step(put) == SQLITE_DONE;
         if (!ok)
             fail(h, "writing", err);
         sqlite3_reset(put);
     }
-    if (!ok)
-        return false;
-    ok = sqlite3_bind_int64(trim, 1, key) == SQLITE_OK && sqlite3_bind_int64(trim, 2, (int64_t)count) == SQLITE_OK &&
-         sqlite3_step(trim) == SQLITE_DONE;
+    if (!ok || stored->rows[child] <= (int64_t)count)
+        return ok;
+    ok = sqlite3_bind_int64(trim, 1, stored->key) == SQLITE_OK &&
+         sqlite3_bind_int64(trim, 2, (int64_t)count) == SQLITE_OK && sqlite3_step(trim) == SQLITE_DONE;
     if (!ok)
         fail(h, "writing", err);
     sqlite3_reset(trim);
     return ok;
 }
 
+/* Steps stay as they are once added (record.h), so that only what is new of them is written. */
+static size_t first_new_step(const struct record *r, const struct stored *stored)
+{
+    return stored->steps_dropped == (int64_t)r->steps_dropped ? (size_t)stored->rows[STEPS] : 0;
+}
+
 static bool sqlite_put(struct store_handle *h, const struct record *r, struct error *err)
 {
-    int64_t key = 0;
-    bool ok;
+    struct stored stored;
 
-    ok = bind_row(h->put, 1, &transfers, r) && sqlite3_step(h->put) == SQLITE_ROW;
-    if (ok)
-        key = sqlite3_column_int64(h->put, 0);
-    else
-        fail(h, "writing", err);
-    sqlite3_reset(h->put);
-    sqlite3_clear_bindings(h->put); /* they point into r */
-    return ok && put_children(h, STEPS, key, r->steps, r->step_count, err) &&
-           put_children(h, ATTEMPTS, key, r->attempts, r->attempt_count, err);
+    return find_stored(h, r->id, &stored, err) && put_transfer(h, r, &stored, err) &&
+           put_children(h, STEPS, &stored, r->steps, first_new_step(r, &stored), r->step_count, err) &&
+           put_children(h, ATTEMPTS, &stored, r->attempts, 0, r->attempt_count, err);
 }
 
 static bool forget_before(struct store_handle *h, sqlite3_stmt *stmt, int64_t time, struct error *err)
