@@ -16,6 +16,8 @@ json_t *json_of_text(const char *text)
 
     if (!text || !*text)
         return json_null();
+    if (text_is_xml(text, strlen(text))) /* which it was when it was taken in, so nearly always */
+        return json_stringn_nocheck(text, strlen(text));
     max = strlen(text) * 3 + 1; /* each bad byte becomes the three of U+FFFD */
     clean = malloc(max);
     if (!clean)

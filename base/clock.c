@@ -3,7 +3,6 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <time.h>
 
 /* Tests move the clock while other threads read it. */
@@ -28,10 +27,21 @@ int64_t clock_wall_ms(void)
     return faked ? fake_wall : read_clock(CLOCK_REALTIME);
 }
 
+/* The last count digits of n, and what follows them. */
+static char *put(char *to, unsigned n, size_t count, char then)
+{
+    for (size_t i = count; i-- > 0; n /= 10)
+        to[i] = (char)('0' + n % 10);
+    to[count] = then;
+    return to + count + 1;
+}
+
+/* By hand: an answer has dozens of times, and snprintf() takes 1 µs for each. */
 const char *clock_text(int64_t wall_ms, char out[static CLOCK_TEXT])
 {
     const int64_t last = 253402300799999; /* the end of year 9999: RFC 3339 has four digits */
     struct tm t = {0};
+    char *to = out;
     time_t seconds;
 
     if (wall_ms < 0)
@@ -40,10 +50,14 @@ const char *clock_text(int64_t wall_ms, char out[static CLOCK_TEXT])
         wall_ms = last;
     seconds = (time_t)(wall_ms / 1000);
     gmtime_r(&seconds, &t);
-    /* The moduli say to the compiler what the clamp above ensures. */
-    snprintf(out, CLOCK_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(t.tm_year + 1900) % 10000,
-             (unsigned)(t.tm_mon + 1) % 100, (unsigned)t.tm_mday % 100, (unsigned)t.tm_hour % 100,
-             (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100, (unsigned)(wall_ms % 1000));
+    to = put(to, (unsigned)t.tm_year + 1900, 4, '-');
+    to = put(to, (unsigned)t.tm_mon + 1, 2, '-');
+    to = put(to, (unsigned)t.tm_mday, 2, 'T');
+    to = put(to, (unsigned)t.tm_hour, 2, ':');
+    to = put(to, (unsigned)t.tm_min, 2, ':');
+    to = put(to, (unsigned)t.tm_sec, 2, '.');
+    to = put(to, (unsigned)(wall_ms % 1000), 3, 'Z');
+    *to = '\0';
     return out;
 }
 

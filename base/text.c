@@ -10,20 +10,24 @@ size_t text_char(const char *text, size_t len, uint32_t *code)
     static const struct {
         unsigned char first, last, length, low, high;
     } leads[] = {
-        {0x00, 0x7f, 1, 0, 0},       {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf},
-        {0xe1, 0xec, 3, 0x80, 0xbf}, {0xed, 0xed, 3, 0x80, 0x9f}, {0xee, 0xef, 3, 0x80, 0xbf},
-        {0xf0, 0xf0, 4, 0x90, 0xbf}, {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f},
+        {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf}, {0xe1, 0xec, 3, 0x80, 0xbf},
+        {0xed, 0xed, 3, 0x80, 0x9f}, {0xee, 0xef, 3, 0x80, 0xbf}, {0xf0, 0xf0, 4, 0x90, 0xbf},
+        {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f},
     };
-    static const unsigned char payload[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    static const unsigned char payload[] = {0, 0, 0x1f, 0x0f, 0x07};
     const unsigned char *at = (const unsigned char *)text;
 
+    if (len > 0 && at[0] < 0x80) {
+        *code = at[0];
+        return 1;
+    }
     for (size_t i = 0; len > 0 && i < sizeof(leads) / sizeof(leads[0]); i++) {
         size_t n = leads[i].length;
         uint32_t c;
 
         if (at[0] < leads[i].first || at[0] > leads[i].last)
             continue;
-        if (len < n || (n > 1 && (at[1] < leads[i].low || at[1] > leads[i].high)))
+        if (len < n || at[1] < leads[i].low || at[1] > leads[i].high)
             return 0;
         c = at[0] & payload[n];
         for (size_t k = 1; k < n; k++) {
