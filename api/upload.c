@@ -250,6 +250,8 @@ static enum MHD_Result committed(struct request *rq)
         return reply_problem(rq, &rq->got.error, STAGE_UPLOAD, NULL);
     if (rq->wait_ms == 0)
         return reply_accepted(rq, rq->got.record);
+    if (transfer_state_final(rq->got.record->state))
+        return waited(rq);
     rq->kept = rq->got.record;
     rq->got.record = NULL;
     request_wait(rq, WAIT_ANSWER, waited);

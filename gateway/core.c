@@ -14,6 +14,7 @@ enum {
     HEARTBEAT_MS = 500,
     FORGET_EVERY_MS = 3600 * 1000,
     STORE_RETRY_MS = 5000,
+    SAVE_SOON_MS = 250,
     CORE_STACK = 8 << 20,
     NUDGE_SECONDS = 1
 };
@@ -44,9 +45,9 @@ struct live {
     bool publish; /* the record changed */
     bool write;   /* so that its row has to */
     bool in_line;
-    bool resting;       /* prepared, and waits for the commit of its first row */
-    bool unplaced;      /* there was no memory for its place in line */
-    int64_t rewrite_at; /* another try at committing the end; 0: none */
+    bool resting;   /* prepared, and waits for the commit of its first row */
+    bool unplaced;  /* there was no memory for its place in line */
+    int64_t row_at; /* for a row that may wait a little, and another try at one that was not written; 0: none */
 };
 
 /* ---- what the files of the gateway share */
@@ -235,11 +236,31 @@ struct committed {
 
 static void touch(struct live *live);
 
-/* By the heartbeat: that needs no memory, which may be what was missing. */
-static void retry_store(struct live *live)
+static void try_again(uv_timer_t *timer);
+
+/* One timer for all, which needs no memory: that may be what was missing. */
+static void try_again_soon(struct gateway *gw)
 {
-    live->rewrite_at = clock_ms() + STORE_RETRY_MS;
-    live->gw->retries = true;
+    if (!uv_is_active((uv_handle_t *)&gw->again))
+        uv_timer_start(&gw->again, try_again, SAVE_SOON_MS, SAVE_SOON_MS);
+}
+
+static void write_after(struct live *live, int64_t ms)
+{
+    live->row_at = clock_ms() + ms;
+    try_again_soon(live->gw);
+}
+
+void core_over(struct live *live)
+{
+    struct gateway *gw = live->gw;
+
+    if (!downloads_keep(gw, core_record(live)))
+        core_remove_payload(gw, live->id);
+    answer_waiters(live);
+    live_destroy(live);
+    if (atomic_load(&gw->draining))
+        count_flowing(gw);
 }
 
 static void handle_committed(void *owner, struct message *m)
@@ -250,14 +271,9 @@ static void handle_committed(void *owner, struct message *m)
 
     gw->pending--;
     if (live && c->failed) { /* who waits for a committed end goes on waiting, within his own time */
-        retry_store(live);
+        write_after(live, STORE_RETRY_MS);
     } else if (live) {
-        if (!downloads_keep(gw, core_record(live)))
-            core_remove_payload(gw, live->id);
-        answer_waiters(live);
-        live_destroy(live);
-        if (atomic_load(&gw->draining))
-            count_flowing(gw);
+        core_over(live);
     }
     free(c);
 }
@@ -279,6 +295,7 @@ static void write_row(struct live *live)
     struct record *row = record_copy(r);
     struct committed *c = NULL;
 
+    live->row_at = 0;
     if (row && transfer_state_final(r->state)) {
         c = calloc(1, sizeof *c);
         if (c) {
@@ -290,7 +307,7 @@ static void write_row(struct live *live)
     if (!row || (transfer_state_final(r->state) && !c)) {
         record_free(&row);
         log_error("store.write_failed", log_str("transfer", live->id), log_str("error", "out of memory"));
-        retry_store(live);
+        write_after(live, STORE_RETRY_MS);
         return;
     }
     if (c)
@@ -354,11 +371,20 @@ static void flush(struct live *live)
     }
 }
 
+struct record *core_first_row(struct live *live)
+{
+    live->write = false;
+    live->row_at = 0;
+    return record_copy(core_record(live));
+}
+
 void core_upload_over(struct live *live, bool written)
 {
     stop_growing(live);
     if (written)
         has_row(live);
+    else
+        live->write = true;
     touch(live);
 }
 
@@ -417,13 +443,15 @@ static void env_wake(void *user, struct transfer *t)
     touch(live);
 }
 
-static void env_changed(void *user, struct transfer *t, bool store)
+static void env_changed(void *user, struct transfer *t, enum saving save)
 {
     struct live *live = transfer_owner(t);
 
     (void)user;
     live->publish = true;
-    live->write = live->write || store;
+    live->write = live->write || save == SAVE_NOW;
+    if (save == SAVE_SOON && live->row_at == 0)
+        write_after(live, SAVE_SOON_MS);
     downloads_follow(live->gw, core_record(live));
     tell_open(live);
     if (transfer_state_final(core_record(live)->state) && live->in_line) {
@@ -444,7 +472,7 @@ static void get_in_line(struct live *live)
         live->in_line = turns_wait(live->gw->turns, live->key, live);
     live->unplaced = !live->in_line;
     if (live->unplaced)
-        live->gw->retries = true;
+        try_again_soon(live->gw);
     schedule(live->gw);
 }
 
@@ -567,22 +595,25 @@ static void on_subscription(void *user, const struct jid *who, bool granted)
         transfer_subscription(live->transfer, granted);
 }
 
-/* What the store or the memory was not there for. */
-static void try_again(struct gateway *gw, int64_t now)
+/* What may be due by now, or be possible. */
+static void try_again(uv_timer_t *timer)
 {
+    struct gateway *gw = timer->data;
+    int64_t now = clock_ms();
     struct live *live, *next;
 
-    gw->retries = false;
+    uv_timer_stop(timer);
     HASH_ITER(hh, gw->lives, live, next)
     {
         if (live->unplaced && core_record(live)->state == TRANSFER_QUEUED)
             get_in_line(live);
-        if (live->rewrite_at > 0 && now >= live->rewrite_at) {
-            live->rewrite_at = 0;
+        if (live->row_at > now) {
+            try_again_soon(gw);
+        } else if (live->row_at > 0) {
+            live->row_at = 0;
             live->write = true;
             touch(live);
         }
-        gw->retries = gw->retries || live->rewrite_at > 0;
     }
 }
 
@@ -598,8 +629,6 @@ static void on_heartbeat(uv_timer_t *timer)
     atomic_store(&gw->beat, now);
     DL_FOREACH2(gw->rowless, live, rowless_next)
     note_growth(live);
-    if (gw->retries)
-        try_again(gw, now);
     downloads_expire(gw);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
         gw->forgotten_at = now;
@@ -631,7 +660,8 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     uv_idle_init(&gw->loop, &gw->run);
     gw->run.data = gw;
     uv_timer_init(&gw->loop, &gw->heartbeat);
-    gw->heartbeat.data = gw;
+    uv_timer_init(&gw->loop, &gw->again);
+    gw->heartbeat.data = gw->again.data = gw;
     meter_open(&gw->meter, &gw->loop);
     gw->board = board_create();
     gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
@@ -845,6 +875,7 @@ static void handle_stop(void *owner, struct message *m)
         answer_waiters(live);
     }
     uv_timer_stop(&gw->heartbeat);
+    uv_timer_stop(&gw->again);
     gw->network->ops->stop(gw->network, on_network_stopped, gw);
 }
 
@@ -884,6 +915,7 @@ void gateway_destroy(struct gateway **gw)
     }
     uv_close((uv_handle_t *)&g->run, NULL);
     uv_close((uv_handle_t *)&g->heartbeat, NULL);
+    uv_close((uv_handle_t *)&g->again, NULL);
     if (!uv_is_closing((uv_handle_t *)&g->meter.prepare))
         meter_close(&g->meter);
     if (g->inbox)

@@ -49,7 +49,7 @@ struct gateway {
     uv_idle_t run;               /* active while runs is not empty */
     uv_timer_t heartbeat;        /* also the housekeeping's */
     uint64_t heartbeat_due;
-    bool retries;       /* some transfer has something to try again */
+    uv_timer_t again;   /* while a transfer has a row to write a little later, or no place in line yet */
     struct meter meter; /* told when the gateway stops */
     int64_t forgotten_at;
     size_t pending; /* rows at the writer and jobs in the pool that will come back to this thread */
@@ -120,6 +120,12 @@ void core_forget(struct live *live);
 
 /* Both in one, of what has a committed row already, or a growth. false, r freed: out of memory. */
 bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth);
+
+/* A copy for the store: what it has needs no further row. When it is final and committed, core_over() is due. */
+struct record *core_first_row(struct live *live);
+
+/* Its end is committed: whoever waits is answered, the payload goes, and so does live. */
+void core_over(struct live *live);
 
 /* Nothing more will come: from here on rows are written as they are for any other. written: the first one is. */
 void core_upload_over(struct live *live, bool written);

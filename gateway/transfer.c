@@ -130,7 +130,7 @@ static void step(struct transfer *t, enum step_direction direction, const char *
 {
     record_step(t->record, direction, name, outcome, detail);
     t->record->updated = clock_wall_ms();
-    t->env->changed(t->env->user, t, false);
+    t->env->changed(t->env->user, t, SAVE_NEVER);
 }
 
 /* ---- the host, as methods see it */
@@ -178,7 +178,7 @@ static void host_report(struct method_host *host, const struct method_report *re
             begin_bytes(t);
         t->record->sent = report->moved;
         t->record->updated = clock_wall_ms();
-        t->env->changed(t->env->user, t, false);
+        t->env->changed(t->env->user, t, SAVE_NEVER);
         break;
     case METHOD_COMPLETE:
         t->record->sent = report->moved;
@@ -212,7 +212,7 @@ static void host_chose(struct method_host *host, const char *path, const char *s
 
     snprintf(t->record->path, sizeof t->record->path, "%s", path);
     record_text(&t->record->streamhost, streamhost);
-    t->env->changed(t->env->user, t, false);
+    t->env->changed(t->env->user, t, SAVE_NEVER);
 }
 
 static bool host_publish(struct method_host *host, char url[static METHOD_URL], struct error *err)
@@ -227,7 +227,7 @@ static bool host_publish(struct method_host *host, char url[static METHOD_URL], 
         !record_text(&t->record->link_digest, digest))
         return error_set(err, ERR_INTERNAL, "no link could be made");
     t->record->link_expires = clock_wall_ms() + c->delivery.link_ttl;
-    t->env->changed(t->env->user, t, true);
+    t->env->changed(t->env->user, t, SAVE_NOW);
     return true;
 }
 
@@ -478,7 +478,7 @@ static void offer(struct transfer *t)
     t->told_hash = o.sha256 != NULL;
     t->host.sha256 = o.sha256;
     t->linked = t->linked || ops->offline;
-    t->env->changed(t->env->user, t, true); /* so that a crash is told with its method */
+    t->env->changed(t->env->user, t, SAVE_NOW); /* so that a crash is told with its method */
     t->ops = ops;
     t->method = ops->offer(&t->host, t->env->network, &o, &error);
     if (!t->method) {
@@ -793,7 +793,7 @@ static void switch_method(struct transfer *t, const struct pending *p)
     t->record->path[0] = '\0';
     record_text(&t->record->streamhost, NULL);
     arm_timer(t);
-    t->env->changed(t->env->user, t, true);
+    t->env->changed(t->env->user, t, SAVE_NOW);
 }
 
 static void on_digest(void *user, const char *sha256)
@@ -804,7 +804,7 @@ static void on_digest(void *user, const char *sha256)
     if (sha256) {
         snprintf(t->record->sha256, sizeof t->record->sha256, "%s", sha256);
         t->host.sha256 = t->record->sha256;
-        t->env->changed(t->env->user, t, true);
+        t->env->changed(t->env->user, t, SAVE_NOW);
     }
     t->ops->digest(t->method, sha256);
 }
@@ -1035,7 +1035,7 @@ static void transfer_enter(struct transfer *t, enum transfer_state to)
              log_str("code", r->error.code == ERR_NONE ? "-" : error_name(r->error.code)),
              log_int("sent", (int64_t)r->sent));
     arm_timer(t);
-    t->env->changed(t->env->user, t, true);
+    t->env->changed(t->env->user, t, to == TRANSFER_CONNECTING || to == TRANSFER_TRANSFERRING ? SAVE_SOON : SAVE_NOW);
     if (to == TRANSFER_QUEUED || to == TRANSFER_HELD || transfer_state_final(to))
         be_idle(t);
     if (to == TRANSFER_QUEUED && r->next_attempt_at == 0)
@@ -1177,7 +1177,7 @@ void transfer_received(struct transfer *t, uint64_t received)
         return;
     t->record->received = received;
     t->record->updated = clock_wall_ms();
-    t->env->changed(t->env->user, t, false);
+    t->env->changed(t->env->user, t, SAVE_NEVER);
 }
 
 void transfer_uploaded(struct transfer *t)
@@ -1196,7 +1196,7 @@ void transfer_hashed(struct transfer *t, const char *sha256)
 {
     snprintf(t->record->sha256, sizeof t->record->sha256, "%s", sha256);
     t->host.sha256 = t->record->sha256;
-    t->env->changed(t->env->user, t, false);
+    t->env->changed(t->env->user, t, SAVE_NEVER);
 }
 
 void transfer_upload_failed(struct transfer *t, const struct error *why)

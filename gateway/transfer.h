@@ -20,6 +20,10 @@
 
 struct transfer;
 
+/* When a change goes to the store. Soon: how far an attempt has come, which is worth a row only if it stays like that
+ * for a moment; a crash within it is told of the stage before. */
+enum saving { SAVE_NEVER, SAVE_SOON, SAVE_NOW };
+
 /* What the owner lends, and how it hears of things. */
 struct transfer_env {
     uv_loop_t *loop;
@@ -27,11 +31,11 @@ struct transfer_env {
     struct carrier *carrier;
     struct spool *spool;
     const struct config *config;
-    void (*wake)(void *user, struct transfer *t);                /* has events: call transfer_run() soon, once */
-    void (*changed)(void *user, struct transfer *t, bool store); /* publish; store: the state changed, write it too */
-    int64_t (*online_since)(void *user);                         /* wall clock; the network's last change to online */
-    void (*waiting)(void *user, struct transfer *t);             /* queued, and ready to be started */
-    void (*idle)(void *user, struct transfer *t); /* no longer at work: was started, now queued, held or final */
+    void (*wake)(void *user, struct transfer *t);                      /* has events: call transfer_run() soon, once */
+    void (*changed)(void *user, struct transfer *t, enum saving save); /* publish; and write it, if it says so */
+    int64_t (*online_since)(void *user);             /* wall clock; the network's last change to online */
+    void (*waiting)(void *user, struct transfer *t); /* queued, and ready to be started */
+    void (*idle)(void *user, struct transfer *t);    /* no longer at work: was started, now queued, held or final */
     void *user;
 };
 

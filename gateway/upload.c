@@ -488,9 +488,13 @@ static void committed_early(struct upload *u)
     struct live *live = core_live(u->gw, u->id);
 
     if (live)
-        core_upload_over(live, u->error.code == ERR_NONE);
+        core_upload_over(live, u->error.code == ERR_NONE); /* whose end is written now, if that row failed */
     if (u->error.code == ERR_NONE) {
+        bool over = live && transfer_state_final(u->record->state);
+
         upload_answer(u, told(u, live ? core_record(live) : u->record));
+        if (over)
+            core_over(live);
         return;
     }
     fail_live(u);
@@ -757,7 +761,7 @@ static void commit_early(struct upload *u, struct live *live)
     if (u->sha256[0])
         transfer_hashed(core_transfer(live), u->sha256);
     transfer_uploaded(core_transfer(live));
-    row = record_copy(core_record(live));
+    row = core_first_row(live);
     u->record = record_copy(core_record(live));
     if (!row || !u->record) {
         record_free(&row);

@@ -39,10 +39,10 @@ static void wake(void *user, struct transfer *t)
     ((struct fixture *)user)->woken = true;
 }
 
-static void changed(void *user, struct transfer *t, bool store)
+static void changed(void *user, struct transfer *t, enum saving save)
 {
     (void)t;
-    ((struct fixture *)user)->rows += store;
+    ((struct fixture *)user)->rows += save != SAVE_NEVER;
 }
 
 static int64_t online_since(void *user)
