@@ -20,6 +20,12 @@
 
 enum { BUSY_MS = 5000 };
 
+/* The log is copied into the database once it has so many pages (of 4 KiB), as far as readers allow, and then written
+ * anew from its beginning, if none of them reads it just then. Under steady load somebody always may: so one that has
+ * grown all the same is emptied by waiting for those who read it. Who comes meanwhile finds all of it in the database.
+ */
+enum { LOG_COPY = 1000, LOG_MOST = 8192, LOG_WAIT_MS = 1000 };
+
 /* The check reads every page: 64 MiB take well under a second, but a store of gigabytes would hold up the start for
  * minutes, and what is damaged there is still told when it is read. */
 enum { CHECK_MAX = 64 * 1024 * 1024 };
@@ -151,6 +157,7 @@ static const struct table children[CHILDREN] = {
 struct store_handle {
     sqlite3 *db;
     /* the writer's */
+    int log_most; /* pages of the log at which it is emptied next */
     sqlite3_stmt *find, *insert, *update, *put_child[CHILDREN], *trim_child[CHILDREN], *forget;
     sqlite3_stmt *put_key, *forget_keys;
     /* everybody's */
@@ -493,6 +500,23 @@ out:
     return ok;
 }
 
+/* After each commit. Who waited in vain waits again only when there is as much more. */
+static int on_log(void *user, sqlite3 *db, const char *name, int pages)
+{
+    struct store_handle *h = user;
+    int rc;
+
+    if (pages < LOG_COPY)
+        return SQLITE_OK;
+    sqlite3_busy_timeout(db, pages < h->log_most ? 0 : LOG_WAIT_MS);
+    rc = sqlite3_wal_checkpoint_v2(
+        db, name, pages < h->log_most ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(db, BUSY_MS);
+    if (pages >= h->log_most)
+        h->log_most = rc == SQLITE_OK ? LOG_MOST : pages + LOG_MOST;
+    return SQLITE_OK; /* the commit is one, whatever became of this */
+}
+
 static bool set_up_writer(struct store_handle *h, const char *path, struct error *err)
 {
     char mode[16];
@@ -502,7 +526,9 @@ static bool set_up_writer(struct store_handle *h, const char *path, struct error
     if (strcmp(mode, "wal") != 0)
         return error_set(err, ERR_CONFIG, "store: %s: write-ahead logging is needed, and needs a local file system",
                          path);
-    return run(h, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000", "setting up", err) &&
+    h->log_most = LOG_MOST;
+    sqlite3_wal_hook(h->db, on_log, h);
+    return run(h, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304", "setting up", err) &&
            check(h, path, err) && migrate(h, path, err) && prepare_writing(h, err);
 }
 

@@ -1,7 +1,9 @@
 """What the caller promises of a file is checked, and what the gateway answered is answered again."""
 import base64
+import contextlib
 import hashlib
 import os
+import sqlite3
 import subprocess
 
 from case import Case, DIRECT
@@ -182,3 +184,27 @@ class Idempotency(Case):
         self.assertDelivered(first)
         self.assertReplayed(gateway.put(peer.jid, b"abc", headers={"Idempotency-Key": "stream"}, mode="stream"),
                             first.json["id"], 200)
+
+
+class Degraded(Case):
+    def test_a_store_that_cannot_be_written_takes_nothing_tells_and_recovers(self):
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice")
+        kept = gateway.put(peer.jid, b"before", wait=30).json["id"]
+        database, = gateway.state.glob("*.db")
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # so that nobody else can write
+            self.assertFailed(gateway.put(peer.jid, b"into the lock", mode="spool"), 503, "store_unavailable")
+            refused = gateway.put(peer.jid, b"at once")
+            self.assertFailed(refused, 503, "store_unavailable")
+            self.assertIn("retry-after", refused.headers)
+            ready = gateway.get("/readyz?verbose")
+            self.assertEqual((ready.status, ready.json["checks"]["store_writable"], ready.json["checks"]["xmpp"]),
+                             (503, False, "online"), ready)
+            self.assertEqual(gateway.get("/livez").status, 200)
+            self.assertEqual(gateway.transfer(kept)["state"], "delivered")
+            self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 1)
+            self.assertEqual(gateway.spooled(), [])
+            other.execute("ROLLBACK")
+        gateway.wait_ready()
+        self.assertDelivered(gateway.put(peer.jid, b"after", wait=30))
+        self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 2)

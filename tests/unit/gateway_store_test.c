@@ -776,6 +776,106 @@ static void a_quiet_moment_empties_the_log(void **state)
     engine->close(&h);
 }
 
+static int64_t log_size(void)
+{
+    char name[128];
+    struct stat st;
+
+    snprintf(name, sizeof name, "%s-wal", path);
+    return stat(name, &st) == 0 ? st.st_size : 0;
+}
+
+/* About a mebibyte each. */
+static void write_much(struct store_handle *h, unsigned from, unsigned to)
+{
+    char *text = malloc(1 << 20);
+
+    memset(text, 'x', (1 << 20) - 1);
+    text[(1 << 20) - 1] = '\0';
+    for (unsigned i = from; i < to; i++) {
+        struct record *r = numbered(i);
+
+        record_text(&r->caption, text);
+        write_record(h, r);
+        record_free(&r);
+    }
+    free(text);
+}
+
+static void without_readers_the_log_stays_small_under_load(void **state)
+{
+    struct store_handle *h = open_handle(true);
+
+    (void)state;
+    for (unsigned i = 0; i < 40; i += 8) {
+        write_much(h, i, i + 8);
+        assert_in_range(log_size(), 1, 8 << 20);
+    }
+    engine->close(&h);
+}
+
+/* A reader keeps the log from being written anew. Once he is gone, it is made small again by the load itself. */
+static void a_log_that_a_reader_let_grow_is_emptied_while_writing_goes_on(void **state)
+{
+    struct store_handle *h = open_handle(true);
+    sqlite3_stmt *reading = NULL;
+    sqlite3 *reader = NULL;
+
+    (void)state;
+    write_much(h, 0, 2);
+    assert_int_equal(sqlite3_open(path, &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(reader, "SELECT id FROM transfer", -1, &reading, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(reading), SQLITE_ROW);
+    write_much(h, 2, 40);
+    assert_true(log_size() > 32 << 20);
+    sqlite3_finalize(reading);
+    sqlite3_close(reader);
+    write_much(h, 40, 44);
+    assert_in_range(log_size(), 0, 8 << 20);
+    engine->close(&h);
+}
+
+struct steady {
+    atomic_bool over;
+    pthread_t thread[2];
+};
+
+static void *read_steadily(void *user)
+{
+    const struct record_filter all = {.limit = 100};
+    struct store_handle *h = open_handle(false);
+    struct steady *s = user;
+
+    while (!atomic_load(&s->over)) {
+        struct record_list found = list(h, &all);
+
+        record_list_free(&found);
+    }
+    engine->close(&h);
+    return NULL;
+}
+
+static void somebody_always_reads_and_the_log_has_its_bounds(void **state)
+{
+    struct store_handle *h = open_handle(true);
+    struct steady s = {0};
+    int64_t most = 0;
+
+    (void)state;
+    write_much(h, 0, 1);
+    for (size_t i = 0; i < 2; i++)
+        pthread_create(&s.thread[i], NULL, read_steadily, &s);
+    for (unsigned i = 0; i < 60; i++) {
+        write_much(h, i % 10, i % 10 + 1);
+        most = log_size() > most ? log_size() : most;
+    }
+    atomic_store(&s.over, true);
+    for (size_t i = 0; i < 2; i++)
+        pthread_join(s.thread[i], NULL);
+    assert_in_range(most, 1, 40 << 20);
+    engine->close(&h);
+}
+
 static void a_value_nobody_wrote_is_an_error_and_not_a_crash(void **state)
 {
     static const char *const damage[] = {
@@ -1301,6 +1401,9 @@ int main(void)
         TEST(a_place_that_cannot_be_opened_is_named),
         TEST(the_file_is_its_owners_alone),
         TEST(a_quiet_moment_empties_the_log),
+        TEST(without_readers_the_log_stays_small_under_load),
+        TEST(a_log_that_a_reader_let_grow_is_emptied_while_writing_goes_on),
+        TEST(somebody_always_reads_and_the_log_has_its_bounds),
         TEST(a_value_nobody_wrote_is_an_error_and_not_a_crash),
         TEST(a_full_disk_fails_the_write_and_the_probe_until_there_is_room),
     };
