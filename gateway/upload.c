@@ -407,10 +407,12 @@ static void seal(uv_work_t *work)
 {
     struct upload *u = work->data;
 
-    if (u->unkept || !seal_file(u))
+    if (u->unkept)
         spool_abandon(&u->file);
-    else
+    else if (seal_file(u))
         spool_release(&u->file);
+    else if (!u->intake) /* while the transfer does not know, it is there */
+        spool_abandon(&u->file);
 }
 
 /* ---- the answer */
@@ -791,6 +793,28 @@ static bool failed_early(struct upload *u, struct live *live)
     return true;
 }
 
+static void drop_file(uv_work_t *work)
+{
+    struct upload *u = work->data;
+
+    spool_abandon(&u->file);
+}
+
+static void file_dropped(uv_work_t *work, int status)
+{
+    struct upload *u = work->data;
+
+    (void)status;
+    u->gw->pending--;
+    upload_answer(u, NULL);
+}
+
+static void refuse_early(struct upload *u)
+{
+    u->gw->pending++;
+    uv_queue_work(&u->gw->loop, &u->work, drop_file, file_dropped);
+}
+
 static void sealed_early(struct upload *u)
 {
     struct intake *in = u->intake;
@@ -801,8 +825,11 @@ static void sealed_early(struct upload *u)
     if (u->held)
         feed_end(u->feed, failed ? FEED_ABORTED : FEED_COMPLETE);
     if (failed) {
-        upload_answer(u, NULL);
-    } else if (feed_refused(u->feed) && live) {
+        refuse_early(u);
+        return;
+    }
+    spool_abandon(&u->file); /* where there is one, its transfer ended well without it */
+    if (feed_refused(u->feed) && live) {
         in->end = u; /* on_ended() */
     } else if (!live) {
         answer_with(u, in->record);
