@@ -24,6 +24,7 @@ enum MHD_Result reply_transfer(struct request *rq, unsigned status, const struct
 bool api_transfer_begin(struct request *rq, struct error *err);
 enum MHD_Result api_transfer_get(struct request *rq);
 enum MHD_Result api_transfer_cancel(struct request *rq);
+enum MHD_Result api_transfer_retry(struct request *rq);
 enum MHD_Result api_transfers_list(struct request *rq);
 
 /* download.c: GET /d/{secret}/{name}, what recipients of links fetch */

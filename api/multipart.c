@@ -143,7 +143,7 @@ static bool check_room(const struct request *rq, struct error *err)
     if (announced > most)
         return error_set(err, ERR_BODY_TOO_LARGE, "at most %llu bytes are taken", (unsigned long long)most);
     gateway_view(rq->gw, &view);
-    if (view.spool.bytes + announced > view.spool.max_bytes)
+    if (view.spool.bytes - view.spool.spare + announced > view.spool.max_bytes)
         return error_set(err, ERR_SPOOL_FULL, "the spool has no room for it now");
     return true;
 }

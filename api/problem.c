@@ -49,7 +49,8 @@ struct problem problem_of(enum error_code code)
     case ERR_METHOD_NOT_ALLOWED:
         return problem(405, FINAL, "That method is not for this path", "Use one of those in the Allow header.");
     case ERR_STATE_CONFLICT:
-        return problem(409, FINAL, "Not in this state", "Look at the transfer's state first.");
+        return problem(409, FINAL, "Not in this state",
+                       "Look at the transfer's state; a failed one can be retried for as long as its file is kept.");
     case ERR_IDEMPOTENCY_IN_PROGRESS:
         return problem(409, AGAIN, "A request with this Idempotency-Key is still being uploaded",
                        "Wait for its answer, or look at Location; if it breaks off, the key is free again.");

@@ -30,6 +30,7 @@ static const struct route routes[] = {
     { "GET",    "/v1/transfers",     PLAIN, LIST,        NULL,                NULL,            api_transfers_list },
     { "GET",    "/v1/transfers/{}",  PLAIN, B(WAIT),     api_transfer_begin,  NULL,            api_transfer_get },
     { "DELETE", "/v1/transfers/{}",  PLAIN, NONE,        api_transfer_begin,  NULL,            api_transfer_cancel },
+    { "POST",   "/v1/transfers/{}/retry", PLAIN, NONE,   api_transfer_begin,  NULL,            api_transfer_retry },
     { "GET",    "/v1/recipients/{}", PLAIN, LOOK,        api_recipient_look,  NULL,            api_recipient_get },
     { "GET",    "/v1/xmpp",          PLAIN, NONE,        NULL,                NULL,            api_network_get },
     { "GET",    "/v1",               SLASH, NONE,        NULL,                NULL,            api_root_get },

@@ -1,4 +1,4 @@
-/* api/transfers.c - GET and DELETE /v1/transfers/{id}, GET /v1/transfers. */
+/* api/transfers.c - GET and DELETE /v1/transfers/{id}, POST /v1/transfers/{id}/retry, GET /v1/transfers. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -112,6 +112,20 @@ enum MHD_Result api_transfer_cancel(struct request *rq)
 {
     request_wait(rq, WAIT_ANSWER, cancelled);
     gateway_cancel(rq->gw, rq->target.segment[2], request_got_record, rq);
+    return MHD_YES;
+}
+
+static enum MHD_Result retried(struct request *rq)
+{
+    if (!rq->got.record)
+        return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
+    return reply_transfer(rq, 202, rq->got.record);
+}
+
+enum MHD_Result api_transfer_retry(struct request *rq)
+{
+    request_wait(rq, WAIT_COMMIT, retried);
+    gateway_retry(rq->gw, rq->target.segment[2], request_got_record, rq);
     return MHD_YES;
 }
 

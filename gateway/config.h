@@ -77,6 +77,7 @@ struct config {
     struct {
         char *dir; /* default <state_dir>/spool */
         uint64_t max_bytes, max_file, max_files;
+        int64_t retention;      /* ms that a file stays after its transfer failed; 0: not at all */
         uint64_t stream_window; /* of a file in mode stream: on disk at once, about */
         enum durability durability;
     } spool;

@@ -479,6 +479,8 @@ static const struct key rows[] = {
     KEY(spool, max_bytes, a_size, "10G", "all of them together"),
     KEY(spool, max_file, a_size, "5G", "one of them"),
     KEY(spool, max_files, a_number, "10000", "how many, each a transfer in memory", .least = 1, .most = 1000000),
+    KEY(spool, retention, a_time_or_none, "1h",
+        "how long a file stays after its transfer failed, so that it can be tried again; 0: not at all", .most = YEARS_10),
     KEY(spool, stream_window, a_window, "16M", "of a file in mode stream, what is on the disk at once"),
     KEY(spool, durability, a_word, "power",
         "what a 2xx survives: power (loss), or process (its end only, faster)", .words = durability_words),

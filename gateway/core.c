@@ -238,6 +238,21 @@ static void touch(struct live *live);
 
 static void try_again(uv_timer_t *timer);
 
+/* What a failed transfer can be tried again with stays a while. */
+static bool may_be_retried(const struct gateway *gw, const struct record *r)
+{
+    return r->state == TRANSFER_FAILED && r->upload == UPLOAD_COMPLETE && r->mode != MODE_STREAM &&
+           r->finished + gw->config->spool.retention > clock_wall_ms();
+}
+
+static void part_with_payload(struct gateway *gw, const struct record *r)
+{
+    if (may_be_retried(gw, r))
+        spool_spare(gw->spool, r->id, r->finished + gw->config->spool.retention);
+    else
+        core_remove_payload(gw, r->id);
+}
+
 /* One timer for all, which needs no memory: that may be what was missing. */
 static void try_again_soon(struct gateway *gw)
 {
@@ -256,7 +271,7 @@ void core_over(struct live *live)
     struct gateway *gw = live->gw;
 
     if (!downloads_keep(gw, core_record(live)))
-        core_remove_payload(gw, live->id);
+        part_with_payload(gw, core_record(live));
     answer_waiters(live);
     live_destroy(live);
     if (atomic_load(&gw->draining))
@@ -622,6 +637,7 @@ static void on_heartbeat(uv_timer_t *timer)
     struct gateway *gw = timer->data;
     int64_t now = clock_ms();
     struct live *live;
+    char over[ID_SIZE];
 
     if (gw->heartbeat_due)
         meter_timer(&gw->meter, gw->heartbeat_due);
@@ -630,6 +646,8 @@ static void on_heartbeat(uv_timer_t *timer)
     DL_FOREACH2(gw->rowless, live, rowless_next)
     note_growth(live);
     downloads_expire(gw);
+    while (spool_over(gw->spool, clock_wall_ms(), over))
+        core_remove_payload(gw, over);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
         gw->forgotten_at = now;
         store_forget(gw->store, clock_wall_ms() - gw->config->delivery.retention, clock_wall_ms() - KEY_KEPT_MS);
@@ -746,9 +764,21 @@ static bool recover(struct gateway *gw, struct error *err)
     return ok;
 }
 
+static bool spares_payload(struct gateway *gw, const char *id)
+{
+    struct error error;
+    struct record *r = gw->config->spool.retention > 0 ? store_get(gw->store, id, &error) : NULL;
+    bool spared = r && may_be_retried(gw, r);
+
+    if (spared)
+        spool_spare(gw->spool, id, r->finished + gw->config->spool.retention);
+    record_free(&r);
+    return spared;
+}
+
 static bool claims_payload(void *user, const char *id)
 {
-    return core_live(user, id) || downloads_claim(user, id);
+    return core_live(user, id) || downloads_claim(user, id) || spares_payload(user, id);
 }
 
 static void core_thread(void *user)

@@ -139,6 +139,9 @@ struct transfer *core_transfer(const struct live *live);
 struct live *core_live(struct gateway *gw, const char *id);
 void core_cancel(struct live *live);
 
+/* Takes up a failed transfer once more: takes r, as its row is. done: as of an upload. In the pool and to the store. */
+void core_retry(struct gateway *gw, struct record *r, gateway_record_fn *done, void *user);
+
 /* Deletes a payload in the pool. */
 void core_remove_payload(struct gateway *gw, const char *id);
 

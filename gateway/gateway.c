@@ -15,7 +15,7 @@ const struct config *gateway_config(const struct gateway *gw)
 
 /* ---- one transfer: asked on any thread, answered by core, from its own or from the store through the pool */
 
-enum ask { ASK_GET, ASK_WAIT, ASK_CANCEL };
+enum ask { ASK_GET, ASK_WAIT, ASK_CANCEL, ASK_RETRY };
 
 struct question {
     struct message message;
@@ -41,6 +41,8 @@ static void look_up(uv_work_t *work)
     struct question *q = work->data;
 
     q->found = store_get(q->gw->store, q->id, &q->error);
+    if (q->ask == ASK_CANCEL && spool_claim(q->gw->spool, q->id))
+        spool_remove(q->gw->spool, q->id);
 }
 
 static void looked_up(uv_work_t *work, int status)
@@ -49,11 +51,40 @@ static void looked_up(uv_work_t *work, int status)
 
     (void)status;
     q->gw->pending--;
+    if (q->ask == ASK_RETRY && q->found) {
+        core_retry(q->gw, q->found, q->done, q->user);
+        free(q);
+        return;
+    }
     question_answer(q, q->found, q->found ? NULL : &q->error);
 }
 
 /* How long a cancelled transfer may take to tell its peer and commit its end before the caller is answered. */
 enum { CANCEL_MS = 10 * 1000 };
+
+static void refuse_question(struct message *m);
+
+/* It has failed, and that is committed by now; or it is not, and we stop. */
+static void on_failed(void *user, struct record *r, const struct error *err)
+{
+    struct question *q = user;
+
+    (void)err;
+    record_free(&r);
+    if (atomic_load(&q->gw->draining) || !inbox_post(q->gw->inbox, &q->message))
+        refuse_question(&q->message);
+}
+
+static void retry_live(struct gateway *gw, struct live *live, struct question *q)
+{
+    if (core_record(live)->state == TRANSFER_FAILED) {
+        core_wait(gw, live, CANCEL_MS, on_failed, q);
+        return;
+    }
+    error_set(&q->error, ERR_STATE_CONFLICT, "only a failed transfer is tried again, and this one is %s",
+              transfer_state_name(core_record(live)->state));
+    question_answer(q, NULL, &q->error);
+}
 
 static void handle_question(void *owner, struct message *m)
 {
@@ -69,6 +100,10 @@ static void handle_question(void *owner, struct message *m)
         q->work.data = q;
         gw->pending++;
         uv_queue_work(&gw->loop, &q->work, look_up, looked_up);
+        return;
+    }
+    if (q->ask == ASK_RETRY) {
+        retry_live(gw, live, q);
         return;
     }
     if (q->ask == ASK_CANCEL)
@@ -131,6 +166,18 @@ void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_r
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
 {
     ask(gw, ASK_CANCEL, id, 0, done, user);
+}
+
+void gateway_retry(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
+{
+    struct error error;
+
+    if (!atomic_load(&gw->draining)) {
+        ask(gw, ASK_RETRY, id, 0, done, user);
+        return;
+    }
+    error_set(&error, ERR_DRAINING, "the gateway is stopping");
+    done(user, NULL, &error);
 }
 
 /* ---- lists: from the store, with what core knows better laid over it, and what has no row yet put between */

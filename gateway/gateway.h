@@ -104,6 +104,10 @@ void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_r
  */
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
 
+/* A failed one once more, from the file that was kept: answers when that is committed. ERR_STATE_CONFLICT: it has not
+ * failed, or its file is not kept any more ([spool] retention, or its room was needed). */
+void gateway_retry(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
+
 typedef void gateway_list_fn(void *user, struct record_list *list,
                              const struct error *err); /* list: take its fields or leave them */
 void gateway_list(struct gateway *gw, const struct record_filter *filter, gateway_list_fn *done, void *user);

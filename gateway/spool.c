@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <openssl/evp.h>
+#include <utlist.h>
 
 #include "base/fd.h"
 #include "base/id.h"
@@ -31,8 +32,16 @@ enum { PUNCH_ALIGN = BLOCK, PUNCH_MOST = 4 * 1024 * 1024, PUNCHES = 8 /* a windo
 struct spool {
     int dir;
     struct spool_limits limits;
-    pthread_mutex_t lock; /* over used */
+    pthread_mutex_t lock; /* over the next two */
     struct spool_usage used;
+    struct spare *spares; /* whose time is over first, first */
+};
+
+struct spare {
+    struct spare *prev, *next;
+    char id[ID_SIZE];
+    uint64_t size;
+    int64_t until;
 };
 
 struct spool_file {
@@ -81,6 +90,97 @@ void spool_usage(struct spool *spool, struct spool_usage *out)
     *out = spool->used;
     pthread_mutex_unlock(&spool->lock);
     out->max_bytes = spool->limits.max_bytes;
+}
+
+/* Out of the list, but for its file; NULL: there is none. Under the lock. */
+static struct spare *unlist(struct spool *spool, struct spare *s)
+{
+    if (!s)
+        return NULL;
+    DL_DELETE(spool->spares, s);
+    spool->used.spare -= s->size;
+    return s;
+}
+
+/* Whoever took it out of the list has it to himself. */
+static bool drop_oldest(struct spool *spool)
+{
+    struct spare *s;
+
+    pthread_mutex_lock(&spool->lock);
+    s = unlist(spool, spool->spares);
+    pthread_mutex_unlock(&spool->lock);
+    if (!s)
+        return false;
+    log_info("spool.room_made", log_str("transfer", s->id));
+    spool_remove(spool, s->id);
+    free(s);
+    return true;
+}
+
+static bool make_room(struct spool *spool, uint64_t bytes, unsigned files)
+{
+    while (!count_in(spool, bytes, files))
+        if (bytes > spool->limits.max_bytes || !drop_oldest(spool))
+            return false;
+    return true;
+}
+
+static int by_until(const struct spare *a, const struct spare *b)
+{
+    return a->until < b->until ? -1 : a->until > b->until;
+}
+
+void spool_spare(struct spool *spool, const char *id, int64_t until)
+{
+    struct spare *s = calloc(1, sizeof *s);
+    struct stat st;
+
+    if (!s || !id_valid(id, PREFIX) || fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        free(s);
+        spool_remove(spool, id);
+        return;
+    }
+    memcpy(s->id, id, ID_SIZE);
+    s->size = (uint64_t)st.st_size;
+    s->until = until;
+    pthread_mutex_lock(&spool->lock);
+    DL_INSERT_INORDER(spool->spares, s, by_until);
+    spool->used.spare += s->size;
+    pthread_mutex_unlock(&spool->lock);
+}
+
+bool spool_claim(struct spool *spool, const char *id)
+{
+    struct spare *s;
+    bool found;
+
+    pthread_mutex_lock(&spool->lock);
+    DL_FOREACH(spool->spares, s)
+    {
+        if (strcmp(s->id, id) == 0)
+            break;
+    }
+    s = unlist(spool, s);
+    pthread_mutex_unlock(&spool->lock);
+    found = s != NULL;
+    free(s);
+    return found;
+}
+
+bool spool_over(struct spool *spool, int64_t now, char id[static ID_SIZE])
+{
+    struct spare *s;
+    bool found;
+
+    pthread_mutex_lock(&spool->lock);
+    s = unlist(spool, spool->spares && spool->spares->until <= now ? spool->spares : NULL);
+    pthread_mutex_unlock(&spool->lock);
+    found = s != NULL;
+    if (found)
+        memcpy(id, s->id, ID_SIZE);
+    free(s);
+    return found;
 }
 
 /* ---- failures */
@@ -214,6 +314,8 @@ void spool_close(struct spool **spool)
 {
     if (!*spool)
         return;
+    while ((*spool)->spares)
+        free(unlist(*spool, (*spool)->spares));
     fd_close(&(*spool)->dir);
     pthread_mutex_destroy(&(*spool)->lock);
     free(*spool);
@@ -279,7 +381,7 @@ static struct spool_file *create(struct spool *spool, const char *id, int64_t si
         too_large(spool, err);
         return NULL;
     }
-    if (!count_in(spool, reserved, 1)) {
+    if (!make_room(spool, reserved, 1)) {
         budget_error(spool, err);
         return NULL;
     }
@@ -363,7 +465,7 @@ static bool admit(struct spool_file *file, size_t len, struct error *err)
                error_set(err, ERR_LENGTH_CONFLICT, "more than the declared %" PRId64 " bytes came", file->declared);
     if (come > spool->limits.max_file || len > spool->limits.max_file - come)
         return too_large(spool, err);
-    if (!count_in(spool, len, 0))
+    if (!make_room(spool, len, 0))
         return budget_error(spool, err);
     file->counted += len;
     return true;

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/id.h"
 
 struct spool;
 struct spool_file;
@@ -87,12 +88,21 @@ void spool_abandon(struct spool_file **file);
 /* Deletes a complete file by id; gone already is fine. */
 void spool_remove(struct spool *spool, const char *id);
 
+/* A complete file that its transfer is done with, kept in case it is tried again: until that wall-clock time, or until
+ * an upload needs its room; then the one whose time ends first goes first. */
+void spool_spare(struct spool *spool, const char *id, int64_t until);
+/* It is needed again, or to be removed. false: it was not spared, or is gone. */
+bool spool_claim(struct spool *spool, const char *id);
+/* Claims one whose time is over. false: there is none. */
+bool spool_over(struct spool *spool, int64_t now, char id[static ID_SIZE]);
+
 /* Start-up: deletes every file whose id keep() does not claim, .part files always. Returns how many. */
 size_t spool_sweep(struct spool *spool, bool (*keep)(void *user, const char *id), void *user);
 
 struct spool_usage {
     uint64_t bytes, max_bytes;
     uint64_t files;
+    uint64_t spare; /* of those bytes: of files that would go for an upload */
 };
 void spool_usage(struct spool *spool, struct spool_usage *out);
 

@@ -250,6 +250,12 @@ def badly_sent(c, to):
         c.call(name, 422, path=named, query={"wait": "soon"})
         c.call(name, 413, path=named, body="", headers={"Content-Length": str(10 ** 15)}, strange=True)
         c.call(name, 415, path=named, headers={"Content-Type": "nonsense"})
+        c.call(name, 400, path=named, body=b"b", headers={"Content-Digest": "sha-256=:%s=:" % ("A" * 43)})
+        c.call(name, 400, path=named, headers={"Idempotency-Key": "a b"})
+    for again in None, "true":
+        answer = c.call("putNamedFile", 202, path=named, body=b"b", headers={"Idempotency-Key": '"contract"'})
+        c.check(answer.headers.get("idempotent-replayed") == again, "putNamedFile", "is not replayed, or too early")
+    c.call("putNamedFile", 422, path=named, body=b"bb", headers={"Idempotency-Key": '"contract"'})
     for name in "putFile", "postFile":
         c.call(name, 400, path={"jid": "a\x01b@example.org"})
         c.call(name, 422, path={"jid": to}, query={"name": "a\x01b"})
@@ -273,6 +279,8 @@ def what_became_of_it(c, ids):
     c.call("cancelTransfer", 200, path={"id": ids[0]})
     c.call("cancelTransfer", 200, path={"id": ids[0]}, headers={"Accept": "text/plain"})
     c.call("cancelTransfer", 404, path={"id": NOBODY})
+    c.call("retryTransfer", 404, path={"id": NOBODY})
+    c.call("retryTransfer", 409, path={"id": ids[0]})
     sent_to = first.json["to"]
     page = c.call("listTransfers", 200, query={"limit": "2", "to": sent_to, "state": "delivered",
                                                "since": "2020-01-01T00:00:00Z"})
@@ -315,7 +323,9 @@ def recipients(c, to):
     away = c.call("getRecipient", 200, path={"jid": nobody})
     c.check(away.json["error"], f"GET /v1/recipients/{nobody}", "has no reason")
     c.call("getRecipient", 400, path={"jid": "@@"})
-    c.call("putNamedFile", (409, 422, 502), path={"jid": nobody, "name": "a"}, query={"wait": "60"})
+    failed = c.call("putNamedFile", (409, 422, 502), path={"jid": nobody, "name": "a"},
+                    query={"wait": "60", "mode": "spool"})
+    c.call("retryTransfer", 202, path={"id": failed.json["transfer"]["id"]})
 
 
 def every_operation_is_guarded(c, path):

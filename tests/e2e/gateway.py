@@ -108,12 +108,12 @@ class Gateway(Client):
         self.settings = {"XMPP_JID": jid, "XMPP_PASSWORD": PASSWORD, "XMPP_SERVER": LOOPBACK,
                          "XMPP_PORT": str(server.port), "XMPP_TLS": "off",
                          "HTTP_LISTEN": f"{LOOPBACK}:0", "SOCKS5_LISTEN": f"{LOOPBACK}:0",
+                         "SPOOL_RETENTION": "0",  # so that an empty spool shows that nothing was left behind
                          "SERVER_STATE_DIR": str(self.state), "LOG_FORMAT": "json", "LOG_LEVEL": "debug",
                          "SERVER_DRAIN_TIMEOUT": "0", **settings}
         self.environment = {}  # beside the settings
         self.arguments = []
         self.process = None
-        self.environment = {}  # beside the settings
         self.expected_errors = set()
         self.read = 0
 

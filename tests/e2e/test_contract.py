@@ -8,7 +8,8 @@ from peers import HERE
 
 class Contract(Case):
     def test_answers_are_as_described(self):
-        gateway = self.publishing_gateway(**DIRECT, HTTP_TOKEN="contract-token-for-tests")
+        gateway = self.publishing_gateway(**DIRECT, HTTP_TOKEN="contract-token-for-tests",
+                                          SPOOL_RETENTION="1h")
         gateway.headers["Authorization"] = "Bearer contract-token-for-tests"
         peer, reader = self.recipient("alice"), self.recipient("bob", "--no-streams")
         sent = gateway.put(reader.jid, b"to be fetched", "a b.txt", wait=60, methods="link").json["id"]

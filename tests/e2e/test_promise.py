@@ -208,3 +208,45 @@ class Degraded(Case):
         gateway.wait_ready()
         self.assertDelivered(gateway.put(peer.jid, b"after", wait=30))
         self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 2)
+
+
+class Retry(Case):
+    def fail_one(self, gateway, peer):
+        return gateway.put(peer.jid, os.urandom(100000), wait=30, mode="spool").transfer["id"]
+
+    def retry(self, gateway, identifier):
+        return gateway.request("POST", f"/v1/transfers/{identifier}/retry")
+
+    def test_a_failed_transfer_is_tried_again_from_the_kept_file_also_after_a_crash(self):
+        gateway = self.gateway(**{**DIRECT, "SPOOL_RETENTION": "1h", "LOG_LEVEL": "info"})
+        body = os.urandom(100000)
+        peer = self.recipient("alice", "--behave", "decline")
+        failed = gateway.put(peer.jid, body, wait=30, mode="spool").transfer["id"]
+        self.assertEqual(gateway.spooled(), [failed])
+        peer.leave()
+        gateway.kill()
+        gateway.start()
+        peer = self.recipient("alice")
+        again = self.retry(gateway, failed)
+        self.assertEqual((again.status, again.json["id"], again.json["final"], again.json["error"]),
+                         (202, failed, False, None), again)
+        self.assertEqual(again.headers["location"], "/v1/transfers/" + failed)
+        final = gateway.wait_final(failed)
+        self.assertEqual((final["state"], len(final["attempts"])), ("delivered", 2), final)
+        self.assertEqual(peer.wait("file")["sha256"], sha256(body))
+        wait_until(lambda: gateway.spooled() == [], 10, "an empty spool")
+        self.assertFailed(self.retry(gateway, failed), 409, "state_conflict")
+        self.assertFailed(self.retry(gateway, "tr_00000000000000000000000000"), 404, "not_found")
+
+    def test_uploads_that_need_the_room_get_it_and_what_is_kept_goes_in_its_time(self):
+        gateway = self.gateway(**DIRECT, SPOOL_RETENTION="3s", SPOOL_MAX_BYTES="250000", SPOOL_MAX_FILE="250000")
+        peer = self.recipient("alice", "--behave", "decline")
+        first, second = self.fail_one(gateway, peer), self.fail_one(gateway, peer)
+        self.assertEqual(gateway.spooled(), sorted([first, second]))
+        third = self.fail_one(gateway, peer)
+        self.assertEqual(gateway.spooled(), sorted([second, third]))
+        self.assertFailed(self.retry(gateway, first), 409, "state_conflict")
+        gateway.request("DELETE", "/v1/transfers/" + second)
+        self.assertNotIn(second, gateway.spooled())
+        wait_until(lambda: gateway.spooled() == [], 10, "an empty spool")
+        self.assertFailed(self.retry(gateway, third), 409, "state_conflict")

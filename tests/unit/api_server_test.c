@@ -1039,6 +1039,28 @@ static void a_transfer_is_cancelled(void **state)
     expect(w, "nobody's", 404, "not_found");
 }
 
+static void a_failed_transfer_is_tried_again(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE];
+
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.ends = TRANSFER_FAILED, .end_error = ERR_STALLED});
+    put_one(w, id);
+    ask(w, "POST /v1/transfers/%s/retry HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", id);
+    expect(w, "not yet failed", 409, "state_conflict");
+    ask(w, GET("/v1/transfers/%s?wait=1"), id);
+    assert_string_equal(member(w, "state"), "failed");
+    ask(w, "POST /v1/transfers/%s/retry HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", id);
+    expect(w, "failed", 202, NULL);
+    assert_string_equal(member(w, "state"), "queued");
+    assert_non_null(strstr(header(w, "Location"), id));
+    ask(w, "POST /v1/transfers/%s/retry HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", NOBODYS_ID);
+    expect(w, "nobody's", 404, "not_found");
+    ask(w, GET("/v1/transfers/%s/retry"), id);
+    expect(w, "GET", 405, "method_not_allowed");
+    assert_string_equal(header(w, "Allow"), "POST, OPTIONS");
+}
+
 static void a_list_is_walked_by_its_links(void **state)
 {
     struct world *w = *state;
@@ -1711,6 +1733,7 @@ int main(void)
         TEST(a_transfer_is_shown_and_shown_again_only_when_changed),
         TEST(the_state_of_a_failed_transfer_is_no_failure_to_read_it),
         TEST(a_transfer_is_cancelled),
+        TEST(a_failed_transfer_is_tried_again),
         TEST(a_list_is_walked_by_its_links),
         TEST(a_recipient_who_is_away_is_an_answer),
         TEST(the_gateway_tells_about_itself),

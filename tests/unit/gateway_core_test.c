@@ -1756,6 +1756,93 @@ static void a_stream_keeps_nothing_to_check_a_promise_on(void **state)
     stop(f);
 }
 
+/* ---- once more */
+
+static struct record *fail_one(struct fixture *f)
+{
+    struct record *r;
+
+    f->network.behaviour = DECLINES;
+    r = upload(f, "ana@example.org", "hello");
+    expect_end(f, r->id, TRANSFER_FAILED, ERR_RECIPIENT_DECLINED);
+    f->network.behaviour = DELIVERS;
+    return r;
+}
+
+static void a_failed_transfer_is_tried_again_from_what_is_kept_also_after_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r, *again;
+
+    f->config.spool.retention = 60 * 60 * 1000;
+    for (int restart = 0; restart < 2; restart++) {
+        start(f, DELIVERS);
+        r = fail_one(f);
+        if (restart) {
+            stop(f);
+            start(f, DELIVERS);
+        }
+        assert_int_equal(spooled(f), 1);
+        again = one(f, gateway_retry, r->id, ERR_NONE);
+        assert_string_equal(again->id, r->id);
+        assert_int_equal(again->error.code, ERR_NONE);
+        record_free(&again);
+        expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
+        again = one(f, gateway_get, r->id, ERR_NONE);
+        assert_int_equal(again->attempt_count, 2);
+        assert_int_equal(again->round, 2);
+        record_free(&again);
+        assert_null(one(f, gateway_retry, r->id, ERR_STATE_CONFLICT));
+        record_free(&r);
+        stop(f);
+        assert_int_equal(files_in(f->spool_dir), 0);
+    }
+}
+
+static void only_what_failed_and_is_kept_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+
+    start(f, DELIVERS);
+    assert_null(one(f, gateway_retry, "tr_00000000000000000000000000", ERR_NOT_FOUND));
+    r = fail_one(f); /* nothing is kept by this one */
+    assert_null(one(f, gateway_retry, r->id, ERR_STATE_CONFLICT));
+    record_free(&r);
+    f->config.spool.retention = 60 * 60 * 1000;
+    f->network.behaviour = NEVER_ANSWERS;
+    r = upload(f, "ana@example.org", "hello");
+    assert_null(one(f, gateway_retry, r->id, ERR_STATE_CONFLICT));
+    record_free(&r);
+    r = fail_one(f);
+    record_free(&(struct record *){one(f, gateway_cancel, r->id, ERR_NONE)}); /* which drops what is kept */
+    assert_null(one(f, gateway_retry, r->id, ERR_STATE_CONFLICT));
+    record_free(&r);
+    stop(f);
+}
+
+static void what_is_kept_goes_when_its_time_is_over_also_while_we_were_away(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r;
+
+    f->config.spool.retention = 100;
+    start(f, DELIVERS);
+    r = fail_one(f);
+    record_free(&r);
+    while (spooled(f) > 0)
+        usleep(1000);
+    f->config.spool.retention = 60 * 60 * 1000;
+    r = fail_one(f);
+    stop(f);
+    f->config.spool.retention = 1;
+    start(f, DELIVERS);
+    assert_int_equal(spooled(f), 0);
+    assert_null(one(f, gateway_retry, r->id, ERR_STATE_CONFLICT));
+    record_free(&r);
+    stop(f);
+}
+
 /* ---- keys */
 
 struct claim {
@@ -2068,6 +2155,9 @@ int main(void)
         T(a_full_window_waits_for_the_reader_or_the_end),
         T(an_upload_dropped_while_it_waits_for_room_is_woken),
         T(what_was_promised_is_kept_or_refused),
+        T(a_failed_transfer_is_tried_again_from_what_is_kept_also_after_a_restart),
+        T(only_what_failed_and_is_kept_is_tried_again),
+        T(what_is_kept_goes_when_its_time_is_over_also_while_we_were_away),
         T(a_stream_keeps_nothing_to_check_a_promise_on),
         T(a_stream_does_not_go_with_what_needs_the_file),
         T(a_key_is_reserved_then_busy_then_leads_to_its_transfer_also_after_a_restart),

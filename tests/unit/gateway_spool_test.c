@@ -280,6 +280,59 @@ static void a_digest_spans_many_reads(void **state)
     free(zeros);
 }
 
+static struct spool_file *create_new(struct room *room, int64_t size)
+{
+    id_make(room->id, "tr", 1);
+    return create(room, size);
+}
+
+/* Three files of 100 bytes in a spool of 350: spared, they go for what is uploaded, whose time ends first goes first.
+ */
+static void spared_files_go_when_their_room_is_needed(void **state)
+{
+    struct room *room = *state;
+    char ids[3][ID_SIZE], id[ID_SIZE];
+    struct spool_usage usage;
+    struct spool_file *file;
+    struct error err = {0};
+    char bytes[100] = {0};
+
+    reopen_with(room, 350, 400);
+    for (size_t i = 0; i < 3; i++) {
+        file = create_new(room, 100);
+        memcpy(ids[i], room->id, ID_SIZE);
+        assert_true(spool_append(file, bytes, 100, &err) && spool_seal(file, false, &err));
+        spool_release(&file);
+    }
+    assert_null(spool_create(room->spool, room->id, 100, &err));
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+    spool_spare(room->spool, ids[0], 2000);
+    spool_spare(room->spool, ids[1], 1000);
+    spool_usage(room->spool, &usage);
+    assert_int_equal(usage.bytes, 300);
+    assert_int_equal(usage.spare, 200);
+    file = create_new(room, 100);
+    assert_false(spool_claim(room->spool, ids[1]));
+    spool_abandon(&file);
+    file = create_new(room, -1); /* one whose length is not known needs it only when it has grown */
+    assert_true(spool_append(file, bytes, 100, &err));
+    assert_true(spool_claim(room->spool, ids[0]));
+    assert_false(spool_claim(room->spool, ids[0]));
+    spool_spare(room->spool, ids[0], 2000);
+    assert_true(spool_append(file, bytes, 100, &err));
+    assert_false(spool_claim(room->spool, ids[0]));
+    spool_abandon(&file);
+    spool_spare(room->spool, ids[2], 3000);
+    assert_null(spool_create(room->spool, room->id, 351, &err)); /* would not fit if it went, too */
+    assert_false(spool_over(room->spool, 2999, id));
+    assert_true(spool_over(room->spool, 3000, id));
+    assert_string_equal(id, ids[2]);
+    assert_false(spool_over(room->spool, 9999, id));
+    spool_usage(room->spool, &usage);
+    assert_int_equal(usage.bytes, 100);
+    assert_int_equal(usage.spare, 0);
+}
+
 static void what_digests_are_wanted_is_what_is_computed(void **state)
 {
     static const struct {
@@ -880,6 +933,7 @@ int main(void)
         TEST(the_size_on_disk_is_what_arrived_and_not_what_was_reserved),
         TEST(a_digest_spans_many_reads),
         TEST(what_digests_are_wanted_is_what_is_computed),
+        TEST(spared_files_go_when_their_room_is_needed),
         TEST(short_writes_are_continued),
         TEST(gathered_pieces_are_written_as_blocks),
         TEST(what_was_gathered_counts_against_the_length),

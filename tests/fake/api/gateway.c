@@ -507,7 +507,7 @@ static void end_record(struct record *r, enum transfer_state state, enum error_c
     }
 }
 
-enum act { ACT_GET, ACT_WAIT, ACT_CANCEL };
+enum act { ACT_GET, ACT_WAIT, ACT_CANCEL, ACT_RETRY };
 
 static void ask(struct gateway *gw, enum act act, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
 {
@@ -527,7 +527,11 @@ static void ask(struct gateway *gw, enum act act, const char *id, int64_t wait_m
         end_record(r, gw->script.ends, gw->script.end_error);
     if (r && act == ACT_CANCEL)
         end_record(r, TRANSFER_CANCELLED, ERR_CANCELLED);
-    a->record = r ? record_copy(r) : NULL;
+    if (r && act == ACT_RETRY && r->state != TRANSFER_FAILED)
+        error_set(&a->error, ERR_STATE_CONFLICT, "not failed");
+    else if (r && act == ACT_RETRY)
+        r->state = TRANSFER_QUEUED;
+    a->record = r && a->error.code == ERR_NONE ? record_copy(r) : NULL;
     answer_post(gw, a);
     pthread_mutex_unlock(&gw->lock);
 }
@@ -540,6 +544,11 @@ void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, vo
 void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
 {
     ask(gw, ACT_WAIT, id, wait_ms, done, user);
+}
+
+void gateway_retry(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
+{
+    ask(gw, ACT_RETRY, id, 0, done, user);
 }
 
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
