@@ -95,12 +95,30 @@ enum MHD_Result reply_file(struct request *rq, unsigned status, const char *type
     return send_response(rq, status, type, response);
 }
 
+enum MHD_Result reply_no_memory(struct request *rq)
+{
+    struct problem p = problem_of(ERR_INTERNAL);
+    struct MHD_Response *response;
+    char line[512]; /* the names below need no escapes */
+    int len;
+
+    error_set(&rq->error, ERR_INTERNAL, "out of memory for the answer");
+    len = snprintf(line, sizeof line,
+                   "{\"type\":\"/problems/internal\",\"title\":\"%s\",\"status\":500,\"code\":\"internal\","
+                   "\"detail\":\"there was no memory for the answer; what was asked for may have been done\","
+                   "\"stage\":\"request\",\"retryable\":true,\"hint\":\"%s\",\"request_id\":\"%s\"}\n",
+                   p.title, p.hint, rq->id);
+    answered(rq, 500);
+    response = MHD_create_response_from_buffer((size_t)len, line, MHD_RESPMEM_MUST_COPY);
+    return response ? send_response(rq, 500, PROBLEM_TYPE, response) : MHD_NO;
+}
+
 enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body)
 {
     char *line = json_line(body);
 
     if (!line)
-        return reply_text(rq, 500, NULL, NULL);
+        return reply_no_memory(rq);
     return reply_text(rq, status, status < 400 ? "application/json" : PROBLEM_TYPE, line);
 }
 

@@ -17,6 +17,9 @@ enum MHD_Result reply_text(struct request *rq, unsigned status, const char *type
 /* One line of JSON; takes the reference. NULL: memory was short, and that is what is answered. */
 enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body);
 
+/* 500, the problem "internal", made without an allocation of ours: what comes of an answer that could not be made. */
+enum MHD_Result reply_no_memory(struct request *rq);
+
 /* The bytes of fd from `from` up to `to`; fd is given away. */
 enum MHD_Result reply_file(struct request *rq, unsigned status, const char *type, int fd, uint64_t from, uint64_t to);
 

@@ -47,7 +47,9 @@ enum MHD_Result api_network_get(struct request *rq)
 
 enum MHD_Result api_description_get(struct request *rq)
 {
-    return reply_text(rq, 200, "application/yaml", strdup(embedded_openapi));
+    char *text = strdup(embedded_openapi);
+
+    return text ? reply_text(rq, 200, "application/yaml", text) : reply_no_memory(rq);
 }
 
 enum MHD_Result api_problem_get(struct request *rq)

@@ -44,9 +44,11 @@ bool api_wait_begin(struct request *rq, struct error *err)
 static enum MHD_Result reply_words(struct request *rq, unsigned status, const struct record *r)
 {
     struct buf line = {0};
+    char *words;
 
     buf_printf(&line, "%s %s /v1/transfers/%s\n", r->id, transfer_state_name(r->state), r->id);
-    return reply_text(rq, status, "text/plain; charset=utf-8", buf_steal(&line));
+    words = buf_steal(&line);
+    return words ? reply_text(rq, status, "text/plain; charset=utf-8", words) : reply_no_memory(rq);
 }
 
 enum MHD_Result reply_transfer(struct request *rq, unsigned status, const struct record *r)
