@@ -160,8 +160,8 @@ void core_remove_payload(struct gateway *gw, const char *id)
 {
     struct removal *removal = calloc(1, sizeof *removal);
 
-    if (!removal) { /* the sweep of the next start finds it */
-        log_error("spool.not_removed", log_str("transfer", id));
+    if (!removal) { /* out of memory: rather here, though the disk may keep us waiting, than never */
+        spool_remove(gw->spool, id);
         return;
     }
     removal->work.data = removal;

@@ -5,6 +5,7 @@
 #include "gateway/socks5_carrier.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "socks5/socks5.h"
 
 enum { HANDSHAKE_MS = 10 * 1000, STEP_MS = 5 * 1000, CONNECT_MS = 8 * 1000 };
-enum { BUCKETS = 1024, ADDRESSES_MAX = 8 };
+enum { BUCKETS = 1024, ADDRESSES_MAX = 8, SPARES = 32 };
 
 struct socks5_carrier {
     struct carrier carrier;
@@ -28,6 +29,11 @@ struct socks5_carrier {
     unsigned connect_ms;
     uint64_t last_id;
     struct carrier_stream *streams[BUCKETS]; /* by id */
+
+    /* Events that there is room for when memory is short: what happened to a stream is told only once. */
+    pthread_mutex_t spares_lock;
+    struct message *spares;
+    size_t spare_count;
 };
 
 /* A name being looked up. It outlives its stream: the pool cannot be called back. */
@@ -221,6 +227,50 @@ static void on_stream_event(struct carrier_stream *s, const struct socks5_event 
     }
 }
 
+/* ---- the engine's events */
+
+static struct event_message *take_spare(struct socks5_carrier *c)
+{
+    struct message *m;
+
+    pthread_mutex_lock(&c->spares_lock);
+    m = c->spares;
+    if (m) {
+        c->spares = m->next;
+        c->spare_count--;
+    }
+    pthread_mutex_unlock(&c->spares_lock);
+    return (struct event_message *)m; /* its first member */
+}
+
+static void keep_spare(struct socks5_carrier *c, struct event_message *e)
+{
+    bool kept;
+
+    pthread_mutex_lock(&c->spares_lock);
+    kept = c->spare_count < SPARES;
+    if (kept) {
+        e->message.next = c->spares;
+        c->spares = &e->message;
+        c->spare_count++;
+    }
+    pthread_mutex_unlock(&c->spares_lock);
+    if (!kept)
+        free(e);
+}
+
+static bool make_spares(struct socks5_carrier *c)
+{
+    while (c->spare_count < SPARES) {
+        struct event_message *e = calloc(1, sizeof(*e));
+
+        if (!e)
+            return false;
+        keep_spare(c, e);
+    }
+    return true;
+}
+
 static void on_event_message(void *owner, struct message *m)
 {
     struct event_message *e = (struct event_message *)m;
@@ -228,7 +278,7 @@ static void on_event_message(void *owner, struct message *m)
 
     if (s)
         on_stream_event(s, &e->event);
-    free(e);
+    keep_spare(owner, e);
 }
 
 /* An engine's thread. */
@@ -237,7 +287,11 @@ static void on_engine_event(void *user, const struct socks5_event *event)
     struct socks5_carrier *c = user;
     struct event_message *e = calloc(1, sizeof(*e));
 
-    if (!e) { /* the method's own deadline will tell */
+    if (!e && event->kind == SOCKS5_PROGRESS)
+        return; /* more will come */
+    if (!e)
+        e = take_spare(c);
+    if (!e) {
         log_error("carrier.event_lost", log_str("error", "out of memory"));
         return;
     }
@@ -385,6 +439,7 @@ struct carrier *socks5_carrier_create(uv_loop_t *core_loop, const struct socks5_
         error_set(err, ERR_SYSTEM, "out of memory");
         return NULL;
     }
+    pthread_mutex_init(&c->spares_lock, NULL);
     c->carrier.ops = &ops;
     c->loop = core_loop;
     c->connect_ms = config->connect_ms ? config->connect_ms : CONNECT_MS;
@@ -392,7 +447,7 @@ struct carrier *socks5_carrier_create(uv_loop_t *core_loop, const struct socks5_
     if (!c->egress)
         goto failed;
     c->inbox = inbox_create(core_loop, c);
-    if (!c->inbox) {
+    if (!c->inbox || !make_spares(c)) {
         error_set(err, ERR_SYSTEM, "event loop: out of memory or descriptors");
         goto failed;
     }
@@ -424,6 +479,9 @@ void socks5_carrier_destroy(struct carrier **carrier)
         }
     }
     egress_destroy(&c->egress);
+    while (c->spare_count > 0)
+        free(take_spare(c));
+    pthread_mutex_destroy(&c->spares_lock);
     free(c);
 }
 

@@ -40,12 +40,20 @@ static const char *const event_names[] = {"start",       "resolved", "method-fai
                                           "pause",       "hold",     "came",          "hold-over", "unseen",
                                           "fatal",       "cancel",   "expire"};
 
-enum { EVENTS = 18, RETURN_MS = 60 * 1000 };
+enum { EVENTS = 12, RETURN_MS = 60 * 1000 };
 
 struct pending {
     enum event event;
     struct error error;
     enum proof proof;
+};
+
+/* The same while it waits: small, since thousands of transfers have room for some and few have any; and that room is
+ * there when memory is not, which at worst loses the sentence. */
+struct news {
+    uint8_t event, proof;
+    uint16_t code;
+    char *text; /* NULL: none, or lost */
 };
 
 struct transfer {
@@ -55,7 +63,7 @@ struct transfer {
     struct record *record;
     struct jid *to, *bare;
 
-    struct pending *events; /* as many; NULL: none */
+    struct news events[EVENTS];
     size_t event_count;
     bool woken;
     bool at_work; /* started, and the owner not yet told otherwise */
@@ -98,20 +106,39 @@ struct transfer {
 
 static void transfer_post(struct transfer *t, enum event event, const struct error *error, enum proof proof)
 {
-    struct pending *grown =
-        t->event_count < EVENTS ? realloc(t->events, (t->event_count + 1) * sizeof *t->events) : NULL;
-
-    if (!grown) { /* out of memory, or more than a method can cause; the oldest news counts */
+    if (t->event_count == EVENTS) { /* more than a method can cause; the oldest news counts */
         log_warn("transfer.events_dropped", log_str("transfer", t->record->id), log_str("event", event_names[event]));
         return;
     }
-    t->events = grown;
-    t->events[t->event_count++] =
-        (struct pending){.event = event, .error = error ? *error : (struct error){0}, .proof = proof};
+    t->events[t->event_count++] = (struct news){.event = (uint8_t)event,
+                                                .proof = (uint8_t)proof,
+                                                .code = (uint16_t)(error ? error->code : ERR_NONE),
+                                                .text = error && *error->text ? strdup(error->text) : NULL};
     if (!t->woken) {
         t->woken = true;
         t->env->wake(t->env->user, t);
     }
+}
+
+static struct pending next_event(struct transfer *t)
+{
+    struct news n = t->events[0];
+    struct pending p = {.event = (enum event)n.event, .proof = (enum proof)n.proof};
+
+    memmove(t->events, t->events + 1, --t->event_count * sizeof *t->events);
+    p.error.code = (enum error_code)n.code;
+    if (n.text)
+        snprintf(p.error.text, sizeof p.error.text, "%s", n.text);
+    else if (p.error.code != ERR_NONE)
+        snprintf(p.error.text, sizeof p.error.text, "no memory was left to say more");
+    free(n.text);
+    return p;
+}
+
+static void drop_events(struct transfer *t)
+{
+    while (t->event_count > 0)
+        next_event(t);
 }
 
 static enum stage stage_of(const struct transfer *t)
@@ -281,6 +308,8 @@ static void forget_method_events(struct transfer *t)
         if (t->events[i].event == EV_CANCEL || t->events[i].event == EV_EXPIRE || t->events[i].event == EV_UPLOADED ||
             t->events[i].event == EV_UPLOAD_FAILED)
             t->events[kept++] = t->events[i];
+        else
+            free(t->events[i].text);
     t->event_count = kept;
 }
 
@@ -1067,13 +1096,10 @@ void transfer_run(struct transfer *t)
 {
     t->woken = false;
     while (t->event_count > 0) {
-        struct pending p = t->events[0];
+        struct pending p = next_event(t);
 
-        memmove(t->events, t->events + 1, --t->event_count * sizeof *t->events);
         transfer_handle(t, &p);
     }
-    free(t->events); /* thousands wait, and few have news */
-    t->events = NULL;
 }
 
 /* ---- life */
@@ -1130,7 +1156,7 @@ void transfer_destroy(struct transfer **transfer)
     record_free(&t->record);
     free(t->to);
     free(t->bare);
-    free(t->events);
+    drop_events(t);
     error_keep(&t->why, NULL);
     error_keep(&t->refusal, NULL);
     free(t);
