@@ -278,5 +278,15 @@ WRAP(ssize_t, recvmsg, ECONNRESET, (int fd, struct msghdr *message, int flags), 
 WRAP(ssize_t, sendfile, EIO, (int to, int from, off_t *at, size_t size), (to, from, at, size))
 WRAP(ssize_t, sendfile64, EIO, (int to, int from, off64_t *at, size_t size), (to, from, at, size))
 WRAP(int, epoll_create1, EMFILE, (int flags), (flags))
-WRAP(int, epoll_ctl, ENOSPC, (int epoll, int what, int fd, struct epoll_event *event), (epoll, what, fd, event))
 WRAP(int, eventfd, EMFILE, (unsigned int value, int flags), (value, flags))
+
+/* To change or take out what is in the set needs no memory: the kernel has no error for that. */
+int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    REAL(epoll_ctl);
+    if (what == EPOLL_CTL_ADD && fails(KIND_CALL, "epoll_ctl", CALLER)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return real(epoll, what, fd, event);
+}

@@ -25,7 +25,8 @@ SETTINGS = {**DIRECT, "DELIVERY_OFFER_TIMEOUT": "2s", "DELIVERY_CONNECT_TIMEOUT"
             "DELIVERY_STALL_TIMEOUT": "2s", "DELIVERY_MAX_ATTEMPTS": "2", "DELIVERY_BACKOFF": "100ms",
             "XMPP_IQ_TIMEOUT": "2s", "XMPP_RECONNECT_MIN": "100ms", "XMPP_RECONNECT_MAX": "300ms",
             "DELIVERY_METHODS": "si-s5b"}
-DEADLINE = 40   # of one transfer, whatever fails in it
+WAIT = 12      # seconds that the caller of one transfer waits
+DEADLINE = 20  # of one transfer, whatever fails in it
 PROGRAMS = 25   # points that one process serves
 DYNAMIC_LOADER = "leak:_dl_\n"  # LeakSanitizer knows its memory as such only while nothing stands in between
 KINDS = {"alloc": 1, "syscalls": 2}
@@ -40,17 +41,17 @@ def form(gateway, to, name):
                     for key, value in (("to", to), ("caption", "Ü"), ("digest", "sha-256")))
     body = (f'{parts}--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
             + BODY + f"\r\n--{boundary}--\r\n".encode())
-    return gateway.request("POST", f"/v1/transfers?wait={DEADLINE - 10}", body,
+    return gateway.request("POST", f"/v1/transfers?wait={WAIT}", body,
                            {"Content-Type": f"multipart/form-data; boundary={boundary}"}, DEADLINE)
 
 
 # How a file is sent: (the recipient's account, what sends it).
 WAYS = {
-    "spool": ("alice", lambda gateway, to, name: gateway.put(to, BODY, name, wait=DEADLINE - 10, mode="spool",
+    "spool": ("alice", lambda gateway, to, name: gateway.put(to, BODY, name, wait=WAIT, mode="spool",
                                                              digest="sha-256", seconds=DEADLINE)),
-    "auto, by the proxy": ("carol", lambda gateway, to, name: gateway.put(to, BODY, name, wait=DEADLINE - 10,
+    "auto, by the proxy": ("carol", lambda gateway, to, name: gateway.put(to, BODY, name, wait=WAIT,
                                                                           seconds=DEADLINE)),
-    "stream": ("alice", lambda gateway, to, name: gateway.put(to, BODY, name, mode="stream", wait=DEADLINE - 10,
+    "stream": ("alice", lambda gateway, to, name: gateway.put(to, BODY, name, mode="stream", wait=WAIT,
                                                               seconds=DEADLINE)),
     "form": ("alice", form),
 }
@@ -186,6 +187,15 @@ def well_again(victim):
                     + str([os.readlink(f"/proc/{gateway.process.pid}/fd/{fd}") for fd in left[-6:]])) from None
 
 
+def ended(process):
+    """Whether it is gone, or about to be: a sanitizer's report takes a while to write."""
+    try:
+        wait_until(lambda: not process.running(), 3, "")
+    except AssertionError:
+        return False
+    return True
+
+
 def one_point(victim, way, whose, at):
     user = WAYS[way][0]
     victim.arm(whose, at)
@@ -193,15 +203,13 @@ def one_point(victim, way, whose, at):
         answer = victim.send(way)
         fired = victim.control.fired
         victim.control.kind = 0
-        if not victim.gateway.process.running():
-            raise Died
         outcome = judged(victim, answer, f"{victim.names}.bin", user)
         well_again(victim)
-    except (OSError, http.client.HTTPException, AssertionError):
+    except (OSError, http.client.HTTPException, AssertionError) as error:
         victim.control.kind = 0
-        if victim.gateway.process.running():
-            raise
-        raise Died from None
+        if ended(victim.gateway.process):
+            raise Died from None
+        raise error if isinstance(error, AssertionError) else Fault(f"{type(error).__name__}: {error}") from None
     return outcome if fired else "not reached"
 
 

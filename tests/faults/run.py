@@ -9,14 +9,17 @@ import time
 import traceback
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+TESTS = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TESTS / "e2e"), str(TESTS)]
 
 import failing  # noqa: E402
+import hostile  # noqa: E402
 import kill  # noqa: E402
 import table  # noqa: E402
 
 # name: (what does it, the build it is done to where none is asked for)
-CASES = {"kill": (kill.kill, "release"), "alloc": (failing.alloc, "dev"), "syscalls": (failing.syscalls, "dev")}
+CASES = {"kill": (kill.kill, "release"), "alloc": (failing.alloc, "dev"), "syscalls": (failing.syscalls, "dev"),
+         "hostile": (hostile.hostile, "release")}
 
 
 def main():
@@ -27,6 +30,7 @@ def main():
     arguments.add_argument("--seed", type=int, help="of kill; without one a new one is taken and told")
     arguments.add_argument("--from", type=int, default=1, dest="first", help="the first point of alloc and syscalls")
     arguments.add_argument("--count", type=int, default=50, help="how many points of alloc and syscalls")
+    arguments.add_argument("--only", action="append", help="this row of hostile; may be given again")
     arguments.add_argument("--verbose", action="store_true", help="a line for each point")
     arguments.add_argument("--dry", action="store_true", help="leave docs/reliability.* as they are")
     arguments.add_argument("names", nargs="*", metavar="NAME")
