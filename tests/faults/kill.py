@@ -174,18 +174,35 @@ def one_round(gateway, ledger, chance):
     return kills, ready, settled
 
 
-def kill(options):
-    """kill -9 at random moments under mixed load"""
-    seed = options.seed if options.seed is not None else random.SystemRandom().getrandbits(32)
-    chance = random.Random(seed)
-    print(f"kill: {options.rounds} rounds of the {options.build} build, --seed {seed}", flush=True)
+def rounds(options, chance, told, faults):
     with Scene("kill", options.build) as scene:
         peers = {user: scene.recipient(user, *more) for user, more in RECIPIENTS.items()}
         gateway, ledger = scene.gateway(start=False, **DIRECT, **AGAIN), Ledger(peers)
-        kills, slowest_ready, slowest = 0, 0, 0
-        for number in range(1, options.rounds + 1):
-            more, ready, settled = one_round(gateway, ledger, chance)
-            kills, slowest_ready, slowest = kills + more, max(slowest_ready, ready), max(slowest, settled)
-            print(f"  round {number}: {ledger.facts}, all settled {settled:.1f} s after the restart", flush=True)
-    return [{"seed": seed, "rounds": options.rounds, "kills": kills, **ledger.facts,
-             "slowest ready s": round(slowest_ready, 2), "slowest settled s": round(slowest, 2)}], []
+        while told["rounds"] < options.rounds:
+            told["rounds"] += 1
+            try:
+                kills, ready, settled = one_round(gateway, ledger, chance)
+            except AssertionError as fault:
+                print(f"  round {told['rounds']}: {fault}", flush=True)
+                faults.append(told["rounds"])
+                told.update(ledger.facts, broken=1, fault=str(fault)[:300])
+                raise  # so that the scene keeps its files
+            told["kills"] += kills
+            told["slowest ready s"] = max(told["slowest ready s"], round(ready, 2))
+            told["slowest settled s"] = max(told["slowest settled s"], round(settled, 2))
+            told.update(ledger.facts)
+            print(f"  round {told['rounds']}: {ledger.facts}, settled {settled:.1f} s after the restart", flush=True)
+
+
+def kill(options):
+    """kill -9 at random moments under mixed load"""
+    seed = options.seed if options.seed is not None else random.SystemRandom().getrandbits(32)
+    print(f"kill: {options.rounds} rounds of the {options.build} build, --seed {seed}", flush=True)
+    told = {"seed": seed, "rounds": 0, "kills": 0, "broken": 0, "slowest ready s": 0, "slowest settled s": 0}
+    faults = []
+    try:
+        rounds(options, random.Random(seed), told, faults)
+    except AssertionError:
+        if not faults:
+            raise
+    return [told], faults

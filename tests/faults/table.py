@@ -1,8 +1,7 @@
 """What the cases found, run after run: kept in docs/reliability.json and made into docs/reliability.md.
 
 A slice is what one run of a case adds, {"case": name, "build": preset, "on": day, "revision": commit, facts}. Counts of
-slices are added up; a slice with the same "points" or "row" as an earlier one of its case takes its place. A run that
-ended in a fault adds nothing but its fault, which stays until the case has passed on a later revision."""
+slices are added up; a slice with the same "row" as an earlier one, or at least its "points", takes its place."""
 import collections
 import datetime
 import json
@@ -28,10 +27,13 @@ def load():
     return json.loads(KEPT.read_text()) if KEPT.exists() else []
 
 
-def same(one, other):
-    """Whether other is the newer version of one."""
-    keys = [key for key in ("points", "row") if key in other]
-    return bool(keys) and one["case"] == other["case"] and all(one.get(key) == other[key] for key in keys)
+def superseded(one, by):
+    """Whether `by` is the newer version of a slice: of the same row, or of at least its points."""
+    if one["case"] != by["case"]:
+        return False
+    if "points" in by:
+        return by["points"][0] <= one["points"][0] and one["points"][1] <= by["points"][1]
+    return "row" in by and one["row"] == by["row"]
 
 
 def add(case, build, slices):
@@ -41,7 +43,7 @@ def add(case, build, slices):
              "revision": git("describe", "--always", "--dirty=+", "--exclude=*")}
     for facts in slices:
         one = {**stamp, **facts}
-        kept = [other for other in kept if not same(other, one)] + [one]
+        kept = [other for other in kept if not superseded(other, by=one)] + [one]
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text("[\n" + ",\n".join(json.dumps(one, ensure_ascii=False) for one in kept) + "\n]\n")
     PAGE.write_text(page(kept))
@@ -71,9 +73,9 @@ def kill_part(slices):
     counts = [(what, total(slices, key)) for what, key in (
         ("rounds", "rounds"), ("kill -9", "kills"), ("uploads begun", "uploads"), ("answered 2xx", "accepted"),
         ("of these delivered, each byte compared", "delivered"), ("of these failed, saying why", "failed"),
-        ("lost, or in a state that is not true", "lost"), ("wrong bytes given as a whole file", "wrong"),
-        ("files left in the spool", "orphans"), ("damaged stores", "damaged"),
-        ("files given twice (a retry after an answer that was not kept)", "given twice"))]
+        ("delivered again, since the kill came before that was committed", "given twice"),
+        ("rounds in which a promise was lost, a state untrue, a part given as a whole, a file left in the spool or the "
+         "store damaged", "broken"))]
     slowest = max(one["slowest settled s"] for one in slices)
     return ("## kill -9 at random moments\n\nOn one state, under mixed load: four recipients (direct, through the proxy, one that closes "
             "first), sizes from 0 to 6 MiB, modes auto, spool and stream, waited for and not, uploads cut off half-way; "
@@ -81,7 +83,9 @@ def kill_part(slices):
             "and the store's own check runs on the files as the kill left them.\n\n"
             + rows(("what", "how many"), counts)
             + f"\nSlowest: ready {max(one['slowest ready s'] for one in slices)} s after the restart, the last "
-            f"transfer settled after {slowest} s. Seeds: {', '.join(str(one['seed']) for one in slices)}. {when(slices)}.\n")
+            f"transfer settled after {slowest} s. Seeds: {', '.join(str(one['seed']) for one in slices)}. {when(slices)}.\n"
+            + "".join(f"\nBroken at revision {one['revision']}, seed {one['seed']}, round {one['rounds']}: {one['fault']}\n"
+                      for one in slices if "fault" in one))
 
 
 def points_part(title, text, slices):
