@@ -22,7 +22,8 @@ from peers import BUILD
 from scene import DIRECT, Fault, Scene
 
 SETTINGS = {**DIRECT, "DELIVERY_OFFER_TIMEOUT": "2s", "DELIVERY_CONNECT_TIMEOUT": "2s", "DELIVERY_ACTIVATE_TIMEOUT": "2s",
-            "DELIVERY_STALL_TIMEOUT": "2s", "DELIVERY_MAX_ATTEMPTS": "2", "DELIVERY_BACKOFF": "100ms",
+            "DELIVERY_STALL_TIMEOUT": "2s", "DELIVERY_LINGER_TIMEOUT": "3s", "DELIVERY_MAX_ATTEMPTS": "2",
+            "DELIVERY_BACKOFF": "100ms",
             "XMPP_IQ_TIMEOUT": "2s", "XMPP_RECONNECT_MIN": "100ms", "XMPP_RECONNECT_MAX": "300ms",
             "DELIVERY_METHODS": "si-s5b"}
 WAIT = 12      # seconds that the caller of one transfer waits
