@@ -24,6 +24,9 @@ void notify_close(struct notify *n);
 /* "READY=1\nSTATUS=online"; up to 1 KiB, more is cut. */
 void notify_send(const struct notify *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* RELOADING=1 with the time it began, as sd_notify(3) wants it; READY=1 ends it. */
+void notify_reloading(const struct notify *n);
+
 /* From $WATCHDOG_USEC and $WATCHDOG_PID (NULL: not set): how often WATCHDOG=1 is to be sent, in milliseconds, which is
  * half of what the manager waits for. 0: it does not, or it waits for another process. */
 int64_t notify_watchdog_ms(const char *usec, const char *pid);

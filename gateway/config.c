@@ -53,10 +53,18 @@ static struct setting *setting_of(struct settings *s, const struct key *key)
     return &s->of[key - config_table];
 }
 
-static void settings_free(struct settings *s)
+static void settings_clear(struct settings *s)
 {
     for (size_t i = 0; i < KEY_COUNT; i++)
         free(s->of[i].value);
+}
+
+void settings_free(struct settings **settings)
+{
+    if (*settings)
+        settings_clear(*settings);
+    free(*settings);
+    *settings = NULL;
 }
 
 static bool put(struct settings *s, const struct key *key, const char *value, const char *where, struct error *err)
@@ -435,16 +443,57 @@ fail:
 
 /* ---- the module's face */
 
+struct settings *config_read(struct config *c, const char *file, char *const *environment, const char *const *overrides,
+                             struct error *err)
+{
+    struct settings *s = calloc(1, sizeof *s);
+
+    *c = (struct config){0};
+    if (!s)
+        out_of_memory(err);
+    else if (!gather(s, file, environment, overrides, err) || !read_settings(s, c, err))
+        settings_free(&s);
+    return s;
+}
+
 bool config_load(struct config *c, const char *file, char *const *environment, const char *const *overrides,
                  struct error *err)
 {
-    struct settings s = {0};
-    bool ok;
+    struct settings *s = config_read(c, file, environment, overrides, err);
+    bool ok = s != NULL;
 
-    *c = (struct config){0};
-    ok = gather(&s, file, environment, overrides, err) && read_settings(&s, c, err);
     settings_free(&s);
     return ok;
+}
+
+/* For people's eyes. */
+static const char *shown(const struct key *key, const char *value)
+{
+    if (*value == '\0')
+        return "(none)";
+    return key->secret ? "(set)" : value;
+}
+
+void config_compare(struct settings *running, const struct settings *found,
+                    void (*each)(void *user, const struct config_change *change), void *user)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        const struct key *key = &config_table[i];
+        char *from = running->of[i].value, *to = found->of[i].value;
+        struct config_change change = {
+            .key = key->name, .from = shown(key, from), .to = shown(key, to), .live = key->live};
+
+        if (strcmp(from, to) == 0)
+            continue;
+        each(user, &change);
+        if (!key->live)
+            continue;
+        to = strdup(to);
+        if (!to)
+            continue; /* told once more the next time */
+        running->of[i].value = to;
+        free(from);
+    }
 }
 
 void config_free(struct config *c)
@@ -458,25 +507,16 @@ void config_free(struct config *c)
 
 bool config_show(const char *file, char *const *environment, const char *const *overrides, FILE *out, struct error *err)
 {
-    struct settings s = {0};
     struct config c;
-    bool ok = gather(&s, file, environment, overrides, err) && read_settings(&s, &c, err);
+    struct settings *s = config_read(&c, file, environment, overrides, err);
 
-    if (!ok)
-        goto out;
-    for (size_t i = 0; i < KEY_COUNT; i++) {
-        const char *value = s.of[i].value;
-
-        if (*value == '\0')
-            value = "(none)";
-        else if (config_table[i].secret)
-            value = "(set)";
-        fprintf(out, "%s = %s  (%s)\n", config_table[i].name, value, s.of[i].where);
-    }
+    if (!s)
+        return false;
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        fprintf(out, "%s = %s  (%s)\n", config_table[i].name, shown(&config_table[i], s->of[i].value), s->of[i].where);
     config_free(&c);
-out:
     settings_free(&s);
-    return ok;
+    return true;
 }
 
 void config_keys(FILE *out)
@@ -500,8 +540,8 @@ void config_keys(FILE *out)
             snprintf(section, sizeof(section), "%.*s", (int)len, key->name);
             fprintf(out, "\n[%s]\n", section);
         }
-        fprintf(out, "; %s%s (%s%s)\n", key->fallback ? "" : "must be given: ", key->help, key_variable(key, variable),
-                key->secret ? ", also _FILE" : "");
+        fprintf(out, "; %s%s (%s%s%s)\n", key->fallback ? "" : "must be given: ", key->help,
+                key_variable(key, variable), key->secret ? ", also _FILE" : "", key->live ? "; SIGHUP applies it" : "");
         fprintf(out, ";%s =%s%s\n", dot + 1, value && *value ? " " : "", value ? value : "");
         free(value);
     }

@@ -1,4 +1,5 @@
-/* gateway/config.h - one table of keys, read once at start-up and constant ever after.
+/* gateway/config.h - one table of keys, read at start-up. What was read is constant ever after: on SIGHUP main.c reads
+ * anew, beside it, and hands those values on that may change in a running gateway (struct key: live).
  *
  * Order: built-in < jidpost.ini < environment < --section.key=value. "[http] listen" is JIDPOST_HTTP_LISTEN is
  * --http.listen. Every secret also as a file (JIDPOST_XMPP_PASSWORD_FILE, or the systemd credential "xmpp.password"
@@ -98,6 +99,22 @@ struct config {
 bool config_load(struct config *c, const char *file, char *const *environment, const char *const *overrides,
                  struct error *err);
 void config_free(struct config *c);
+
+/* As config_load(), and what every key was given as, for config_compare(); NULL: it failed. */
+struct settings;
+struct settings *config_read(struct config *c, const char *file, char *const *environment, const char *const *overrides,
+                             struct error *err);
+void settings_free(struct settings **settings);
+
+struct config_change {
+    const char *key;
+    const char *from, *to; /* "(none)"; of secrets "(set)" alone */
+    bool live;             /* else it takes a restart */
+};
+
+/* Tells every key for which another reading found something else; the live ones of running become what was found. */
+void config_compare(struct settings *running, const struct settings *found,
+                    void (*each)(void *user, const struct config_change *change), void *user);
 
 /* Every key: its value in force and where it came from; secrets as "(set)". */
 bool config_show(const char *file, char *const *environment, const char *const *overrides, FILE *out,

@@ -412,7 +412,7 @@ static const struct key rows[] = {
     KEY(server, public_url, a_public_url, "",
         "where a front proxy passes /d/ on to us: https://host[/path]; left out: no links of our own"),
     KEY(server, drain_timeout, a_time_or_none, "30s",
-        "when stopped, streams and uploads may go on for so long; 0: not at all"),
+        "when stopped, streams and uploads may go on for so long; 0: not at all", .live = true),
 
     KEY(http, listen, a_listener, "127.0.0.1:8080", "host:port, [v6]:port or :port; port 0 takes any"),
     KEY(http, token, a_token, "", "what callers show; needed to listen beyond loopback", .secret = true),
@@ -466,8 +466,9 @@ static const struct key rows[] = {
     KEY(delivery, hold, a_time_or_none, "0",
         "how long a contact who is offline is waited for; 0: not at all", .most = YEARS_10),
     KEY(delivery, retention, a_time, "7d", "how long the record of a finished one is kept", .most = YEARS_10),
-    KEY(delivery, parallel, a_number, "256", "transfers under way at once", .least = 1, .most = 65536),
-    KEY(delivery, per_recipient_parallel, a_number, "4", "of these, to one recipient", .least = 1, .most = 65536),
+    KEY(delivery, parallel, a_number, "256", "transfers under way at once", .least = 1, .most = 65536, .live = true),
+    KEY(delivery, per_recipient_parallel, a_number, "4", "of these, to one recipient", .least = 1, .most = 65536,
+        .live = true),
     KEY(delivery, ibb_max_size, a_size, "2M", "the largest file sent in-band, through the XMPP servers"),
     KEY(delivery, ibb_window, a_number, "1",
         "blocks of it on their way at once; over 1 only where servers do not throttle", .least = 1, .most = 3),
@@ -476,9 +477,10 @@ static const struct key rows[] = {
     KEY(delivery, link_ttl, a_time, "7d", "how long a link of our own can be fetched", .most = YEARS_10),
 
     KEY(spool, dir, a_folder, "<state_dir>/spool", "uploaded files until they are delivered"),
-    KEY(spool, max_bytes, a_size, "10G", "all of them together"),
-    KEY(spool, max_file, a_size, "5G", "one of them"),
-    KEY(spool, max_files, a_number, "10000", "how many, each a transfer in memory", .least = 1, .most = 1000000),
+    KEY(spool, max_bytes, a_size, "10G", "all of them together", .live = true),
+    KEY(spool, max_file, a_size, "5G", "one of them", .live = true),
+    KEY(spool, max_files, a_number, "10000", "how many, each a transfer in memory", .least = 1, .most = 1000000,
+        .live = true),
     KEY(spool, retention, a_time_or_none, "1h",
         "how long a file stays after its transfer failed, so that it can be tried again; 0: not at all", .most = YEARS_10),
     KEY(spool, stream_window, a_window, "16M", "of a file in mode stream, what is on the disk at once"),
@@ -489,8 +491,8 @@ static const struct key rows[] = {
 
     KEY(egress, allow_nets, nets, "", "private networks (CIDR) that addresses from outside may lead to"),
 
-    KEY(log, level, a_word, "info", "debug, info, warn, error", .words = level_words),
-    KEY(log, format, a_word, "text", "text or json", .words = format_words),
+    KEY(log, level, a_word, "info", "debug, info, warn, error", .words = level_words, .live = true),
+    KEY(log, format, a_word, "text", "text or json", .words = format_words, .live = true),
 };
 /* clang-format on */
 _Static_assert(sizeof(rows) / sizeof(rows[0]) == KEY_COUNT, "config_keys.h counts the rows");

@@ -25,6 +25,7 @@ struct key {
     int64_t least, most;      /* numbers, sizes and times (ms); both 0: the kind's own bounds */
     const char *const *words; /* what a word may be, in the order of its enum; NULL at the end */
     bool secret;              /* also a file or a credential, and never shown */
+    bool live;                /* main.c applies a new value to a running gateway */
 };
 
 /* Ordered: the placeholders in a fallback stand for keys before it. */

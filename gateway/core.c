@@ -840,6 +840,35 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
     return true;
 }
 
+struct new_limits {
+    struct message message;
+    size_t parallel, per_recipient;
+};
+
+static void handle_limits(void *owner, struct message *m)
+{
+    const struct new_limits *limits = (const struct new_limits *)m;
+    struct gateway *gw = owner;
+
+    turns_limit(gw->turns, limits->parallel, limits->per_recipient);
+    free(m);
+    schedule(gw);
+}
+
+void gateway_limit(struct gateway *gw, size_t parallel, size_t per_recipient)
+{
+    struct new_limits *limits = malloc(sizeof *limits);
+
+    if (!limits) {
+        log_error("config.not_applied", log_str("keys", "delivery.parallel"), log_str("why", "out of memory"));
+        return;
+    }
+    *limits =
+        (struct new_limits){.message.handle = handle_limits, .parallel = parallel, .per_recipient = per_recipient};
+    if (!inbox_post(gw->inbox, &limits->message))
+        free(limits);
+}
+
 static void handle_drain(void *owner, struct message *m)
 {
     struct gateway *gw = owner;

@@ -79,6 +79,10 @@ uv_loop_t *gateway_loop(struct gateway *gw);
 bool gateway_start(struct gateway *gw, struct network *network, struct carrier *carrier,
                    uint64_t (*streams)(struct carrier *c), struct error *err);
 
+/* How many transfers may be under way, from here on, and how many of them to one recipient; who is under way stays so.
+ * Any thread, after gateway_start(). */
+void gateway_limit(struct gateway *gw, size_t parallel, size_t per_recipient);
+
 /* No new uploads, and nothing new begins. What is not flowing yet (connecting counts: somebody has accepted) is parked,
  * and who waits for it answered with what is known now; what flows goes on until gateway_stop(). Any thread. */
 void gateway_drain(struct gateway *gw);

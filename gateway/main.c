@@ -1,7 +1,8 @@
 /* gateway/main.c - the composition root: the one file that sees every folder.
  *
- * Starts the parts in order, waits for a signal, lets what flows go on for a while and stops the parts in reverse; and
- * while it waits it is the watchdog over core's heartbeat, and speaks with the service manager. */
+ * Starts the parts in order, waits for a signal (SIGHUP: reads the configuration anew), lets what flows go on for a
+ * while and stops the parts in reverse; and while it waits it is the watchdog over core's heartbeat, and speaks with
+ * the service manager. */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -94,7 +95,10 @@ static bool is(const struct command_line *cl, const char *first, const char *sec
 /* ---- serve */
 
 struct parts {
-    struct config config;
+    const struct command_line *cl;
+    struct config config;      /* as it was at the start: what all the others see */
+    struct settings *settings; /* in force, of those that may change */
+    int64_t drain_ms;
     struct lock *lock;
     struct spool *spool;
     struct store *store;
@@ -174,11 +178,16 @@ static struct carrier *make_carrier(const struct config *c, uv_loop_t *loop, str
     return socks5_carrier_create(loop, &config, err);
 }
 
+static struct spool_limits limits_of(const struct config *c)
+{
+    return (struct spool_limits){
+        .max_bytes = c->spool.max_bytes, .max_file = c->spool.max_file, .max_files = c->spool.max_files};
+}
+
 static bool start(struct parts *p, struct error *err)
 {
     const struct config *c = &p->config;
-    const struct spool_limits limits = {
-        .max_bytes = c->spool.max_bytes, .max_file = c->spool.max_file, .max_files = c->spool.max_files};
+    const struct spool_limits limits = limits_of(c);
 
     fd_raise_limit();
     if (!fd_reserve_low(LOW_DESCRIPTORS))
@@ -212,7 +221,7 @@ static void shake(void *user)
     xmpp_shake(user);
 }
 
-/* SIGTERM, SIGINT, or 0: none within so many milliseconds. */
+/* SIGTERM, SIGINT, SIGHUP, or 0: none within so many milliseconds. */
 static int next_signal(const struct parts *p, int64_t ms)
 {
     const struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -226,7 +235,7 @@ static bool asked_twice(struct parts *p, int64_t wait_ms)
 {
     int sig = p->hurry ? 0 : next_signal(p, wait_ms);
 
-    if (sig) {
+    if (sig && sig != SIGHUP) {
         log_info("stopping.at_once", log_str("signal", strsignal(sig)));
         p->hurry = true;
     }
@@ -297,31 +306,85 @@ static void watch(struct parts *p)
     tell_status(p);
 }
 
+/* Exactly the keys that config_keys.c calls live. */
+static void apply(struct parts *p, const struct config *c)
+{
+    const struct spool_limits limits = limits_of(c);
+
+    log_setup(c->log.level, c->log.format);
+    p->drain_ms = c->server.drain_timeout;
+    spool_limit(p->spool, &limits);
+    gateway_limit(p->gateway, c->delivery.parallel, c->delivery.per_recipient_parallel);
+}
+
+struct tally {
+    int64_t applied, restart;
+};
+
+static void tell_change(void *user, const struct config_change *change)
+{
+    struct tally *tally = user;
+
+    if (change->live) {
+        tally->applied++;
+        log_info("config.changed", log_str("key", change->key), log_str("from", change->from),
+                 log_str("to", change->to));
+    } else {
+        tally->restart++;
+        log_warn("config.needs_restart", log_str("key", change->key), log_str("from", change->from),
+                 log_str("to", change->to));
+    }
+}
+
+/* All or nothing: a configuration that does not hold changes nothing. */
+static void reload(struct parts *p)
+{
+    struct tally tally = {0};
+    struct config config;
+    struct error error;
+    struct settings *found;
+
+    notify_reloading(&p->notify);
+    found = config_read(&config, p->cl->file, environ, p->cl->overrides, &error);
+    if (found) {
+        apply(p, &config);
+        config_compare(p->settings, found, tell_change, &tally);
+        log_info("config.reloaded", log_int("changed", tally.applied), log_int("needs_restart", tally.restart));
+        config_free(&config);
+    } else {
+        log_error("config.refused", log_str("error", error.text), log_str("advice", "everything stays as it was"));
+    }
+    settings_free(&found);
+    notify_send(&p->notify, "READY=1");
+}
+
 static void wait_for_signal(struct parts *p)
 {
     int64_t tick = p->feed_ms > 0 && p->feed_ms / 2 < WATCH_MS ? p->feed_ms / 2 : WATCH_MS;
     int sig;
 
-    while ((sig = next_signal(p, tick > 0 ? tick : 1)) == 0)
+    while ((sig = next_signal(p, tick > 0 ? tick : 1)) == 0 || sig == SIGHUP) {
+        if (sig == SIGHUP)
+            reload(p);
         watch(p);
+    }
     log_info("stopping", log_str("signal", strsignal(sig)));
 }
 
 /* What flows may go on for a while; the rest is parked at once, and goes on after the next start. */
 static void drain(struct parts *p)
 {
-    int64_t began = clock_ms(), until = began + p->config.server.drain_timeout;
+    int64_t began = clock_ms(), until = began + p->drain_ms;
     struct gateway_left left;
     bool told = false;
 
-    notify_send(&p->notify, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld",
-                (long long)(p->config.server.drain_timeout + STOP_MS) * 1000);
+    notify_send(&p->notify, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(p->drain_ms + STOP_MS) * 1000);
     gateway_drain(p->gateway);
     while (gateway_draining(p->gateway, &left) && !p->hurry) {
         if (left.counted && !told) {
             told = true;
             log_info("draining", log_int("streams", (int64_t)left.streams), log_int("uploads", (int64_t)left.uploads),
-                     log_int("timeout_ms", p->config.server.drain_timeout));
+                     log_int("timeout_ms", p->drain_ms));
         }
         if (clock_ms() >= until) {
             log_warn("drain.timeout", log_int("streams", (int64_t)left.streams),
@@ -347,14 +410,16 @@ static void run(struct parts *p)
 
 static int serve(const struct command_line *cl)
 {
-    struct parts p = {0};
+    struct parts p = {.cl = cl};
     struct error error = {0};
     int status = EXIT_OK;
 
-    if (!config_load(&p.config, cl->file, environ, cl->overrides, &error)) {
+    p.settings = config_read(&p.config, cl->file, environ, cl->overrides, &error);
+    if (!p.settings) {
         fprintf(stderr, "jidpost: %s\n", error.text);
         return EXIT_USAGE;
     }
+    p.drain_ms = p.config.server.drain_timeout;
     log_setup(p.config.log.level, p.config.log.format);
     /* Else it rises to the largest block freed, and buffers of uploads leave large holes between what lives longer. */
     mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
@@ -362,6 +427,7 @@ static int serve(const struct command_line *cl)
     sigemptyset(&p.signals);
     sigaddset(&p.signals, SIGINT);
     sigaddset(&p.signals, SIGTERM);
+    sigaddset(&p.signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &p.signals, NULL); /* inherited by every thread: signals come here alone */
     log_info("starting", log_str("version", JIDPOST_VERSION), log_str("state_dir", p.config.server.state_dir));
     if (!notify_open(&p.notify, getenv("NOTIFY_SOCKET")))
@@ -374,6 +440,7 @@ static int serve(const struct command_line *cl)
     }
     stop(&p);
     config_free(&p.config);
+    settings_free(&p.settings);
     log_info("stopped", log_int("status", status));
     notify_close(&p.notify);
     return status;

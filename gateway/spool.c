@@ -31,8 +31,8 @@ enum { PUNCH_ALIGN = BLOCK, PUNCH_MOST = 4 * 1024 * 1024, PUNCHES = 8 /* a windo
 
 struct spool {
     int dir;
-    struct spool_limits limits;
-    pthread_mutex_t lock; /* over the next two */
+    _Atomic uint64_t max_bytes, max_file, max_files; /* struct spool_limits */
+    pthread_mutex_t lock;                            /* over the next two */
     struct spool_usage used;
     struct spare *spares; /* whose time is over first, first */
 };
@@ -62,11 +62,12 @@ struct spool_file {
 
 static bool count_in(struct spool *spool, uint64_t bytes, unsigned files)
 {
+    uint64_t max_bytes = spool->max_bytes, max_files = spool->max_files;
     bool fits;
 
     pthread_mutex_lock(&spool->lock);
-    fits = spool->used.bytes <= spool->limits.max_bytes && bytes <= spool->limits.max_bytes - spool->used.bytes &&
-           (files == 0 || spool->limits.max_files == 0 || spool->used.files < spool->limits.max_files);
+    fits = spool->used.bytes <= max_bytes && bytes <= max_bytes - spool->used.bytes &&
+           (files == 0 || max_files == 0 || spool->used.files < max_files);
     if (fits) {
         spool->used.bytes += bytes;
         spool->used.files += files;
@@ -84,12 +85,20 @@ static void count_out(struct spool *spool, uint64_t bytes, unsigned files)
     pthread_mutex_unlock(&spool->lock);
 }
 
+void spool_limit(struct spool *spool, const struct spool_limits *limits)
+{
+    spool->max_bytes = limits->max_bytes;
+    spool->max_file = limits->max_file;
+    spool->max_files = limits->max_files;
+}
+
 void spool_usage(struct spool *spool, struct spool_usage *out)
 {
     pthread_mutex_lock(&spool->lock);
     *out = spool->used;
     pthread_mutex_unlock(&spool->lock);
-    out->max_bytes = spool->limits.max_bytes;
+    out->max_bytes = spool->max_bytes;
+    out->max_file = spool->max_file;
 }
 
 /* Out of the list, but for its file; NULL: there is none. Under the lock. */
@@ -121,7 +130,7 @@ static bool drop_oldest(struct spool *spool)
 static bool make_room(struct spool *spool, uint64_t bytes, unsigned files)
 {
     while (!count_in(spool, bytes, files))
-        if (bytes > spool->limits.max_bytes || !drop_oldest(spool))
+        if (bytes > spool->max_bytes || !drop_oldest(spool))
             return false;
     return true;
 }
@@ -203,12 +212,12 @@ static bool disk_error(struct error *err, const char *what, int number)
 static bool budget_error(struct spool *spool, struct error *err)
 {
     return error_set(err, ERR_SPOOL_FULL, "the spool is full: it holds %" PRIu64 " bytes in all, and %" PRIu64 " files",
-                     spool->limits.max_bytes, spool->limits.max_files);
+                     spool->max_bytes, spool->max_files);
 }
 
 static bool too_large(struct spool *spool, struct error *err)
 {
-    return error_set(err, ERR_BODY_TOO_LARGE, "a file may have at most %" PRIu64 " bytes", spool->limits.max_file);
+    return error_set(err, ERR_BODY_TOO_LARGE, "a file may have at most %" PRIu64 " bytes", spool->max_file);
 }
 
 /* ---- names */
@@ -288,7 +297,7 @@ struct spool *spool_open(const char *dir, const struct spool_limits *limits, str
         error_set(err, ERR_SYSTEM, "spool: out of memory");
         return NULL;
     }
-    spool->limits = *limits;
+    spool_limit(spool, limits);
     pthread_mutex_init(&spool->lock, NULL);
     /* A write beyond RLIMIT_FSIZE ends the process by default; ignored, it fails with EFBIG. */
     signal(SIGXFSZ, SIG_IGN);
@@ -377,7 +386,7 @@ static struct spool_file *create(struct spool *spool, const char *id, int64_t si
     char name[PART_SIZE];
 
     assert(size >= -1 && id_valid(id, PREFIX));
-    if (size > 0 && (uint64_t)size > spool->limits.max_file) {
+    if (size > 0 && (uint64_t)size > spool->max_file) {
         too_large(spool, err);
         return NULL;
     }
@@ -458,12 +467,13 @@ static bool admit(struct spool_file *file, size_t len, struct error *err)
 {
     uint64_t come = file->size + file->gathered;
     struct spool *spool = file->spool;
+    uint64_t max_file = spool->max_file;
 
     assert(!file->sealed);
     if (file->declared >= 0)
         return len <= (uint64_t)file->declared - come ||
                error_set(err, ERR_LENGTH_CONFLICT, "more than the declared %" PRId64 " bytes came", file->declared);
-    if (come > spool->limits.max_file || len > spool->limits.max_file - come)
+    if (come > max_file || len > max_file - come)
         return too_large(spool, err);
     if (!make_room(spool, len, 0))
         return budget_error(spool, err);

@@ -28,6 +28,9 @@ struct spool_limits {
 struct spool *spool_open(const char *dir, const struct spool_limits *limits, struct error *err);
 void spool_close(struct spool **spool);
 
+/* From here on; what is there already stays. */
+void spool_limit(struct spool *spool, const struct spool_limits *limits);
+
 /* size: the declared length, or -1 when unknown. Reserves it first: ERR_BODY_TOO_LARGE above max_file, ERR_SPOOL_FULL
  * when it does not fit the budget or the disk. */
 struct spool_file *spool_create(struct spool *spool, const char *id, int64_t size, struct error *err);
@@ -100,7 +103,7 @@ bool spool_over(struct spool *spool, int64_t now, char id[static ID_SIZE]);
 size_t spool_sweep(struct spool *spool, bool (*keep)(void *user, const char *id), void *user);
 
 struct spool_usage {
-    uint64_t bytes, max_bytes;
+    uint64_t bytes, max_bytes, max_file;
     uint64_t files;
     uint64_t spare; /* of those bytes: of files that would go for an upload */
 };

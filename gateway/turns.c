@@ -33,11 +33,15 @@ struct turns *turns_create(size_t parallel, size_t per_key)
 {
     struct turns *turns = calloc(1, sizeof *turns);
 
-    if (turns) {
-        turns->parallel = parallel;
-        turns->per_key = per_key;
-    }
+    if (turns)
+        turns_limit(turns, parallel, per_key);
     return turns;
+}
+
+void turns_limit(struct turns *turns, size_t parallel, size_t per_key)
+{
+    turns->parallel = parallel;
+    turns->per_key = per_key;
 }
 
 static struct line *line_of(struct turns *turns, const char *key)

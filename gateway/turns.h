@@ -13,6 +13,9 @@ struct turns;
 struct turns *turns_create(size_t parallel, size_t per_key); /* NULL: out of memory */
 void turns_destroy(struct turns **turns);
 
+/* From here on; who is at work stays so. */
+void turns_limit(struct turns *turns, size_t parallel, size_t per_key);
+
 /* Puts item at the end of key's line; false: out of memory. */
 bool turns_wait(struct turns *turns, const char *key, void *item);
 

@@ -1,4 +1,5 @@
-"""From start to stop: what flows may finish, nothing accepted is lost, and the service manager is told."""
+"""From start to stop: what flows may finish, nothing accepted is lost, SIGHUP applies what can be applied, and the
+service manager is told of all that."""
 import hashlib
 import os
 import signal
@@ -169,4 +170,72 @@ class Stop(Case):
         manager.hear("STATUS=stopping, online; transfers: 1 under way, 0 waiting")
         manager.hear("WATCHDOG=1")
         peer.command("go")
+        gateway.await_end()
+
+
+class Reload(Case):
+    settings = {**DIRECT, "LOG_LEVEL": "", "SERVER_DRAIN_TIMEOUT": ""}  # these come from the file
+
+    def reload(self, gateway, text, event="config.reloaded"):
+        before = len(gateway.logged(event))
+        self.file.write_text(text)
+        gateway.signal(signal.SIGHUP)
+        return wait_until(lambda: gateway.logged(event)[before:], 10, event)[0]
+
+    def with_file(self, text, **environment):
+        self.file = self.path("jidpost.ini")
+        self.file.write_text(text)
+        gateway = self.gateway(start=False)
+        gateway.arguments, gateway.environment = ["--config", str(self.file)], environment
+        return gateway.start()
+
+    def told(self, gateway, event):
+        return [(line["key"], line["from"], line["to"]) for line in gateway.logged(event)]
+
+    def test_what_may_change_does_and_the_rest_is_named(self):
+        gateway = self.with_file("[log]\nlevel = info\n")
+        self.assertNotIn('"level":"debug"', gateway.log.read_text())
+        done = self.reload(gateway, "[server]\ndrain_timeout = 7s\n[http]\nmax_wait = 9s\n"
+                                    "[delivery]\nparallel = 2\nper_recipient_parallel = 1\n"
+                                    "[spool]\nmax_bytes = 2M\nmax_file = 1M\nmax_files = 10\n[log]\nlevel = debug\n")
+        self.assertEqual((done["changed"], done["needs_restart"]), (7, 1))
+        self.assertEqual(self.told(gateway, "config.changed"),
+                         [("server.drain_timeout", "30s", "7s"), ("delivery.parallel", "256", "2"),
+                          ("delivery.per_recipient_parallel", "4", "1"), ("spool.max_bytes", "10G", "2M"),
+                          ("spool.max_file", "5G", "1M"), ("spool.max_files", "10000", "10"),
+                          ("log.level", "info", "debug")])
+        self.assertEqual(self.told(gateway, "config.needs_restart"), [("http.max_wait", "10m", "9s")])
+        limits = gateway.get("/v1").json["limits"]
+        self.assertEqual((limits["max_file"], limits["max_spool"], limits["max_wait_s"]), (1 << 20, 2 << 20, 600))
+        wait_until(lambda: '"level":"debug"' in gateway.log.read_text(), 10, "a line of level debug")
+        self.assertFailed(gateway.put("alice@localhost/desk", bytes(1 + (1 << 20))), 413, "body_too_large")
+        peer = self.recipient("alice")
+        for _ in range(3):
+            self.assertDelivered(gateway.put(peer.jid, b"x", wait=30))
+        done = self.reload(gateway, "[log]\nlevel = debug\n")
+        self.assertEqual((done["changed"], done["needs_restart"]), (6, 0))
+
+    def test_a_configuration_that_does_not_hold_changes_nothing(self):
+        gateway = self.with_file("[spool]\nmax_file = 1M\n")
+        gateway.expected_errors.add("config.refused")
+        for broken, sentence in (("[spool]\nmax_file = 2M\n[log]\nlevel = loud\n", "expected one of debug, info"),
+                                 ("[spool]\nmax_file = 2M\nmax_fiel = 3M\n", "did you mean 'spool.max_file")):
+            refused = self.reload(gateway, broken, "config.refused")
+            self.assertIn(sentence, refused["error"])
+            self.assertEqual(gateway.get("/v1").json["limits"]["max_file"], 1 << 20)
+        self.reload(gateway, "[spool]\nmax_file = 2M\n")
+        self.assertEqual(gateway.get("/v1").json["limits"]["max_file"], 2 << 20)
+
+    def test_the_service_manager_hears_of_it(self):
+        manager = Manager(f"jidpost-e2e-{os.getpid()}-{self._testMethodName}")
+        self.addCleanup(manager.socket.close)
+        gateway = self.with_file("", **manager.environment)
+        manager.hear("READY=1")
+        began = time.monotonic()
+        self.reload(gateway, "[server]\ndrain_timeout = 40s\n")
+        told = dict(line.split("=") for line in manager.hear("RELOADING=1").split("\n"))
+        self.assertGreaterEqual(int(told["MONOTONIC_USEC"]), began * 1e6)
+        manager.hear("READY=1")
+        gateway.signal(signal.SIGTERM)
+        self.assertIn("EXTEND_TIMEOUT_USEC=60000000", manager.hear("STOPPING=1"))
         gateway.await_end()

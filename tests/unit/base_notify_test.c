@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -64,6 +65,27 @@ static void a_manager_hears_at_a_path_and_at_an_abstract_name(void **state)
     }
     unlink(path);
     rmdir(folder);
+}
+
+static void reloading_tells_since_when(void **state)
+{
+    char name[64], text[128] = "";
+    long long usec = 0;
+    struct timespec now;
+    struct notify n;
+    int fd;
+
+    (void)state;
+    snprintf(name, sizeof name, "@jidpost-notify-reload-%d", (int)getpid());
+    fd = manager(name);
+    assert_true(notify_open(&n, name));
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    notify_reloading(&n);
+    assert_true(recv(fd, text, sizeof text - 1, MSG_DONTWAIT) > 0);
+    assert_int_equal(sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%lld", &usec), 1);
+    assert_true(usec >= now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    notify_close(&n);
+    fd_close(&fd);
 }
 
 static void a_message_is_cut_not_overrun(void **state)
@@ -161,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manager_hears_at_a_path_and_at_an_abstract_name),
+        cmocka_unit_test(reloading_tells_since_when),
         cmocka_unit_test(a_message_is_cut_not_overrun),
         cmocka_unit_test(without_a_manager_nothing_happens),
         cmocka_unit_test(a_manager_that_is_busy_does_not_hold_us_up),

@@ -154,7 +154,7 @@ static void account_and_password_are_enough(void **state)
 static void every_key_of_a_file_arrives(void **state)
 {
     static const char ini[] =
-        "[server]\nstate_dir = /srv/jp\npublic_url = https://gw.example.org/x//\n"
+        "[server]\nstate_dir = /srv/jp\ndrain_timeout = 3m\npublic_url = https://gw.example.org/x//\n"
         "[http]\nlisten = [::]:80\ntoken = " TOKEN "\nhosts = gw.example.org, gw\n"
         "max_connections = 10\nidle_timeout = 5s\nmax_wait = 1m\n"
         "[xmpp]\njid = Gw@Example.ORG/one\npassword = a ; b = c # d\nserver = xmpp.example.org\n"
@@ -221,6 +221,7 @@ static void every_key_of_a_file_arrives(void **state)
     assert_int_equal(c.delivery.digest, DIGEST_NEVER);
     assert_int_equal(c.delivery.link_ttl, 14 * 86400000);
     assert_string_equal(c.server.public_url, "https://gw.example.org/x");
+    assert_int_equal(c.server.drain_timeout, 180000);
     assert_string_equal(c.xmpp.nick, "The Gateway");
     assert_string_equal(c.spool.dir, "/spool");
     assert_int_equal(c.spool.max_bytes, 2ULL << 30);
@@ -710,6 +711,53 @@ static void showing_tells_each_value_and_where_it_is_from_but_no_secret(void **s
     free(text);
 }
 
+static struct settings *must_read(const char *ini)
+{
+    struct config c;
+    struct error err = {0};
+    struct settings *s;
+
+    write_file(ini_path, ini, strlen(ini));
+    s = config_read(&c, ini_path, NULL, NULL, &err);
+    if (!s)
+        fail_msg("%s", err.text);
+    config_free(&c);
+    return s;
+}
+
+static void note_change(void *user, const struct config_change *change)
+{
+    snprintf((char *)user + strlen(user), 1000 - strlen(user), "%s: %s > %s%s\n", change->key, change->from, change->to,
+             change->live ? " live" : "");
+}
+
+static void another_reading_tells_what_changed_and_the_live_ones_count_from_then_on(void **state)
+{
+    static const char before[] = "[xmpp]\njid = gw@example.org\npassword = old\n[log]\nlevel = warn\n";
+    static const char after[] = "[server]\nstate_dir = /srv/jp\n[http]\ntoken = " TOKEN
+                                "\n[xmpp]\njid = gw@example.org\npassword = new\n[delivery]\nparallel = 9\n";
+    struct settings *running = must_read(before), *same = must_read(before), *found = must_read(after);
+    char told[1000] = "";
+
+    (void)state;
+    config_compare(running, same, note_change, told);
+    assert_string_equal(told, "");
+    config_compare(running, found, note_change, told);
+    assert_string_equal(told, "server.state_dir: /var/lib/jidpost > /srv/jp\n"
+                              "http.token: (none) > (set)\n"
+                              "xmpp.password: (set) > (set)\n"
+                              "delivery.parallel: 256 > 9 live\n"
+                              "spool.dir: /var/lib/jidpost/spool > /srv/jp/spool\n"
+                              "store.url: sqlite:///var/lib/jidpost/jidpost.db > sqlite:///srv/jp/jidpost.db\n"
+                              "log.level: warn > info live\n");
+    told[0] = '\0';
+    config_compare(running, same, note_change, told);
+    assert_string_equal(told, "delivery.parallel: 9 > 256 live\nlog.level: info > warn live\n");
+    settings_free(&running);
+    settings_free(&same);
+    settings_free(&found);
+}
+
 static bool keys(FILE *out)
 {
     config_keys(out);
@@ -726,6 +774,7 @@ static void the_printed_keys_are_a_file_of_the_defaults(void **state)
     assert_non_null(strstr(text, "\n[socks5]\n"));
     assert_non_null(strstr(text, "(JIDPOST_HTTP_TOKEN, also _FILE)\n;token =\n"));
     assert_non_null(strstr(text, "; must be given: "));
+    assert_non_null(strstr(text, "(JIDPOST_LOG_LEVEL; SIGHUP applies it)\n;level = info\n"));
     must_load(&c, text, NULL, overrides); /* as printed, all lines being comments */
     config_free(&c);
     for (char *at = text; (at = strstr(at, "\n;")); at++) {
@@ -743,6 +792,8 @@ static void the_printed_keys_are_a_file_of_the_defaults(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(another_reading_tells_what_changed_and_the_live_ones_count_from_then_on, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(account_and_password_are_enough, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_key_of_a_file_arrives, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_command_line_wins_over_the_environment_and_that_over_the_file, set_up,

@@ -1478,6 +1478,24 @@ static void a_stop_with_an_upload_under_way_leaves_what_was_promised(void **stat
     stop(f);
 }
 
+static void a_higher_limit_starts_who_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct record *first, *second;
+
+    f->config.delivery.parallel = 1;
+    start(f, NEVER_ANSWERS);
+    first = upload(f, "ana@example.org", "hello");
+    await_state(f, first->id, TRANSFER_OFFERING);
+    second = upload(f, "bob@example.org", "hello");
+    await_state(f, second->id, TRANSFER_QUEUED);
+    gateway_limit(f->gw, 2, 2);
+    await_state(f, second->id, TRANSFER_OFFERING);
+    record_free(&first);
+    record_free(&second);
+    stop(f);
+}
+
 /* Looks until core has counted, and then until so much is left, for a few seconds. */
 static void await_left(struct fixture *f, size_t streams, size_t uploads)
 {
@@ -2131,6 +2149,7 @@ int main(void)
         T(a_stream_that_a_crash_interrupted_has_failed),
         T(a_list_tells_the_newest_first),
         T(draining_answers_who_waits_and_takes_nothing_new),
+        T(a_higher_limit_starts_who_waits),
         T(what_flows_goes_on_while_draining_and_is_told_to_who_waits),
         T(what_does_not_flow_is_parked_when_draining_begins),
         T(a_stream_is_not_opened_while_draining),

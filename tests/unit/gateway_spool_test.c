@@ -573,6 +573,33 @@ static void no_more_files_than_the_limit_however_small(void **state)
     spool_abandon(&first);
 }
 
+static void a_new_limit_counts_what_is_there_and_lets_it_be(void **state)
+{
+    struct room *room = *state;
+    const struct spool_limits less = {.max_bytes = 500, .max_file = 100, .max_files = 1},
+                              more = {.max_bytes = 2000, .max_file = 1500};
+    struct spool_usage usage;
+    struct error err = {0};
+    struct spool_file *file, *unknown;
+
+    file = create(room, 600);
+    id_make(room->id, "tr", 1700000000001);
+    unknown = create(room, -1);
+    spool_limit(room->spool, &less);
+    append(file, "there is room for it");
+    assert_false(spool_append(unknown, "more", 4, &err));
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+    spool_usage(room->spool, &usage);
+    assert_int_equal(usage.max_bytes, 500);
+    assert_int_equal(usage.max_file, 100);
+    spool_limit(room->spool, &more);
+    assert_true(spool_append(unknown, "more", 4, &err));
+    spool_abandon(&file);
+    spool_abandon(&unknown);
+    file = create(room, 1400);
+    spool_abandon(&file);
+}
+
 static void a_restart_counts_what_lies_there(void **state)
 {
     struct room *room = *state;
@@ -958,6 +985,7 @@ int main(void)
         TEST(a_released_part_is_swept_to_zero),
         TEST(a_growing_file_can_be_followed_through_its_completion),
         TEST(a_short_file_is_not_whole),
+        TEST(a_new_limit_counts_what_is_there_and_lets_it_be),
         TEST(a_windowed_file_takes_no_more_than_its_window),
         TEST(a_window_larger_than_the_file_counts_the_file),
     };

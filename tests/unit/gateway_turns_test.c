@@ -76,12 +76,34 @@ static void who_leaves_the_line_is_never_called(void **state)
     turns_destroy(&turns);
 }
 
+static void a_new_limit_counts_who_is_at_work(void **state)
+{
+    struct turns *turns = turns_create(1, 1);
+
+    (void)state;
+    assert_true(turns_wait(turns, "ana", "a"));
+    assert_true(turns_wait(turns, "ana", "b"));
+    assert_true(turns_wait(turns, "ana", "c"));
+    assert_string_equal(turns_next(turns), "a");
+    assert_null(turns_next(turns));
+    turns_limit(turns, 2, 2);
+    assert_string_equal(turns_next(turns), "b");
+    assert_null(turns_next(turns));
+    turns_limit(turns, 1, 1);
+    turns_done(turns, "ana");
+    assert_null(turns_next(turns));
+    turns_done(turns, "ana");
+    assert_string_equal(turns_next(turns), "c");
+    turns_destroy(&turns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recipients_take_turns_however_long_their_lines_are),
         cmocka_unit_test(one_recipient_never_has_more_at_work_than_its_share),
         cmocka_unit_test(no_more_are_at_work_than_the_whole_allows),
+        cmocka_unit_test(a_new_limit_counts_who_is_at_work),
         cmocka_unit_test(who_leaves_the_line_is_never_called),
     };
 

@@ -683,6 +683,7 @@ void gateway_view(struct gateway *gw, struct gateway_view *out)
     out->network.proxy_count = 1;
     copy_text(out->network.proxies[0].jid, sizeof out->network.proxies[0].jid, "proxy.example.org");
     out->spool.max_bytes = gw->config->spool.max_bytes;
+    out->spool.max_file = gw->config->spool.max_file;
     out->store_writable = true;
 }
 
