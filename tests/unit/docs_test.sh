@@ -1,0 +1,30 @@
+#!/bin/sh
+# docs/operations.md names every error code that a caller can meet, and every key that SIGHUP applies.
+#   docs_test.sh <source root>
+set -eu
+cd "$1"
+page=docs/operations.md missing=0
+
+# names <what>: each line of the input has to stand between backquotes
+names() {
+    while read -r name; do
+        [ -n "$name" ] || continue
+        count=$((count + 1))
+        grep -q "\`$name\`" $page || { echo "$page lacks the $1 $name"; missing=1; }
+    done
+}
+
+count=0
+names code <<EOF
+$(sed -n 's/^ *X(ERR_[A-Z_]*, *"\([a-z_]*\)".*/\1/p' base/error.h | grep -vx 'none\|config\|system')
+EOF
+[ $count -gt 40 ] || { echo "$count codes in base/error.h: it is read no longer"; exit 1; }
+
+# A key's row may be of several lines.
+count=0
+names key <<EOF
+$(sed -n '/^static const struct key rows/,/^};/p' gateway/config_keys.c | tr -d '\n' | sed 's/KEY(/\n/g' |
+    sed -n 's/^\([a-z0-9]*\), \([a-z0-9_]*\),.*\.live = true.*/\1.\2/p')
+EOF
+[ $count -gt 5 ] || { echo "$count live keys in gateway/config_keys.c: it is read no longer"; exit 1; }
+exit $missing
