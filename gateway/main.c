@@ -111,7 +111,7 @@ struct parts {
     bool hurry;       /* the time to drain is up, or somebody asked twice */
     struct notify notify;
     int64_t feed_ms; /* how often the manager's watchdog is fed; 0: there is none */
-    int64_t fed_at;
+    int64_t fed_at, warned_at;
     char status[128]; /* as told last */
 };
 
@@ -266,8 +266,9 @@ static void stop(struct parts *p)
 /* libstrophe's TLS handshake blocks core and has no deadline of its own: a core that stands still in it is freed. */
 static void shake_stuck(struct parts *p, int64_t age)
 {
-    if (age < STUCK_MS)
+    if (age < STUCK_MS || clock_ms() - p->warned_at < WATCH_MS)
         return;
+    p->warned_at = clock_ms();
     log_warn("core.stuck", log_int("ms", age), log_str("handshaking", xmpp_handshaking(p->network) ? "yes" : "no"));
     if (xmpp_handshaking(p->network))
         xmpp_shake(p->network);
@@ -380,7 +381,8 @@ static void drain(struct parts *p)
 
     notify_send(&p->notify, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%lld", (long long)(p->drain_ms + STOP_MS) * 1000);
     gateway_drain(p->gateway);
-    while (gateway_draining(p->gateway, &left) && !p->hurry) {
+    p->hurry = p->drain_ms == 0;
+    while (!p->hurry && gateway_draining(p->gateway, &left)) {
         if (left.counted && !told) {
             told = true;
             log_info("draining", log_int("streams", (int64_t)left.streams), log_int("uploads", (int64_t)left.uploads),

@@ -76,6 +76,10 @@ class Stop(Case):
         refused = gateway.put(peer.jid, b"too late")
         self.assertFailed(refused, 503, "draining")
         self.assertTrue(refused.headers["retry-after"])
+        form = ('--boundary\r\nContent-Disposition: form-data; name="to"\r\n\r\nbob@localhost\r\n'
+                '--boundary\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhello\r\n--boundary--\r\n')
+        kind = {"Content-Type": "multipart/form-data; boundary=boundary"}
+        self.assertFailed(gateway.request("POST", "/v1/transfers", form, kind), 503, "draining")
         self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 1)
         peer.command("go")
         self.assertArrived(upload.wait(), peer, hashlib.sha256(body).hexdigest(), "direct")
