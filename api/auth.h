@@ -1,22 +1,14 @@
-/* api/auth.h - the token that callers show, as "Bearer <token>" or as the password of Basic (curl -u :TOKEN).
- *
- * Only its SHA-256 is kept, and compared in constant time: lengths and prefixes of a guess tell nothing. */
+/* api/auth.h - the token that callers show, as "Bearer <token>" or as the password of Basic (curl -u :TOKEN). */
 #ifndef API_AUTH_H
 #define API_AUTH_H
 
 #include <stdbool.h>
 
+#include "api/tokens.h"
 #include "base/error.h"
 
-struct auth {
-    bool required;
-    unsigned char digest[32];
-};
-
-/* token NULL: none is asked for. ERR_SYSTEM when the digest cannot be computed. */
-bool auth_init(struct auth *auth, const char *token, struct error *err);
-
-/* authorization: the header, or NULL. ERR_AUTH_MISSING, ERR_AUTH_INVALID. Any thread. */
-bool auth_check(const struct auth *auth, const char *authorization, struct error *err);
+/* authorization: the header, or NULL. *who: whose token it is, or NULL when none is asked for; good as long as the
+ * table. ERR_AUTH_MISSING, ERR_AUTH_INVALID, ERR_AUTH_EXPIRED. Any thread. */
+bool auth_check(const struct tokens *tokens, const char *authorization, const struct token **who, struct error *err);
 
 #endif

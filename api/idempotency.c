@@ -96,5 +96,6 @@ bool idempotency_begin(struct request *rq, struct error *err)
     if (!idempotency_key_read(rq->key_used.text, h.value))
         return error_set(err, ERR_REQUEST_MALFORMED,
                          "Idempotency-Key: \"1 to 255 printable ASCII characters\", best those of a random UUID");
+    snprintf(rq->key_used.caller, sizeof rq->key_used.caller, "%s", rq->token ? rq->token->id : "");
     return make_print(rq, rq->key_used.print) || error_set(err, ERR_INTERNAL, "no SHA-256 of the request");
 }

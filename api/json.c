@@ -176,6 +176,7 @@ static bool add_parts(json_t *out, const struct record *r)
            json_object_set_new(out, "updated", json_of_time(r->updated)) == 0 &&
            json_object_set_new(out, "finished", json_of_time(r->finished)) == 0 &&
            json_object_set_new(out, "expires", json_of_time(r->expires)) == 0 &&
+           json_object_set_new(out, "token", json_of_text(r->token)) == 0 &&
            json_object_set_new(out, "request_id", json_of_text(r->request_id)) == 0 &&
            json_object_set_new(out, "links", of_links(r)) == 0;
 }

@@ -112,7 +112,7 @@ static bool take_piece(struct multipart *m, const char *key, const char *filenam
         return false;
     m->empty = m->empty && len == 0;
     if (m->in_file)
-        return len == 0 || gateway_upload_append(m->rq->upload, data, len, m->rq->more, err);
+        return len == 0 || api_upload_take(m->rq, data, len, err);
     buf_add(&m->field, data, len); /* a failure is sticky and told at the end of the field */
     return true;
 }
@@ -131,7 +131,7 @@ static enum MHD_Result on_piece(void *user, enum MHD_ValueKind kind, const char 
 }
 
 /* A form's file has no announced length of its own; the form's is close enough to refuse what cannot fit. */
-static bool check_room(const struct request *rq, struct error *err)
+static bool check_room(struct request *rq, struct error *err)
 {
     uint64_t most = gateway_config(rq->gw)->spool.max_file;
     struct gateway_view view;
@@ -142,6 +142,8 @@ static bool check_room(const struct request *rq, struct error *err)
     announced = (uint64_t)rq->announced - FORM_EXTRA;
     if (announced > most)
         return error_set(err, ERR_BODY_TOO_LARGE, "at most %llu bytes are taken", (unsigned long long)most);
+    if (!token_may_send(rq->token, announced, rq->rule, err))
+        return false;
     gateway_view(rq->gw, &view);
     if (view.spool.bytes - view.spool.spare + announced > view.spool.max_bytes)
         return error_set(err, ERR_SPOOL_FULL, "the spool has no room for it now");

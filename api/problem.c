@@ -38,7 +38,16 @@ struct problem problem_of(enum error_code code)
                        "Send 'Authorization: Bearer TOKEN', or the token as Basic password: curl -u :TOKEN.");
     case ERR_AUTH_INVALID:
         return problem(401, FINAL, "The token is not accepted",
-                       "Compare it with JIDPOST_HTTP_TOKEN of the gateway; a trailing line feed counts.");
+                       "Compare it with JIDPOST_HTTP_TOKEN of the gateway, or what 'jidpost token create' printed; a "
+                       "trailing line feed counts.");
+    case ERR_AUTH_EXPIRED:
+        return problem(401, FINAL, "The token has expired",
+                       "Ask whoever runs the gateway for a new one: jidpost token create.");
+    case ERR_SCOPE_MISSING:
+        return problem(403, FINAL, "The token is not for this", "Use a token with the scope that the detail names.");
+    case ERR_RECIPIENT_NOT_ALLOWED:
+        return problem(403, FINAL, "The token is not for that recipient",
+                       "Use another token; the rule is in the gateway's configuration.");
     case ERR_HOST_NOT_ALLOWED:
         return problem(403, FINAL, "Refused to a web page",
                        "Call the gateway by its loopback address or a name listed in [http] hosts, not from a page.");
@@ -70,8 +79,11 @@ struct problem problem_of(enum error_code code)
                        "Use valid UTF-8 without slashes and control characters, at most 255 bytes.");
     case ERR_PARAMETER_INVALID:
         return problem(422, FINAL, "A parameter is not understood", "Correct the parameter that the detail names.");
+    case ERR_RATE_LIMITED:
+        return problem(429, AGAIN, "Too many requests", "Wait as long as Retry-After says, then try again.");
     case ERR_QUOTA_EXCEEDED:
-        return problem(429, AGAIN, "The quota is used up", "Wait for transfers to end, then try again.");
+        return problem(429, AGAIN, "The quota is used up",
+                       "Wait as long as Retry-After says, then try again; the rule is in the problem.");
     case ERR_DRAINING:
         return problem(503, AGAIN, "The gateway is shutting down", "Try again in a moment, when it is back.");
     case ERR_STORE_UNAVAILABLE:

@@ -129,7 +129,7 @@ static void add_problem_headers(struct request *rq, unsigned status)
         reply_header(rq, "WWW-Authenticate", "Basic realm=\"jidpost\", charset=\"UTF-8\"");
     }
     if (status == 429 || status == 503 || status == 507)
-        reply_header(rq, "Retry-After", "10");
+        reply_header(rq, "Retry-After", "%u", rq->again_s > 0 ? rq->again_s : 10);
 }
 
 /* What failed here, for the line about the request; a delivery that failed is told by its own lines. */
@@ -142,6 +142,17 @@ static void note_problem(struct request *rq, unsigned status, const struct error
                  log_str("detail", err->text));
 }
 
+/* With the rule of the caller's token, when that is why. */
+static json_t *problem_for(const struct request *rq, const struct error *err, enum stage stage,
+                           const struct record *transfer)
+{
+    json_t *out = problem_json(err, stage, rq->id, transfer);
+
+    if (out && *rq->rule)
+        json_object_set_new(out, "rule", json_of_text(rq->rule));
+    return out;
+}
+
 enum MHD_Result reply_problem(struct request *rq, const struct error *err, enum stage stage,
                               const struct record *transfer)
 {
@@ -150,7 +161,7 @@ enum MHD_Result reply_problem(struct request *rq, const struct error *err, enum 
     if (!transfer)
         note_problem(rq, status, err);
     add_problem_headers(rq, status);
-    return reply_json(rq, status, problem_json(err, stage, rq->id, transfer));
+    return reply_json(rq, status, problem_for(rq, err, stage, transfer));
 }
 
 static void add_to_text(void *out, const char *name, const char *value)
@@ -161,7 +172,7 @@ static void add_to_text(void *out, const char *name, const char *value)
 enum MHD_Result reply_mid_body(struct request *rq, const struct error *err, enum stage stage)
 {
     unsigned status = problem_of(err->code).status;
-    char *body = json_line(problem_json(err, stage, rq->id, NULL));
+    char *body = json_line(problem_for(rq, err, stage, NULL));
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct buf text = {0};
 

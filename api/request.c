@@ -38,6 +38,7 @@ void request_release(struct request *rq)
     api_upload_drop(rq);
     gateway_release(&rq->key);
     target_free(&rq->target);
+    tokens_release(&rq->tokens);
     params_free(&rq->params);
     record_free(&rq->got.record);
     record_list_free(&rq->got.list);
@@ -196,13 +197,21 @@ static bool not_found(const struct request *rq, struct error *err)
     return error_set(err, ERR_NOT_FOUND, "there is nothing at this path");
 }
 
+/* Who calls, and whether that is what the token is for. */
+static bool check_token(struct request *rq, struct error *err)
+{
+    rq->tokens = tokens_hold(rq->gate->tokens);
+    if (!auth_check(rq->tokens, request_header(rq, "Authorization"), &rq->token, err))
+        return false;
+    return !rq->route || token_may(rq->token, rq->route->scope, rq->rule, err);
+}
+
 static bool check_route(struct request *rq, const char *method, struct error *err)
 {
     char allow[ROUTE_ALLOW];
 
     rq->route = route_find(&rq->target, method, allow);
-    if (!(rq->route && rq->route->flags & ROUTE_OPEN) &&
-        !auth_check(&rq->gate->auth, request_header(rq, "Authorization"), err))
+    if (!(rq->route && rq->route->flags & ROUTE_OPEN) && !check_token(rq, err))
         return false;
     if (rq->route) {
         rq->step = rq->route->end;

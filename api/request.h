@@ -31,7 +31,7 @@ struct route;
 /* What every request has to pass; the server's, and constant but for `closing`. */
 struct gate {
     struct guard guard;
-    struct auth auth;
+    struct tokens *tokens;
     atomic_bool closing;  /* the server stops: nothing new is begun */
     atomic_bool closed;   /* its time is up: no step is taken any more */
     atomic_bool stepping; /* the HTTP thread is inside a step, which may begin to wait */
@@ -75,6 +75,13 @@ struct request {
     bool close;         /* the connection must not be used again */
     bool unread;        /* answered before its body was read */
     unsigned status;    /* of the answer */
+
+    struct tokens *tokens;     /* held for the next one; NULL: not asked yet */
+    const struct token *token; /* the caller's; NULL: none was asked for */
+    char rule[RULE_TEXT];      /* of the token that refused, for the problem; empty: none */
+    unsigned again_s;          /* when to try again, for the problem; 0: the usual */
+    uint64_t taken;            /* bytes of the file so far */
+    bool seen;                 /* the transfer asked for is there for this caller */
 
     struct target target;
     struct params params;

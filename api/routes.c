@@ -17,28 +17,31 @@ enum {
     LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR),
 };
 
-enum { PLAIN = 0, SLASH = ROUTE_SLASH, OPEN = ROUTE_OPEN, PUBLIC = ROUTE_OPEN | ROUTE_PUBLIC };
+enum { PLAIN = 0, SLASH = ROUTE_SLASH, OPEN = ROUTE_OPEN, WORLD = ROUTE_OPEN | ROUTE_PUBLIC };
+
+/* What for. */
+enum { ANY = 0, SENDS = SCOPE_SEND, READS = SCOPE_READ, DROPS = SCOPE_CANCEL, LOOKS = SCOPE_RECIPIENTS };
 
 /* clang-format off */
 static const struct route routes[] = {
-    /* method    path                 flags  params       begin                body             end */
-    { "PUT",    "/v1/to/{}/{}",      PLAIN, SEND,        api_upload_begin,    api_upload_body, api_upload_end },
-    { "POST",   "/v1/to/{}/{}",      PLAIN, SEND,        api_upload_begin,    api_upload_body, api_upload_end },
-    { "PUT",    "/v1/to/{}",         SLASH, SEND_NAMED,  api_upload_begin,    api_upload_body, api_upload_end },
-    { "POST",   "/v1/to/{}",         SLASH, SEND_NAMED,  api_upload_begin,    api_upload_body, api_upload_end },
-    { "POST",   "/v1/transfers",     PLAIN, FORM,        api_form_begin,      api_upload_body, api_upload_end },
-    { "GET",    "/v1/transfers",     PLAIN, LIST,        NULL,                NULL,            api_transfers_list },
-    { "GET",    "/v1/transfers/{}",  PLAIN, B(WAIT),     api_transfer_begin,  NULL,            api_transfer_get },
-    { "DELETE", "/v1/transfers/{}",  PLAIN, NONE,        api_transfer_begin,  NULL,            api_transfer_cancel },
-    { "POST",   "/v1/transfers/{}/retry", PLAIN, NONE,   api_transfer_begin,  NULL,            api_transfer_retry },
-    { "GET",    "/v1/recipients/{}", PLAIN, LOOK,        api_recipient_look,  NULL,            api_recipient_get },
-    { "GET",    "/v1/xmpp",          PLAIN, NONE,        NULL,                NULL,            api_network_get },
-    { "GET",    "/v1",               SLASH, NONE,        NULL,                NULL,            api_root_get },
-    { "GET",    "/v1/openapi.yaml",  PLAIN, NONE,        NULL,                NULL,            api_description_get },
-    { "GET",    "/problems/{}",      PLAIN, NONE,        NULL,                NULL,            api_problem_get },
-    { "GET",    "/d/{}/{}",          PUBLIC, NONE,       NULL,                NULL,            api_download_get },
-    { "GET",    "/livez",            OPEN,  NONE,        NULL,                NULL,            api_live_get },
-    { "GET",    "/readyz",           OPEN,  B(VERBOSE),  NULL,                NULL,            api_ready_get },
+    /* method  path                 flags  scope  params      begin               body             end */
+    {"PUT",    "/v1/to/{}/{}",      PLAIN, SENDS, SEND,       api_upload_begin,   api_upload_body, api_upload_end},
+    {"POST",   "/v1/to/{}/{}",      PLAIN, SENDS, SEND,       api_upload_begin,   api_upload_body, api_upload_end},
+    {"PUT",    "/v1/to/{}",         SLASH, SENDS, SEND_NAMED, api_upload_begin,   api_upload_body, api_upload_end},
+    {"POST",   "/v1/to/{}",         SLASH, SENDS, SEND_NAMED, api_upload_begin,   api_upload_body, api_upload_end},
+    {"POST",   "/v1/transfers",     PLAIN, SENDS, FORM,       api_form_begin,     api_upload_body, api_upload_end},
+    {"GET",    "/v1/transfers",     PLAIN, READS, LIST,       NULL,               NULL,            api_transfers_list},
+    {"GET",    "/v1/transfers/{}",  PLAIN, READS, B(WAIT),    api_transfer_begin, NULL,            api_transfer_get},
+    {"DELETE", "/v1/transfers/{}",  PLAIN, DROPS, NONE,       api_transfer_begin, NULL,            api_transfer_cancel},
+    {"POST",   "/v1/transfers/{}/retry", PLAIN, SENDS, NONE,  api_transfer_begin, NULL,            api_transfer_retry},
+    {"GET",    "/v1/recipients/{}", PLAIN, LOOKS, LOOK,       api_recipient_look, NULL,            api_recipient_get},
+    {"GET",    "/v1/xmpp",          PLAIN, ANY,   NONE,       NULL,               NULL,            api_network_get},
+    {"GET",    "/v1",               SLASH, ANY,   NONE,       NULL,               NULL,            api_root_get},
+    {"GET",    "/v1/openapi.yaml",  PLAIN, ANY,   NONE,       NULL,               NULL,            api_description_get},
+    {"GET",    "/problems/{}",      PLAIN, ANY,   NONE,       NULL,               NULL,            api_problem_get},
+    {"GET",    "/d/{}/{}",          WORLD, ANY,   NONE,       NULL,               NULL,            api_download_get},
+    {"GET",    "/livez",            OPEN,  ANY,   NONE,       NULL,               NULL,            api_live_get},
+    {"GET",    "/readyz",           OPEN,  ANY,   B(VERBOSE), NULL,               NULL,            api_ready_get},
 };
 /* clang-format on */
 

@@ -19,6 +19,7 @@ struct route {
     const char *method;
     const char *path; /* "{}" stands for any one segment */
     unsigned flags;
+    unsigned scope;  /* token_scope that the caller's token needs; 0: any token will do */
     unsigned params; /* PARAM_BITs of its query */
     bool (*begin)(struct request *rq, struct error *err);
     bool (*body)(struct request *rq, const char *data, size_t len, struct error *err);

@@ -296,10 +296,10 @@ static bool listen_on(struct api *api, const struct config *config, struct error
 
     if (!found)
         return false;
-    if (!config->http.token && !is_loopback(found->ai_addr)) {
+    if (!tokens_any(api->gate.tokens) && !is_loopback(found->ai_addr)) {
         error_set(err, ERR_CONFIG,
-                  "[http] listen: beyond loopback a token is needed; set JIDPOST_HTTP_TOKEN, say to "
-                  "the output of: openssl rand -hex 32");
+                  "[http] listen: beyond loopback a token is needed: jidpost token create --write, or set "
+                  "JIDPOST_HTTP_TOKEN, say to the output of: openssl rand -hex 32");
         goto out;
     }
     api->listener = open_listener(found);
@@ -337,6 +337,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, const struct config *con
 static void destroy(struct api *api)
 {
     drainer_stop(&api->drainer);
+    tokens_release(&api->gate.tokens);
     fd_close(&api->listener);
     pthread_cond_destroy(&api->fewer);
     pthread_mutex_destroy(&api->lock);
@@ -369,10 +370,13 @@ struct api *api_start(struct gateway *gw, struct error *err)
 
     if (!api)
         return NULL;
-    api->gate.guard = (struct guard){.hosts = config->http.hosts, .any_host = config->http.token != NULL};
+    api->gate.tokens = tokens_load(config, err);
+    if (!api->gate.tokens)
+        goto fail;
+    api->gate.guard = (struct guard){.hosts = config->http.hosts, .any_host = tokens_any(api->gate.tokens)};
     if (config->server.public_url)
         guard_public_host(&api->gate.guard, config->server.public_url);
-    if (!auth_init(&api->gate.auth, config->http.token, err) || !listen_on(api, config, err))
+    if (!listen_on(api, config, err))
         goto fail;
     api->drainer = drainer_start(wake_hung_up, api, err);
     if (!api->drainer)

@@ -9,6 +9,7 @@
 #include "api/handlers.h"
 #include "api/json.h"
 #include "api/reply.h"
+#include "api/routes.h"
 #include "base/buf.h"
 #include "base/id.h"
 
@@ -69,6 +70,15 @@ bool api_transfer_begin(struct request *rq, struct error *err)
     return api_wait_begin(rq, err);
 }
 
+/* As if there were none. */
+static enum MHD_Result reply_hidden(struct request *rq)
+{
+    struct error err;
+
+    error_set(&err, ERR_NOT_FOUND, "there is no transfer %s", rq->target.segment[2]);
+    return reply_problem(rq, &err, STAGE_REQUEST, NULL);
+}
+
 static enum MHD_Result got_transfer(struct request *rq)
 {
     const struct record *r = rq->got.record;
@@ -79,6 +89,8 @@ static enum MHD_Result got_transfer(struct request *rq)
         return api_transfer_get(rq); /* whoever hung up gets what is known now */
     if (!r)
         return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
+    if (!token_sees(rq->token, r))
+        return reply_hidden(rq);
     /* Progress changes nothing but `sent`, and a reader wants to see it. */
     snprintf(etag, sizeof etag, "\"%" PRIx64 "-%s-%" PRIx64 "\"", (uint64_t)r->updated, transfer_state_name(r->state),
              r->sent);
@@ -90,11 +102,40 @@ static enum MHD_Result got_transfer(struct request *rq)
     return reply_transfer(rq, 200, r);
 }
 
+/* Of a transfer that is not the caller's even the time that an answer takes tells nothing: it is looked for before it
+ * is waited for, or cancelled. */
+static enum MHD_Result looked(struct request *rq)
+{
+    const struct record *r = rq->got.record;
+    bool cut_short = !r && rq->got.error.code == ERR_NONE;
+
+    if (!r && !cut_short)
+        return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
+    if (r && !token_sees(rq->token, r))
+        return reply_hidden(rq);
+    rq->seen = r != NULL;
+    return rq->route->end(rq);
+}
+
+static enum MHD_Result look(struct request *rq)
+{
+    request_wait(rq, WAIT_ANSWER, looked);
+    gateway_get(rq->gw, rq->target.segment[2], request_got_record, rq);
+    return MHD_YES;
+}
+
+static bool must_look(const struct request *rq)
+{
+    return !rq->seen && !token_sees_all(rq->token);
+}
+
 enum MHD_Result api_transfer_get(struct request *rq)
 {
     const char *id = rq->target.segment[2];
     bool wait = rq->wait_ms > 0 && !rq->hung_up; /* who claims the request may write to it */
 
+    if (wait && must_look(rq))
+        return look(rq);
     request_wait(rq, WAIT_ANSWER, got_transfer);
     if (wait)
         gateway_wait(rq->gw, id, rq->wait_ms, request_got_record, rq);
@@ -112,6 +153,8 @@ static enum MHD_Result cancelled(struct request *rq)
 
 enum MHD_Result api_transfer_cancel(struct request *rq)
 {
+    if (must_look(rq))
+        return look(rq);
     request_wait(rq, WAIT_ANSWER, cancelled);
     gateway_cancel(rq->gw, rq->target.segment[2], request_got_record, rq);
     return MHD_YES;
@@ -126,6 +169,8 @@ static enum MHD_Result retried(struct request *rq)
 
 enum MHD_Result api_transfer_retry(struct request *rq)
 {
+    if (must_look(rq))
+        return look(rq);
     request_wait(rq, WAIT_COMMIT, retried);
     gateway_retry(rq->gw, rq->target.segment[2], request_got_record, rq);
     return MHD_YES;
@@ -139,6 +184,8 @@ static bool read_filter(const struct request *rq, struct record_filter *f, struc
     uint64_t limit = LIST_DEFAULT;
 
     *f = (struct record_filter){.before = value[PARAM_CURSOR]};
+    if (!token_sees_all(rq->token))
+        f->token = rq->token->id;
     if (value[PARAM_TO] && !jid_parse(to, value[PARAM_TO], strlen(value[PARAM_TO]), err))
         return false;
     if (value[PARAM_TO])

@@ -99,6 +99,7 @@ static bool submission_of(const struct request *rq, struct submission *s, struct
         .caption = value[PARAM_CAPTION],
         .methods = value[PARAM_METHODS],
         .request_id = rq->id,
+        .token = rq->token ? rq->token->id : NULL,
         .digest = value[PARAM_DIGEST] != NULL,
         .promised = rq->promised.has_sha256 || rq->promised.has_sha512 ? &rq->promised : NULL,
         .hold_ms = -1,
@@ -126,6 +127,12 @@ static bool check_submission(struct request *rq, struct error *err)
 
 static enum MHD_Result open_stream(struct request *rq);
 static enum MHD_Result reserve_key(struct request *rq);
+
+/* What has no length is measured as it comes. */
+static bool check_size(struct request *rq, struct error *err)
+{
+    return rq->announced < 0 || token_may_send(rq->token, (uint64_t)rq->announced, rq->rule, err);
+}
 
 /* Takes the key, if there is one. */
 static bool begin_upload(struct request *rq, struct error *err)
@@ -168,7 +175,7 @@ bool api_upload_begin(struct request *rq, struct error *err)
         return false;
     if (!rq->form && !take_type(rq, err))
         return false;
-    return check_submission(rq, err) && begin_or_look(rq, err);
+    return check_submission(rq, err) && (rq->form || check_size(rq, err)) && begin_or_look(rq, err);
 }
 
 /* `to` as a parameter; who it is may be known before the form or only at its end. */
@@ -176,7 +183,8 @@ static bool take_to(struct request *rq, struct error *err)
 {
     const char *to = rq->params.value[PARAM_TO];
 
-    return jid_parse(&rq->to, to, strlen(to), err) && api_recipient_resource(rq, err) && check_submission(rq, err);
+    return jid_parse(&rq->to, to, strlen(to), err) && api_recipient_resource(rq, err) &&
+           token_may_reach(rq->token, &rq->to, rq->rule, err) && check_submission(rq, err);
 }
 
 bool api_form_begin(struct request *rq, struct error *err)
@@ -195,7 +203,14 @@ bool api_upload_body(struct request *rq, const char *data, size_t len, struct er
 {
     if (rq->multipart)
         return multipart_feed(rq, data, len, err);
-    return gateway_upload_append(rq->upload, data, len, rq->more, err);
+    return api_upload_take(rq, data, len, err);
+}
+
+bool api_upload_take(struct request *rq, const char *data, size_t len, struct error *err)
+{
+    rq->taken += len;
+    return token_may_send(rq->token, rq->taken, rq->rule, err) &&
+           gateway_upload_append(rq->upload, data, len, rq->more, err);
 }
 
 void api_upload_drop(struct request *rq)

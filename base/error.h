@@ -27,6 +27,10 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_DIGEST_UNSUPPORTED,       "digest_unsupported",       NEVER)   \
     X(ERR_AUTH_MISSING,             "auth_missing",             NEVER)   \
     X(ERR_AUTH_INVALID,             "auth_invalid",             NEVER)   \
+    X(ERR_AUTH_EXPIRED,             "auth_expired",             NEVER)   \
+    X(ERR_SCOPE_MISSING,            "scope_missing",            NEVER)   \
+    X(ERR_RECIPIENT_NOT_ALLOWED,    "recipient_not_allowed",    NEVER)   \
+    X(ERR_RATE_LIMITED,             "rate_limited",             NEVER)   \
     X(ERR_HOST_NOT_ALLOWED,         "host_not_allowed",         NEVER)   \
     X(ERR_NOT_FOUND,                "not_found",                NEVER)   \
     X(ERR_GONE,                     "gone",                     NEVER)   \

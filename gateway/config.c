@@ -5,6 +5,7 @@
 #include "gateway/config.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
@@ -46,6 +47,7 @@ struct setting {
 
 struct settings {
     struct setting of[KEY_COUNT];
+    struct token_list tokens; /* of the file */
 };
 
 static struct setting *setting_of(struct settings *s, const struct key *key)
@@ -57,6 +59,7 @@ static void settings_clear(struct settings *s)
 {
     for (size_t i = 0; i < KEY_COUNT; i++)
         free(s->of[i].value);
+    token_list_free(&s->tokens);
 }
 
 void settings_free(struct settings **settings)
@@ -83,7 +86,8 @@ static bool put(struct settings *s, const struct key *key, const char *value, co
 struct ini_source {
     FILE *file;
     const char *path;
-    struct settings *settings;
+    struct settings *settings; /* NULL: a file of tokens alone */
+    struct token_list *tokens;
     unsigned line;
     bool too_long;
     bool failed; /* *err is set */
@@ -103,12 +107,35 @@ static char *ini_read_line(char *line, int room, void *user)
     return src->too_long ? NULL : line;
 }
 
+static bool is_token(const char *section)
+{
+    return strcmp(section, "token") == 0 || strncmp(section, "token ", strlen("token ")) == 0;
+}
+
+/* "[token ID]" */
+static bool take_token_key(struct ini_source *src, const char *section, const char *name, const char *value)
+{
+    const char *id = section + strlen("token");
+    struct error why = {0};
+    struct token *t = token_list_at(src->tokens, id + strspn(id, " "), &why);
+
+    return (t && token_set(t, name, value, &why)) ||
+           error_set(src->err, why.code, "%s:%u: %s", src->path, src->line, why.text);
+}
+
 static int ini_take_value(void *user, const char *section, const char *name, const char *value)
 {
     struct ini_source *src = user;
     char full[128], where[160];
     const struct key *key;
 
+    if (is_token(section) || !src->settings) {
+        src->failed =
+            is_token(section)
+                ? !take_token_key(src, section, name, value)
+                : !error_set(src->err, ERR_CONFIG, "%s:%u: only sections [token ID] belong here", src->path, src->line);
+        return !src->failed;
+    }
     snprintf(full, sizeof(full), "%s.%s", section, name);
     snprintf(where, sizeof(where), "%s:%u", src->path, src->line);
     key = key_find(full);
@@ -124,9 +151,10 @@ static int ini_take_value(void *user, const char *section, const char *name, con
     return !src->failed;
 }
 
-static bool read_ini(struct settings *s, FILE *file, const char *path, struct error *err)
+/* s NULL: tokens alone. */
+static bool read_ini(struct settings *s, struct token_list *tokens, FILE *file, const char *path, struct error *err)
 {
-    struct ini_source src = {.file = file, .path = path, .settings = s, .err = err};
+    struct ini_source src = {.file = file, .path = path, .settings = s, .tokens = tokens, .err = err};
     int bad_line;
 
     /* A password may hold " ;", and an indented key is a key, not more of the value above it. */
@@ -166,7 +194,7 @@ static bool gather_file(struct settings *s, const char *path, struct error *err)
     }
     if (!file)
         return error_set(err, ERR_CONFIG, "%s cannot be read: %s", path, strerror(errno));
-    ok = read_ini(s, file, path, err);
+    ok = read_ini(s, &s->tokens, file, path, err);
     fclose(file);
     return ok;
 }
@@ -398,17 +426,87 @@ static bool read_key(const struct key *key, struct setting *setting, struct conf
     return error_set(err, ERR_CONFIG, "%s = '%s' (%s): %s", key->name, shown, setting->where, why.text);
 }
 
+/* ---- tokens */
+
+static int is_ini(const struct dirent *entry)
+{
+    size_t len = strlen(entry->d_name);
+
+    return entry->d_name[0] != '.' && len > 4 && strcmp(entry->d_name + len - 4, ".ini") == 0;
+}
+
+static bool read_token_file(const char *folder, const char *name, struct token_list *out, struct error *err)
+{
+    char *path = NULL;
+    FILE *file = NULL;
+    bool ok = false;
+
+    if (asprintf(&path, "%s/%s", folder, name) < 0) {
+        path = NULL;
+        out_of_memory(err);
+        goto out;
+    }
+    file = fopen(path, "re");
+    if (!file && errno == ENOENT)
+        ok = true; /* revoked a moment ago */
+    else if (!file)
+        error_set(err, ERR_CONFIG, "%s cannot be read: %s", path, strerror(errno));
+    else
+        ok = read_ini(NULL, out, file, path, err);
+    if (file)
+        fclose(file);
+out:
+    free(path);
+    return ok;
+}
+
+static bool complete_tokens(struct token_list *list, struct error *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (!token_complete(&list->items[i], err))
+            return false;
+    }
+    return true;
+}
+
+bool config_kept_tokens(const char *state_dir, struct token_list *out, struct error *err)
+{
+    struct dirent **found = NULL;
+    char *folder = NULL;
+    bool ok;
+    int n;
+
+    if (asprintf(&folder, "%s/" TOKENS_FOLDER, state_dir) < 0)
+        return out_of_memory(err);
+    n = scandir(folder, &found, is_ini, alphasort);
+    ok = n >= 0 || errno == ENOENT || error_set(err, ERR_CONFIG, "%s cannot be read: %s", folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        ok = ok && read_token_file(folder, found[i]->d_name, out, err);
+        free(found[i]);
+    }
+    free(found);
+    free(folder);
+    return ok && complete_tokens(out, err);
+}
+
+static bool read_tokens(struct settings *s, struct config *c, struct error *err)
+{
+    c->tokens = s->tokens;
+    s->tokens = (struct token_list){0};
+    return config_kept_tokens(c->server.state_dir, &c->tokens, err);
+}
+
 /* ---- what concerns several keys */
 
 static bool check_listener(const struct config *c, struct error *err)
 {
     struct value_address a;
 
-    if (c->http.token || (value_address(c->http.listen, &a) && value_is_loopback(a.host)))
+    if (c->http.token || c->tokens.count > 0 || (value_address(c->http.listen, &a) && value_is_loopback(a.host)))
         return true;
     return error_set(err, ERR_CONFIG,
-                     "http.listen %s is open to others, so callers need a token; make one: export "
-                     "JIDPOST_HTTP_TOKEN=$(openssl rand -base64 32)",
+                     "http.listen %s is open to others, so callers need a token; make one: jidpost token create "
+                     "--write, or export JIDPOST_HTTP_TOKEN=$(openssl rand -base64 32)",
                      c->http.listen);
 }
 
@@ -434,7 +532,7 @@ static bool read_settings(struct settings *s, struct config *c, struct error *er
         if (!read_key(&config_table[i], &s->of[i], c, err))
             goto fail;
     }
-    if (check_listener(c, err) && check_tls(c, err) && check_reconnect(c, err))
+    if (read_tokens(s, c, err) && check_listener(c, err) && check_tls(c, err) && check_reconnect(c, err))
         return true;
 fail:
     config_free(c);
@@ -502,7 +600,19 @@ void config_free(struct config *c)
         if (config_table[i].kind->drop)
             config_table[i].kind->drop(&config_table[i], c);
     }
+    token_list_free(&c->tokens);
     *c = (struct config){0};
+}
+
+char *config_state_dir(const char *file, char *const *environment, const char *const *overrides, struct error *err)
+{
+    const struct key *key = key_find("server.state_dir");
+    struct settings s = {0};
+    struct config c = {0};
+    bool ok = gather(&s, file, environment, overrides, err) && read_key(key, setting_of(&s, key), &c, err);
+
+    settings_clear(&s);
+    return ok ? c.server.state_dir : NULL;
 }
 
 bool config_show(const char *file, char *const *environment, const char *const *overrides, FILE *out, struct error *err)
@@ -514,6 +624,8 @@ bool config_show(const char *file, char *const *environment, const char *const *
         return false;
     for (size_t i = 0; i < KEY_COUNT; i++)
         fprintf(out, "%s = %s  (%s)\n", config_table[i].name, shown(&config_table[i], s->of[i].value), s->of[i].where);
+    for (size_t i = 0; i < c.tokens.count; i++)
+        fprintf(out, "[token %s] scopes = %s\n", c.tokens.items[i].id, c.tokens.items[i].scopes_text);
     config_free(&c);
     settings_free(&s);
     return true;
@@ -545,4 +657,7 @@ void config_keys(FILE *out)
         fprintf(out, ";%s =%s%s\n", dot + 1, value && *value ? " " : "", value ? value : "");
         free(value);
     }
+    fputs("\n; [token ID]: one section for each token beside http.token; in no environment variable.\n", out);
+    for (const struct token_key_help *key = token_keys(); key->name; key++)
+        fprintf(out, "; %s = %s\n", key->name, key->help);
 }

@@ -4,7 +4,9 @@
  * Order: built-in < jidpost.ini < environment < --section.key=value. "[http] listen" is JIDPOST_HTTP_LISTEN is
  * --http.listen. Every secret also as a file (JIDPOST_XMPP_PASSWORD_FILE, or the systemd credential "xmpp.password"
  * in $CREDENTIALS_DIRECTORY); both set is an error. An unknown key or a bad value stops the start and names the
- * nearest known key or an example. Sizes: 64M (powers of 1024). Times: 500ms 30s 5m 1h 7d. Lists: comma or space. */
+ * nearest known key or an example. Sections [token ID] stand in the file, and in files of their own below the state
+ * folder, tokens.d/ID.ini, which 'jidpost token' writes; see token.h. Sizes: 64M (powers of 1024). Times: 500ms 30s 5m
+ * 1h 7d. Lists: comma or space. */
 #ifndef GATEWAY_CONFIG_H
 #define GATEWAY_CONFIG_H
 
@@ -16,6 +18,7 @@
 #include "base/jid.h"
 #include "base/log.h"
 #include "gateway/record.h"
+#include "gateway/token.h"
 
 enum tls_mode { TLS_REQUIRED, TLS_DIRECT, TLS_OFF };           /* off: only towards a loopback server */
 enum direct_mode { DIRECT_AUTO, DIRECT_ALWAYS, DIRECT_NEVER }; /* auto: contacts and our own domain */
@@ -92,6 +95,7 @@ struct config {
         enum log_level level;
         enum log_format format;
     } log;
+    struct token_list tokens; /* beside http.token; each complete */
 };
 
 /* file NULL: ./jidpost.ini, then /etc/jidpost/jidpost.ini, if there is one. overrides: "section.key=value" strings,
@@ -119,6 +123,12 @@ void config_compare(struct settings *running, const struct settings *found,
 /* Every key: its value in force and where it came from; secrets as "(set)". */
 bool config_show(const char *file, char *const *environment, const char *const *overrides, FILE *out,
                  struct error *err);
+
+/* What 'jidpost token' needs, which has to work before the rest holds: server.state_dir alone, yours to free(), and the
+ * tokens in its tokens.d, added to *out. No such folder: none. */
+char *config_state_dir(const char *file, char *const *environment, const char *const *overrides, struct error *err);
+bool config_kept_tokens(const char *state_dir, struct token_list *out, struct error *err);
+#define TOKENS_FOLDER "tokens.d"
 
 /* Every key with its environment twin, default and one line of help, as a jidpost.ini to start from. */
 void config_keys(FILE *out);

@@ -202,6 +202,7 @@ static void listing_answer(struct listing *l)
     record_list_free(&l->rowless);
     free((char *)l->filter.to);
     free((char *)l->filter.before);
+    free((char *)l->filter.token);
     free(l);
 }
 
@@ -213,6 +214,8 @@ static bool belongs(const struct record *r, const struct record_filter *f)
     if (f->link || f->linked || (f->by_state && r->state != f->state) || r->created < f->since)
         return false;
     if (f->to && (strncmp(r->to, f->to, len) != 0 || (r->to[len] && (r->to[len] != '/' || strchr(f->to, '/')))))
+        return false;
+    if (f->token && (!r->token || strcmp(r->token, f->token) != 0))
         return false;
     return !f->before || strcmp(r->id, f->before) < 0;
 }
@@ -325,9 +328,10 @@ void gateway_list(struct gateway *gw, const struct record_filter *filter, gatewa
     l->filter.id = NULL;
     l->filter.to = filter->to ? strdup(filter->to) : NULL;
     l->filter.before = filter->before ? strdup(filter->before) : NULL;
+    l->filter.token = filter->token ? strdup(filter->token) : NULL;
     l->done = done;
     l->user = user;
-    if ((filter->to && !l->filter.to) || (filter->before && !l->filter.before)) {
+    if ((filter->to && !l->filter.to) || (filter->before && !l->filter.before) || (filter->token && !l->filter.token)) {
         error_set(&l->error, ERR_INTERNAL, "out of memory");
         listing_answer(l);
         return;

@@ -22,6 +22,7 @@
 #include "gateway/healthcheck.h"
 #include "gateway/lock.h"
 #include "gateway/socks5_carrier.h"
+#include "gateway/token_command.h"
 #include "xmpp/xmpp.h"
 
 enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_UNAVAILABLE = 8 };
@@ -43,6 +44,7 @@ static const char usage[] =
     "  jidpost config check          read the configuration and say whether it holds\n"
     "  jidpost config show           every key in force and where it came from\n"
     "  jidpost config keys           every key with its default: a jidpost.ini to start from\n"
+    "  jidpost token create|list|revoke  make tokens for callers and take them back: jidpost token says how\n"
     "  jidpost healthcheck [--ready] ask the gateway on this machine; exit status 0 or 8\n"
     "  jidpost version\n"
     "\n"
@@ -496,6 +498,8 @@ int main(int argc, char **argv)
     struct command_line cl = {0};
     struct error error;
 
+    if (argc > 1 && strcmp(argv[1], "token") == 0)
+        return token_command(argc - 1, argv + 1, environ);
     if (!read_command_line(&cl, argc, argv, &error)) {
         fprintf(stderr, "jidpost: %s\n", error.text);
         return EXIT_USAGE;

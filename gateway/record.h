@@ -113,6 +113,7 @@ struct record {
     char *caption; /* NULL: none */
     char *methods; /* the caller's narrowing, "si-s5b,s5b"; NULL: the configured ladder */
     char *request_id;
+    char *token; /* the id of the one it was made with; NULL: none was asked for */
 
     uint64_t sent;
     char method[24];  /* the method in use or delivered by; empty: none */
@@ -151,7 +152,7 @@ struct record {
 /* An Idempotency-Key and the transfer of the request that used it. Keys are their caller's own. */
 enum { KEY_CALLER = 64, KEY_TEXT = 256, KEY_PRINT = 32 };
 struct record_key {
-    char caller[KEY_CALLER];        /* whose key it is; empty where callers are not told apart */
+    char caller[KEY_CALLER];        /* whose key it is; its token; empty: none was asked for */
     char text[KEY_TEXT];            /* as the caller chose it, at most 255 bytes; empty: none */
     unsigned char print[KEY_PRINT]; /* SHA-256 of what the request was */
     char id[ID_SIZE];               /* the transfer's */
@@ -170,8 +171,8 @@ void record_fold(struct record *r);
 struct record *record_snapshot(struct record *r);
 
 /* Append; when memory or room is short the oldest but the first ten are dropped, a quarter of the room at a time.
- * A step is stamped with the wall clock, and its texts (NULL: empty) are made showable and cut to their fields. It stays
- * as it is, and where it is, until steps_dropped grows: the store writes only those that are new. */
+ * A step is stamped with the wall clock, and its texts (NULL: empty) are made showable and cut to their fields. It
+ * stays as it is, and where it is, until steps_dropped grows: the store writes only those that are new. */
 void record_step(struct record *r, enum step_direction direction, const char *name, const char *outcome,
                  const char *detail);
 struct attempt *record_attempt(struct record *r); /* the new one, zeroed; NULL: out of memory */

@@ -12,8 +12,9 @@
 #include "gateway/record.h"
 
 struct record_filter {
-    const char *id; /* exactly this one; NULL: any */
-    const char *to; /* bare JID (matches its full ones too) or full JID, prepared; NULL: any */
+    const char *id;    /* exactly this one; NULL: any */
+    const char *to;    /* bare JID (matches its full ones too) or full JID, prepared; NULL: any */
+    const char *token; /* made with the token of that id; NULL: any */
     bool by_state;
     enum transfer_state state;
     int64_t since;      /* created at or after; 0: any */

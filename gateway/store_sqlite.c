@@ -32,9 +32,9 @@ enum { CHECK_MAX = 64 * 1024 * 1024 };
 
 /* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
 extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[], embedded_schema_004[],
-    embedded_schema_005[];
-static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003, embedded_schema_004,
-                                     embedded_schema_005};
+    embedded_schema_005[], embedded_schema_006[];
+static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003,
+                                     embedded_schema_004, embedded_schema_005, embedded_schema_006};
 
 enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 
@@ -89,6 +89,7 @@ static const struct column transfer_columns[] = {
     COLUMN("caption",         KIND_OWNED, record, caption),
     COLUMN("methods",         KIND_OWNED, record, methods),
     COLUMN("request_id",      KIND_OWNED, record, request_id),
+    COLUMN("token",           KIND_OWNED, record, token),
     COLUMN("sent",            KIND_INT64, record, sent),
     COLUMN("method",          KIND_FIXED, record, method),
     COLUMN("path",            KIND_FIXED, record, path),
@@ -832,6 +833,8 @@ static void make_list(struct buf *sql, const struct record_filter *f)
         buf_puts(sql, " AND recipient_bare = :bare");
     if (f->to && strchr(f->to, '/'))
         buf_puts(sql, " AND recipient = :to");
+    if (f->token)
+        buf_puts(sql, " AND token = :token");
     if (f->by_state)
         buf_puts(sql, " AND state = :state");
     if (f->since)
@@ -861,11 +864,8 @@ static bool bind_filter(sqlite3_stmt *stmt, const struct record_filter *f)
 {
     const struct {
         const char *name, *text;
-    } texts[] = {{":id", f->id},
-                 {":to", f->to},
-                 {":state", transfer_state_name(f->state)},
-                 {":before", f->before},
-                 {":link", f->link}};
+    } texts[] = {{":id", f->id},         {":to", f->to},     {":state", transfer_state_name(f->state)},
+                 {":before", f->before}, {":link", f->link}, {":token", f->token}};
     int at;
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {

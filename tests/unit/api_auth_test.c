@@ -32,26 +32,35 @@ static void the_token_opens_by_either_scheme(void **state)
         {"s3cret-token", ERR_AUTH_INVALID},
         {"", ERR_AUTH_INVALID},
     };
-    struct auth auth;
+    static char text[] = "s3cret-token";
+    const struct config config = {.http.token = text};
+    struct tokens *tokens = tokens_load(&config, NULL);
 
     (void)state;
-    assert_true(auth_init(&auth, "s3cret-token", NULL));
+    assert_non_null(tokens);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct token *who;
         struct error err = {0};
 
-        if (auth_check(&auth, rows[i].value, &err) != (rows[i].want == ERR_NONE) || err.code != rows[i].want)
+        if (auth_check(tokens, rows[i].value, &who, &err) != (rows[i].want == ERR_NONE) || err.code != rows[i].want)
             fail_msg("'%s': %s", rows[i].value ? rows[i].value : "-", error_name(err.code));
+        assert_true(!who == (rows[i].want != ERR_NONE));
     }
+    tokens_release(&tokens);
 }
 
 static void without_a_token_nothing_is_asked(void **state)
 {
-    struct auth auth;
+    const struct config config = {0};
+    struct tokens *tokens = tokens_load(&config, NULL);
+    const struct token *who;
 
     (void)state;
-    assert_true(auth_init(&auth, NULL, NULL));
-    assert_true(auth_check(&auth, NULL, NULL));
-    assert_true(auth_check(&auth, "Bearer whatever", NULL));
+    assert_true(auth_check(tokens, NULL, &who, NULL));
+    assert_null(who);
+    assert_true(auth_check(tokens, "Bearer whatever", &who, NULL));
+    assert_null(who);
+    tokens_release(&tokens);
 }
 
 int main(void)

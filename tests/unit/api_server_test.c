@@ -1368,6 +1368,120 @@ static void with_a_token_only_its_bearer_gets_in(void **state)
     assert_int_equal(seen(w).begun, 0);
 }
 
+#define BOB             PART("to", "bob@example.net")
+#define AS(token, head) head "\r\nHost: localhost\r\nAuthorization: Bearer " token "\r\n"
+
+static void add_token(struct world *w, const char *id, const char *text, const char *scopes, const char *allow_to)
+{
+    struct token *t = token_list_at(&w->config.tokens, id, NULL);
+
+    assert_non_null(t);
+    assert_true(token_digest(text, t->digest));
+    t->given = 1; /* the hash */
+    assert_true(token_set(t, "scopes", scopes, NULL) && token_set(t, "allow_to", allow_to, NULL) &&
+                token_set(t, "max_size", "5", NULL) && token_complete(t, NULL));
+}
+
+static void each_token_does_what_it_is_for(void **state)
+{
+    static const struct {
+        const char *says, *request;
+        unsigned status;
+        const char *code, *rule;
+    } rows[] = {
+        {"sends", AS("sender", "PUT " ANA "/a HTTP/1.1") THREE, 202, NULL, NULL},
+        {"sends, and does not read", AS("sender", "GET /v1/transfers HTTP/1.1") "\r\n", 403, "scope_missing",
+         "token s: scopes=send"},
+        {"nor cancels", AS("sender", "DELETE /v1/transfers/tr_01KAXQ5V7M3N8Q9R2S4T6W8X0Z HTTP/1.1") "\r\n", 403,
+         "scope_missing", "token s: scopes=send"},
+        {"nor looks at people", AS("sender", "GET /v1/recipients/ana@example.org HTTP/1.1") "\r\n", 403,
+         "scope_missing", "token s: scopes=send"},
+        {"any token will do", AS("sender", "GET /v1 HTTP/1.1") "\r\n", 200, NULL, NULL},
+        {"reads, and does not send", AS("reader", "PUT " ANA "/a HTTP/1.1") THREE, 403, "scope_missing",
+         "token r: scopes=read,recipients"},
+        {"sends not to everybody", AS("sender", "PUT /v1/to/bob@example.net/a HTTP/1.1") THREE, 403,
+         "recipient_not_allowed", "token s: allow_to=*@example.org"},
+        {"looks not at everybody", AS("reader", "GET /v1/recipients/bob@example.net HTTP/1.1") "\r\n", 403,
+         "recipient_not_allowed", "token r: allow_to=*@example.org"},
+        {"sends nothing large", AS("sender", "PUT " ANA "/a HTTP/1.1") "Content-Length: 6\r\n\r\nabcdef", 413,
+         "body_too_large", "token s: max_size=5"},
+        {"nor by and by", AS("sender", "PUT " ANA "/a HTTP/1.1") "Transfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n",
+         413, "body_too_large", "token s: max_size=5"},
+    };
+    struct world *w = *state;
+
+    add_token(w, "s", "sender", "send", "*@example.org");
+    add_token(w, "r", "reader", "read,recipients", "*@example.org");
+    restart(w);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask_bytes(w, rows[i].request, strlen(rows[i].request));
+        expect(w, rows[i].says, rows[i].status, rows[i].code);
+        if (strcmp(member(w, "rule"), rows[i].rule ? rows[i].rule : "(none)") != 0)
+            fail_msg("%s: %s", rows[i].says, w->body);
+    }
+    ask(w,
+        AS("sender", "POST " ANA " HTTP/1.1") "Content-Type: multipart/form-data; boundary=X0\r\n"
+                                              "Content-Length: %zu\r\n\r\n%s",
+        strlen(FILE_PART("x", "abcdef") END), FILE_PART("x", "abcdef") END);
+    expect(w, "nor in a form", 413, "body_too_large");
+    ask(w,
+        AS("sender", "POST /v1/transfers HTTP/1.1") "Content-Type: multipart/form-data; boundary=X0\r\n"
+                                                    "Content-Length: %zu\r\n\r\n%s",
+        strlen(BOB FILE_PART("x", "abc") END), BOB FILE_PART("x", "abc") END);
+    expect(w, "nor to everybody by a form", 403, "recipient_not_allowed");
+    token_list_free(&w->config.tokens);
+}
+
+static void a_refusal_comes_before_the_body(void **state)
+{
+    struct world *w = *state;
+
+    add_token(w, "s", "sender", "send", "*@example.org");
+    restart(w);
+    ask(w, AS("sender", "PUT /v1/to/bob@example.net/a HTTP/1.1") "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    expect(w, "whom it is for", 403, "recipient_not_allowed");
+    ask(w, AS("sender", "PUT " ANA "/a HTTP/1.1") "Content-Length: 6\r\nExpect: 100-continue\r\n\r\n");
+    expect(w, "how large it is", 413, "body_too_large");
+    assert_int_equal(seen(w).begun, 0);
+    token_list_free(&w->config.tokens);
+}
+
+static void a_transfer_of_another_token_is_not_there(void **state)
+{
+    struct world *w = *state;
+    char id[64];
+
+    add_token(w, "a", "one", "send,read,cancel", "");
+    add_token(w, "b", "two", "send,read,cancel", "");
+    add_token(w, "c", "three", "read:all", "");
+    restart(w);
+    ask(w, AS("one", "PUT " ANA "/a HTTP/1.1") THREE);
+    expect(w, "an upload", 202, NULL);
+    assert_string_equal(member(w, "token"), "a");
+    snprintf(id, sizeof id, "%s", member(w, "id"));
+    ask(w, AS("two", "GET /v1/transfers/%s HTTP/1.1") "\r\n", id);
+    expect(w, "to another", 404, "not_found");
+    ask(w, AS("two", "GET /v1/transfers/%s?wait=30 HTTP/1.1") "\r\n", id);
+    expect(w, "to another who waits", 404, "not_found");
+    ask(w, AS("two", "DELETE /v1/transfers/%s HTTP/1.1") "\r\n", id);
+    expect(w, "to another who cancels", 404, "not_found");
+    assert_int_equal(seen(w).waits, 0);
+    assert_int_equal(seen(w).cancelled, 0);
+    ask(w, AS("two", "GET /v1/transfers HTTP/1.1") "\r\n");
+    assert_int_equal(json_array_size(json_object_get(w->json, "items")), 0);
+    ask(w, AS("three", "GET /v1/transfers HTTP/1.1") "\r\n");
+    assert_int_equal(json_array_size(json_object_get(w->json, "items")), 1);
+    assert_string_equal(seen(w).filter_token, "");
+    ask(w, AS("three", "GET /v1/transfers/%s HTTP/1.1") "\r\n", id);
+    expect(w, "to who sees all", 200, NULL);
+    ask(w, AS("one", "GET /v1/transfers/%s?wait=1 HTTP/1.1") "\r\n", id);
+    expect(w, "to its maker", 200, NULL);
+    ask(w, AS("one", "DELETE /v1/transfers/%s HTTP/1.1") "\r\n", id);
+    expect(w, "to its maker", 200, NULL);
+    assert_int_equal(seen(w).cancelled, 1);
+    token_list_free(&w->config.tokens);
+}
+
 static void beyond_loopback_a_token_is_needed(void **state)
 {
     static char any[] = "0.0.0.0:0", nonsense[] = "nonsense";
@@ -1746,6 +1860,9 @@ int main(void)
         TEST(a_link_that_is_over_is_gone_and_an_unknown_one_not_found),
         TEST(a_secret_never_reaches_the_log),
         TEST(with_a_token_only_its_bearer_gets_in),
+        TEST(each_token_does_what_it_is_for),
+        TEST(a_refusal_comes_before_the_body),
+        TEST(a_transfer_of_another_token_is_not_there),
         TEST(beyond_loopback_a_token_is_needed),
         TEST(a_port_in_use_is_a_reason),
         TEST(who_waits_is_answered_when_the_server_stops),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gateway/config.h"
@@ -36,6 +37,8 @@ static int tear_down(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(names); i++)
         unlink(names[i]);
+    unlink(TOKENS_FOLDER "/b.ini");
+    rmdir(TOKENS_FOLDER);
     assert_int_equal(chdir("/"), 0);
     assert_int_equal(rmdir(folder), 0);
     return 0;
@@ -461,6 +464,51 @@ static void listening_beyond_loopback_needs_a_token(void **state)
     }
 }
 
+#define HASH "hash = sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n"
+
+static void tokens_stand_in_the_file_and_beside_the_state(void **state)
+{
+    static const char *const environment[] = {ACCOUNT, "JIDPOST_SERVER_STATE_DIR=.", "JIDPOST_HTTP_LISTEN=:80", NULL};
+    static const char kept[] = "[token b]\n" HASH "note = x ; y\n", strange[] = "[http]\nlisten = :80\n";
+    struct token_list tokens = {0};
+    struct error err = {0};
+    struct config c;
+
+    (void)state;
+    must_load(&c, "[token a]\n" HASH "scopes = read\n", environment, NULL);
+    assert_int_equal(c.tokens.count, 1);
+    assert_string_equal(c.tokens.items[0].id, "a");
+    assert_int_equal(c.tokens.items[0].scopes, SCOPE_READ);
+    config_free(&c);
+    assert_int_equal(mkdir(TOKENS_FOLDER, 0700), 0);
+    write_file(TOKENS_FOLDER "/b.ini", kept, strlen(kept));
+    must_load(&c, "[token a]\n" HASH, environment, NULL);
+    assert_int_equal(c.tokens.count, 2);
+    assert_string_equal(c.tokens.items[1].id, "b");
+    assert_string_equal(c.tokens.items[1].note, "x ; y");
+    config_free(&c);
+    assert_false(load(&c, "[token b]\n" HASH, environment, NULL, &err));
+    assert_non_null(strstr(err.text, "b.ini:2: [token b] hash is given twice"));
+    must_load(&c, "", environment, NULL); /* it lets callers in from afar */
+    config_free(&c);
+    assert_true(config_kept_tokens(".", &tokens, NULL));
+    assert_int_equal(tokens.count, 1);
+    token_list_free(&tokens);
+    write_file(TOKENS_FOLDER "/b.ini", strange, strlen(strange));
+    assert_false(load(&c, "", environment, NULL, &err));
+    assert_non_null(strstr(err.text, "b.ini:2: only sections [token ID] belong here"));
+}
+
+static void the_state_folder_is_known_before_the_rest_holds(void **state)
+{
+    static const char *const overrides[] = {"server.state_dir=/srv/jp", NULL};
+    char *found = config_state_dir(NULL, NULL, overrides, NULL);
+
+    (void)state;
+    assert_string_equal(found, "/srv/jp");
+    free(found);
+}
+
 static void tls_is_off_only_towards_this_machine(void **state)
 {
     static const struct {
@@ -506,6 +554,11 @@ static void a_bad_file_is_refused_with_its_line(void **state)
         {"a bad value", "[http]\nmax_wait = soon\n", "http.max_wait = 'soon' ("},
         {"a control character", "[xmpp]\npassword = a\x01\n", "xmpp.password ("},
         {"broken UTF-8", "[xmpp]\nserver = \xff\n", "UTF-8"},
+        {"an unknown key of a token", "[token a]\n" HASH "scope = read\n",
+         "some.ini:3: [token a] has no key 'scope'; did you mean 'scopes'?"},
+        {"a token without an id", "[token]\n" HASH, "some.ini:2: a token's id has letters, digits and '-'"},
+        {"a token whose id is a path", "[token ../a]\n" HASH, "some.ini:2: a token's id has"},
+        {"a token without a hash", "[token a]\nscopes = read\n", "[token a] has no hash"},
     };
     static const char *const environment[] = {ACCOUNT, NULL};
 
@@ -808,6 +861,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_holds_no_secret_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_credential_of_systemd_is_picked_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(listening_beyond_loopback_needs_a_token, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tokens_stand_in_the_file_and_beside_the_state, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_state_folder_is_known_before_the_rest_holds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tls_is_off_only_towards_this_machine, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bad_file_is_refused_with_its_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_line_beyond_reason_is_refused, set_up, tear_down),

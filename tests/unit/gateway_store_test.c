@@ -64,6 +64,7 @@ static struct record *numbered(unsigned n)
     name_id(r->id, n);
     assert_true(record_text(&r->to, "ana@example.org"));
     assert_true(record_text(&r->name, "report.pdf"));
+    assert_true(record_text(&r->token, n % 6 == 2 ? "ci-1" : NULL));
     r->state = TRANSFER_QUEUED;
     r->created = 1000 + (int64_t)n;
     return r;
@@ -89,6 +90,7 @@ static struct record *full(unsigned n)
     record_text(&r->caption, "for you");
     record_text(&r->methods, "si-s5b,s5b");
     record_text(&r->request_id, "rq_1");
+    record_text(&r->token, "ci-1");
     r->sent = 12;
     strcpy(r->method, "si-s5b");
     strcpy(r->path, "proxy");
@@ -148,6 +150,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_same_text(a->caption, b->caption);
     assert_same_text(a->methods, b->methods);
     assert_same_text(a->request_id, b->request_id);
+    assert_same_text(a->token, b->token);
     assert_int_equal(a->sent, b->sent);
     assert_string_equal(a->method, b->method);
     assert_string_equal(a->path, b->path);
@@ -412,6 +415,12 @@ static void lists_are_filtered_and_sorted(void **state)
         {"one state", "62", {.by_state = true, .state = TRANSFER_DELIVERED, .limit = 9}, false},
         {"the first state, which is 0", "5", {.by_state = true, .state = TRANSFER_RECEIVING, .limit = 9}, false},
         {"since", "876", {.since = 1006, .limit = 9}, false},
+        {"made with one token", "82", {.token = "ci-1", .limit = 9}, false},
+        {"made with one, behind the cursor",
+         "2",
+         {.token = "ci-1", .before = "tr_00000000000000000000000008", .limit = 9},
+         false},
+        {"a token that made none", "", {.token = "ci-", .limit = 9}, false},
         {"several at once",
          "6",
          {.to = "ana@example.org", .since = 1002, .by_state = true, .state = TRANSFER_DELIVERED, .limit = 9},
@@ -651,12 +660,12 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 
     (void)state;
     engine->close(&h);
-    assert_int_equal(sql("PRAGMA user_version"), 5);
+    assert_int_equal(sql("PRAGMA user_version"), 6);
     sql("PRAGMA user_version = 99");
     assert_null(engine->open(url, true, &err));
     assert_int_equal(err.code, ERR_CONFIG);
     assert_non_null(strstr(err.text, "version 99"));
-    assert_non_null(strstr(err.text, "up to version 5"));
+    assert_non_null(strstr(err.text, "up to version 6"));
     assert_non_null(strstr(err.text, "newer jidpost"));
     assert_int_equal(sql("PRAGMA user_version"), 99);
 }

@@ -362,6 +362,7 @@ static struct record *record_of(const struct upload *u, const struct submission 
     record_text(&r->type, s->type ? s->type : "application/octet-stream");
     record_text(&r->caption, s->caption);
     record_text(&r->request_id, s->request_id);
+    record_text(&r->token, s->token);
     return r;
 }
 
@@ -567,8 +568,11 @@ void gateway_list(struct gateway *gw, const struct record_filter *filter, gatewa
     gw->seen.filter = *filter;
     copy_text(gw->seen.filter_to, sizeof gw->seen.filter_to, filter->to);
     copy_text(gw->seen.filter_before, sizeof gw->seen.filter_before, filter->before);
+    copy_text(gw->seen.filter_token, sizeof gw->seen.filter_token, filter->token);
     for (size_t i = gw->count; i-- > 0;) {
         if (filter->before && strcmp(gw->records[i]->id, filter->before) >= 0)
+            continue;
+        if (filter->token && (!gw->records[i]->token || strcmp(gw->records[i]->token, filter->token) != 0))
             continue;
         if (a->list.count == filter->limit) {
             a->list.more = true;

@@ -1,0 +1,157 @@
+#include "api/tokens.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+struct tokens {
+    atomic_uint holders;
+    struct token_list list;
+};
+
+/* ---- the table */
+
+/* Its strings too: the configuration they come from may be replaced. */
+static bool copy_token(struct token_list *list, const struct token *from, struct error *err)
+{
+    struct token *t = token_list_at(list, from->id, err);
+
+    if (!t)
+        return false;
+    return token_copy(t, from) || error_set(err, ERR_SYSTEM, "out of memory");
+}
+
+static bool add_plain(struct token_list *list, const char *text, struct error *err)
+{
+    struct token *grown = realloc(list->items, (list->count + 1) * sizeof *grown);
+
+    if (!grown)
+        return error_set(err, ERR_SYSTEM, "out of memory");
+    list->items = grown;
+    grown += list->count++;
+    *grown = (struct token){.id = "http.token", .scopes = SCOPE_ALL};
+    return token_digest(text, grown->digest) || error_set(err, ERR_SYSTEM, "no SHA-256 to keep the token by");
+}
+
+struct tokens *tokens_load(const struct config *config, struct error *err)
+{
+    struct tokens *tokens = calloc(1, sizeof *tokens);
+    bool ok = tokens != NULL;
+
+    if (!ok) {
+        error_set(err, ERR_SYSTEM, "out of memory");
+        return NULL;
+    }
+    atomic_init(&tokens->holders, 1);
+    for (size_t i = 0; ok && i < config->tokens.count; i++)
+        ok = copy_token(&tokens->list, &config->tokens.items[i], err);
+    if (ok && config->http.token)
+        ok = add_plain(&tokens->list, config->http.token, err);
+    if (!ok)
+        tokens_release(&tokens);
+    return tokens;
+}
+
+struct tokens *tokens_hold(struct tokens *tokens)
+{
+    atomic_fetch_add(&tokens->holders, 1);
+    return tokens;
+}
+
+void tokens_release(struct tokens **tokens)
+{
+    struct tokens *t = *tokens;
+
+    *tokens = NULL;
+    if (!t || atomic_fetch_sub(&t->holders, 1) > 1)
+        return;
+    token_list_free(&t->list);
+    free(t);
+}
+
+bool tokens_any(const struct tokens *tokens)
+{
+    return tokens->list.count > 0;
+}
+
+const struct token *tokens_find(const struct tokens *tokens, const char *text, struct error *err)
+{
+    unsigned char digest[TOKEN_DIGEST];
+    const struct token *found = NULL;
+
+    if (token_digest(text, digest)) {
+        for (size_t i = 0; i < tokens->list.count; i++)
+            if (CRYPTO_memcmp(digest, tokens->list.items[i].digest, sizeof digest) == 0)
+                found = &tokens->list.items[i];
+    }
+    OPENSSL_cleanse(digest, sizeof digest);
+    if (!found) {
+        error_set(err, ERR_AUTH_INVALID, "the token is none of this gateway's");
+        return NULL;
+    }
+    if (found->expires && clock_wall_ms() >= found->expires) {
+        error_set(err, ERR_AUTH_EXPIRED, "the token %s has expired", found->id);
+        return NULL;
+    }
+    return found;
+}
+
+/* ---- what one may */
+
+bool token_may(const struct token *t, unsigned scope, char rule[static RULE_TEXT], struct error *err)
+{
+    if (!t || (t->scopes & scope) == scope)
+        return true;
+    snprintf(rule, RULE_TEXT, "token %s: scopes=%s", t->id, t->scopes_text);
+    return error_set(err, ERR_SCOPE_MISSING, "the token %s lacks the scope '%s'", t->id, token_scope_name(scope));
+}
+
+/* The first that denies; else one that allows, if any is there. */
+bool token_may_reach(const struct token *t, const struct jid *to, char rule[static RULE_TEXT], struct error *err)
+{
+    char bare[JID_MAX + 1];
+    bool listed = false, allowed = false;
+
+    if (!t || !t->allow_to || !t->allow_to[0])
+        return true;
+    jid_bare(to, bare);
+    snprintf(rule, RULE_TEXT, "token %s: allow_to=%s", t->id, t->allow_text);
+    for (char *const *glob = t->allow_to; *glob; glob++) {
+        if (**glob != '!') {
+            listed = true;
+            allowed |= text_glob(*glob, bare);
+        } else if (text_glob(*glob + 1, bare)) {
+            snprintf(rule, RULE_TEXT, "token %s: allow_to=%s", t->id, *glob);
+            return error_set(err, ERR_RECIPIENT_NOT_ALLOWED, "the token %s denies '%.80s'", t->id, bare);
+        }
+    }
+    if (listed && !allowed)
+        return error_set(err, ERR_RECIPIENT_NOT_ALLOWED, "the token %s does not allow '%.80s'", t->id, bare);
+    rule[0] = '\0';
+    return true;
+}
+
+bool token_may_send(const struct token *t, uint64_t size, char rule[static RULE_TEXT], struct error *err)
+{
+    if (!t || !t->max_size || size <= t->max_size)
+        return true;
+    snprintf(rule, RULE_TEXT, "token %s: max_size=%llu", t->id, (unsigned long long)t->max_size);
+    return error_set(err, ERR_BODY_TOO_LARGE, "the token %s takes files of at most %llu bytes", t->id,
+                     (unsigned long long)t->max_size);
+}
+
+bool token_sees_all(const struct token *t)
+{
+    return !t || t->scopes & SCOPE_READ_ALL;
+}
+
+bool token_sees(const struct token *t, const struct record *r)
+{
+    return token_sees_all(t) || (r->token && strcmp(r->token, t->id) == 0);
+}

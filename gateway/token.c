@@ -1,0 +1,339 @@
+/* gateway/token.c - who may call the gateway, and for what, see token.h. */
+#include "gateway/token.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include "base/text.h"
+#include "gateway/config_values.h"
+
+#define USUAL_SCOPES "send,read,cancel,recipients"
+
+static bool out_of_memory(struct error *err)
+{
+    return error_set(err, ERR_SYSTEM, "out of memory");
+}
+
+static bool keep(char **field, const char *value, struct error *err)
+{
+    *field = strdup(value);
+    return *field || out_of_memory(err);
+}
+
+/* ---- single values */
+
+static bool read_hash(struct token *t, const char *value, struct error *err)
+{
+    static const char scheme[] = "sha256:";
+    const char *hex = value + strlen(scheme);
+    size_t len;
+
+    if (strncmp(value, scheme, strlen(scheme)) != 0 || strlen(hex) != 2 * TOKEN_DIGEST ||
+        strspn(hex, "0123456789abcdefABCDEF") != 2 * TOKEN_DIGEST ||
+        OPENSSL_hexstr2buf_ex(t->digest, sizeof t->digest, &len, hex, '\0') != 1)
+        return error_set(err, ERR_CONFIG, "expected sha256: and 64 hex digits, as 'jidpost token create' prints them");
+    return true;
+}
+
+static const struct {
+    const char *name;
+    unsigned scopes; /* which it has in it */
+} scope_names[] = {
+    {"send", SCOPE_SEND},
+    {"read", SCOPE_READ},
+    {"cancel", SCOPE_CANCEL},
+    {"recipients", SCOPE_RECIPIENTS},
+    {"read:all", SCOPE_READ_ALL | SCOPE_READ},
+    {"admin", SCOPE_ALL},
+};
+
+enum { SCOPES = sizeof scope_names / sizeof *scope_names };
+
+const char *token_scope_name(unsigned scope)
+{
+    size_t i = 0;
+
+    while (i < SCOPES - 1 && !(scope_names[i].scopes & scope))
+        i++;
+    return scope_names[i].name;
+}
+
+static bool read_scopes(struct token *t, const char *value, struct error *err)
+{
+    char **words = value_list(value);
+    bool ok = words && words[0];
+
+    if (!words)
+        return out_of_memory(err);
+    if (!ok)
+        error_set(err, ERR_CONFIG, "at least one of send, read, read:all, cancel, recipients, admin");
+    for (char **word = words; ok && *word; word++) {
+        size_t i = 0;
+
+        while (i < SCOPES && strcmp(scope_names[i].name, *word) != 0)
+            i++;
+        if (i < SCOPES)
+            t->scopes |= scope_names[i].scopes;
+        else
+            ok = error_set(err, ERR_CONFIG,
+                           "'%.40s' is no scope; there are send, read, read:all, cancel, recipients, admin", *word);
+    }
+    value_list_free(words);
+    return ok && keep(&t->scopes_text, value, err);
+}
+
+/* Addresses are compared in their prepared form, whose ASCII letters are small. */
+static bool read_allow_to(struct token *t, const char *value, struct error *err)
+{
+    t->allow_to = value_list(value);
+    if (!t->allow_to)
+        return out_of_memory(err);
+    for (char **glob = t->allow_to; *glob; glob++) {
+        if (strchr(*glob, '/') || strcmp(*glob, "!") == 0)
+            return error_set(err, ERR_CONFIG,
+                             "'%.60s' fits no bare address; write *@example.org, or !ana@example.org to deny", *glob);
+        for (char *at = *glob; *at; at++)
+            *at = (char)tolower((unsigned char)*at);
+    }
+    return keep(&t->allow_text, value, err);
+}
+
+static bool read_size(uint64_t *out, const char *value, struct error *err)
+{
+    return (value_size(value, out) && *out > 0 && *out <= INT64_MAX) ||
+           error_set(err, ERR_CONFIG, "expected a size, as 512K, 64M or 10G");
+}
+
+static bool read_max_size(struct token *t, const char *value, struct error *err)
+{
+    return read_size(&t->max_size, value, err);
+}
+
+static bool read_daily_bytes(struct token *t, const char *value, struct error *err)
+{
+    return read_size(&t->daily_bytes, value, err);
+}
+
+/* "60" or "60/10": a minute, and of these at once. */
+static bool read_rate(struct token *t, const char *value, struct error *err)
+{
+    enum { MOST = 1000000 };
+    const char *slash = strchrnul(value, '/');
+    char number[16];
+    bool ok;
+
+    snprintf(number, sizeof number, "%.*s", (int)(slash - value < 15 ? slash - value : 15), value);
+    ok = value_count(number, &t->rate) && t->rate > 0 && t->rate <= MOST;
+    t->burst = t->rate;
+    if (ok && *slash)
+        ok = value_count(slash + 1, &t->burst) && t->burst > 0 && t->burst <= MOST;
+    return ok || error_set(err, ERR_CONFIG, "expected requests a minute, as 60, or with how many at once, as 60/10");
+}
+
+static bool read_active(struct token *t, const char *value, struct error *err)
+{
+    enum { MOST = 65536 };
+
+    return (value_count(value, &t->active) && t->active > 0 && t->active <= MOST) ||
+           error_set(err, ERR_CONFIG, "expected a number from 1 to %d", MOST);
+}
+
+/* A day of UTC, or a moment of it. */
+static bool read_expires(struct token *t, const char *value, struct error *err)
+{
+    struct tm tm = {0};
+    const char *end = strptime(value, "%Y-%m-%d", &tm);
+
+    if (end && *end)
+        end = strptime(end, "T%H:%M:%SZ", &tm);
+    if (!end || *end || tm.tm_year < 70)
+        return error_set(err, ERR_CONFIG, "expected a time like 2027-01-31 or 2027-01-31T12:00:00Z");
+    t->expires = (int64_t)timegm(&tm) * 1000;
+    return true;
+}
+
+static bool read_note(struct token *t, const char *value, struct error *err)
+{
+    return keep(&t->note, value, err);
+}
+
+/* ---- the section */
+
+static const struct token_key_help helps[] = {
+    {"hash", "sha256:<hex digits>, of the whole token; 'jidpost token create' makes both"},
+    {"scopes", "send, read (its own transfers), read:all, cancel, recipients, admin (all); usual: " USUAL_SCOPES},
+    {"allow_to", "globs on bare addresses; !glob denies, and goes before; left out: everybody"},
+    {"max_size", "of one file"},
+    {"rate", "requests a minute, and how many of them at once: 60/10"},
+    {"active", "transfers under way at once"},
+    {"daily_bytes", "of uploads, a day of UTC"},
+    {"expires", "2027-01-31, or 2027-01-31T12:00:00Z"},
+    {"note", "for people"},
+    {NULL, NULL},
+};
+
+enum { KEYS = sizeof helps / sizeof *helps - 1 };
+
+/* In the order of the helps. */
+static bool (*const readers[KEYS])(struct token *t, const char *value, struct error *err) = {
+    read_hash,   read_scopes,      read_allow_to, read_max_size, read_rate,
+    read_active, read_daily_bytes, read_expires,  read_note,
+};
+
+const struct token_key_help *token_keys(void)
+{
+    return helps;
+}
+
+static bool unknown_key(const struct token *t, const char *key, struct error *err)
+{
+    const char *names[KEYS], *nearest;
+    char shown[60];
+
+    for (size_t i = 0; i < KEYS; i++)
+        names[i] = helps[i].name;
+    nearest = text_nearest(key, names, KEYS);
+    text_clean(key, shown, sizeof shown);
+    if (nearest)
+        return error_set(err, ERR_CONFIG, "[token %s] has no key '%s'; did you mean '%s'?", t->id, shown, nearest);
+    return error_set(err, ERR_CONFIG, "[token %s] has no key '%s'; 'jidpost config keys' lists them all", t->id, shown);
+}
+
+bool token_set(struct token *t, const char *key, const char *value, struct error *err)
+{
+    struct error why = {0};
+    size_t i = 0;
+
+    while (i < KEYS && strcmp(helps[i].name, key) != 0)
+        i++;
+    if (i == KEYS)
+        return unknown_key(t, key, err);
+    if (t->given & 1u << i)
+        return error_set(err, ERR_CONFIG, "[token %s] %s is given twice", t->id, key);
+    t->given |= 1u << i;
+    if (!text_is_xml(value, strlen(value)) || strpbrk(value, "\t\r\n"))
+        return error_set(err, ERR_CONFIG, "[token %s] %s has control characters or is not valid UTF-8", t->id, key);
+    if (readers[i](t, value, &why))
+        return true;
+    return error_set(err, why.code, "[token %s] %s: %s", t->id, key, why.text);
+}
+
+bool token_complete(struct token *t, struct error *err)
+{
+    if (!(t->given & 1))
+        return error_set(err, ERR_CONFIG, "[token %s] has no hash; make both: jidpost token create --id %s", t->id,
+                         t->id);
+    return (t->scopes_text || read_scopes(t, USUAL_SCOPES, err)) && (t->allow_to || read_allow_to(t, "", err));
+}
+
+/* ---- several */
+
+static void token_free(struct token *t)
+{
+    free(t->scopes_text);
+    value_list_free(t->allow_to);
+    free(t->allow_text);
+    free(t->note);
+}
+
+void token_list_free(struct token_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        token_free(&list->items[i]);
+    free(list->items);
+    *list = (struct token_list){0};
+}
+
+bool token_id_valid(const char *id)
+{
+    size_t len = strlen(id);
+
+    return len > 0 && len < TOKEN_ID &&
+           strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
+static char **copy_list(char *const *from)
+{
+    size_t n = 0;
+    char **to;
+
+    while (from[n])
+        n++;
+    to = calloc(n + 1, sizeof *to);
+    for (size_t i = 0; to && i < n; i++) {
+        to[i] = strdup(from[i]);
+        if (!to[i]) {
+            value_list_free(to);
+            return NULL;
+        }
+    }
+    return to;
+}
+
+bool token_copy(struct token *to, const struct token *from)
+{
+    struct token t = *from;
+
+    t.scopes_text = from->scopes_text ? strdup(from->scopes_text) : NULL;
+    t.allow_to = from->allow_to ? copy_list(from->allow_to) : NULL;
+    t.allow_text = from->allow_text ? strdup(from->allow_text) : NULL;
+    t.note = from->note ? strdup(from->note) : NULL;
+    memcpy(t.id, to->id, sizeof t.id);
+    *to = t;
+    return !from->scopes_text == !t.scopes_text && !from->allow_to == !t.allow_to &&
+           !from->allow_text == !t.allow_text && !from->note == !t.note;
+}
+
+struct token *token_list_at(struct token_list *list, const char *id, struct error *err)
+{
+    struct token *grown;
+
+    if (!token_id_valid(id)) {
+        error_set(err, ERR_CONFIG, "a token's id has letters, digits and '-', at most %d: [token ci-1]", TOKEN_ID - 1);
+        return NULL;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].id, id) == 0)
+            return &list->items[i];
+    }
+    grown = realloc(list->items, (list->count + 1) * sizeof *grown);
+    if (!grown) {
+        out_of_memory(err);
+        return NULL;
+    }
+    list->items = grown;
+    grown += list->count++;
+    *grown = (struct token){0};
+    snprintf(grown->id, sizeof grown->id, "%s", id);
+    return grown;
+}
+
+/* ---- the token itself */
+
+bool token_digest(const char *text, unsigned char out[static TOKEN_DIGEST])
+{
+    return EVP_Digest(text, strlen(text), out, NULL, EVP_sha256(), NULL) == 1;
+}
+
+/* base64url (RFC 4648 section 5) without its padding: nothing in it needs quoting anywhere. */
+bool token_make(const char *id, char out[static TOKEN_TEXT])
+{
+    unsigned char bits[32], text[4 * ((sizeof bits + 2) / 3) + 1];
+
+    if (RAND_bytes(bits, sizeof bits) != 1)
+        return false;
+    EVP_EncodeBlock(text, bits, sizeof bits);
+    for (unsigned char *at = text; *at; at++)
+        *at = *at == '+' ? '-' : *at == '/' ? '_' : *at;
+    snprintf(out, TOKEN_TEXT, "jp_%s_%.*s", id, TOKEN_SECRET, (const char *)text);
+    OPENSSL_cleanse(bits, sizeof bits);
+    OPENSSL_cleanse(text, sizeof text);
+    return true;
+}

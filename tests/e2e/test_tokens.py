@@ -1,0 +1,161 @@
+"""Tokens made on the command line: each opens what it is for, and a refusal names its rule."""
+import os
+import subprocess
+
+from case import Case, DIRECT
+from lab import DOMAIN, LOOPBACK
+
+
+class Tokens(Case):
+    def setUp(self):
+        super().setUp()
+        self.peer = self.recipient("alice")
+
+    def command(self, gateway, *words, code=0):
+        """jidpost token …, with the gateway's own environment; what it prints."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("JIDPOST_")}
+        environment["JIDPOST_SERVER_STATE_DIR"] = str(gateway.state)
+        done = subprocess.run([str(gateway.program), "token", *words], env=environment, capture_output=True, text=True,
+                              timeout=30)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    def create(self, gateway, identifier, *options):
+        text = self.command(gateway, "create", "--write", "--id", identifier, *options).strip()
+        self.assertRegex(text, f"^jp_{identifier}_[A-Za-z0-9_-]{{43}}$")
+        return {"Authorization": "Bearer " + text}
+
+    def with_tokens(self, **tokens):
+        """A gateway that knows these, and the headers of each."""
+        gateway = self.gateway(start=False, **DIRECT)
+        headers = {name: self.create(gateway, name, *options) for name, options in tokens.items()}
+        gateway.start()
+        return gateway, headers
+
+    def send(self, gateway, headers, to=None, body=b"x", **query):
+        return gateway.request("PUT", gateway.target(to or self.peer.jid, "a.txt", **query), body, headers)
+
+    def assertRule(self, answer, status, code, rule):
+        self.assertFailed(answer, status, code)
+        self.assertEqual(answer.json.get("rule"), rule, answer)
+
+    def test_one_that_was_created_is_taken_as_bearer_and_as_password(self):
+        gateway, headers = self.with_tokens(ci=["--scopes", "send,read"])
+        text = headers["ci"]["Authorization"].split()[1]
+        url = f"http://{LOOPBACK}:{gateway.port}" + gateway.target(self.peer.jid, "a.txt", wait=30)
+        path, digest = self.file(1000)
+        for how in ["-H", f"Authorization: Bearer {text}"], ["-u", f":{text}"], ["-u", f"curl:{text}"]:
+            subprocess.run(["curl", "-sS", "--fail-with-body", "-T", str(path), *how, url], check=True,
+                           capture_output=True, timeout=60)
+        self.peer.wait("file", sha256=digest)
+        for wrong in text[:-1], text + "x", text.replace("_ci_", "_cj_"), text[::-1]:
+            answer = gateway.get("/v1", headers={"Authorization": f"Bearer {wrong}"})
+            self.assertFailed(answer, 401, "auth_invalid")
+        self.assertFailed(gateway.get("/v1"), 401, "auth_missing")
+
+    def test_only_its_digest_is_kept_and_nothing_of_it_is_logged(self):
+        gateway, headers = self.with_tokens(ci=[])
+        secret = headers["ci"]["Authorization"].split("_", 2)[2]
+        self.assertDelivered(self.send(gateway, headers["ci"], wait=30))
+        kept = gateway.state / "tokens.d" / "ci.ini"
+        self.assertEqual((kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777), (0o600, 0o700))
+        self.assertRegex(kept.read_text(), r"^\[token ci\]\nhash = sha256:[0-9a-f]{64}\n")
+        for place in kept, gateway.log, gateway.state / "jidpost.db":
+            self.assertNotIn(secret.encode(), place.read_bytes())
+
+    def test_a_section_is_pasted_into_a_file(self):
+        gateway = self.gateway(start=False, **DIRECT)
+        text, *section = self.command(gateway, "create", "--note", "by hand").splitlines()
+        self.assertRegex(section[0], r"^\[token [0-9a-f]{8}\]$")
+        (gateway.state / "tokens.d").mkdir(parents=True)
+        (gateway.state / "tokens.d" / "pasted.ini").write_text("\n".join(section) + "\n")
+        gateway.start()
+        self.assertEqual(gateway.get("/v1", headers={"Authorization": f"Bearer {text}"}).status, 200)
+
+    def test_each_rule_refuses_and_says_so(self):
+        gateway, headers = self.with_tokens(
+            reader=["--scopes", "read"], sender=["--scopes", "send"],
+            narrow=["--allow-to", f"alice@{DOMAIN},!bob@*", "--max-size", "10"], old=["--expires", "2020-01-01"])
+        self.assertRule(self.send(gateway, headers["reader"]), 403, "scope_missing", "token reader: scopes=read")
+        for method, target in (("GET", "/v1/transfers"), ("GET", f"/v1/recipients/alice@{DOMAIN}"),
+                               ("DELETE", "/v1/transfers/tr_" + "0" * 26)):
+            answer = gateway.request(method, target, headers=headers["sender"])
+            self.assertRule(answer, 403, "scope_missing", "token sender: scopes=send")
+        self.assertRule(self.send(gateway, headers["narrow"], f"carol@{DOMAIN}"), 403, "recipient_not_allowed",
+                        f"token narrow: allow_to=alice@{DOMAIN},!bob@*")
+        self.assertRule(self.send(gateway, headers["narrow"], f"BOB@{DOMAIN}/desk"), 403, "recipient_not_allowed",
+                        "token narrow: allow_to=!bob@*")
+        self.assertRule(gateway.get(f"/v1/recipients/bob@{DOMAIN}", headers=headers["narrow"]), 403,
+                        "recipient_not_allowed", "token narrow: allow_to=!bob@*")
+        self.assertRule(self.send(gateway, headers["narrow"], body=bytes(11)), 413, "body_too_large",
+                        "token narrow: max_size=10")
+        self.assertRule(self.send(gateway, headers["narrow"], body=iter([bytes(11)])), 413, "body_too_large",
+                        "token narrow: max_size=10")
+        self.assertDelivered(self.send(gateway, headers["narrow"], body=bytes(10), wait=30))
+        self.assertFailed(gateway.get("/v1", headers=headers["old"]), 401, "auth_expired")
+
+    def test_each_sees_its_own_and_only_that(self):
+        gateway, headers = self.with_tokens(one=[], two=[], all=["--scopes", "read:all"])
+        sent = {name: self.send(gateway, headers[name], wait=30).json["id"] for name in ("one", "two")}
+        for name, other in ("one", "two"), ("two", "one"):
+            listed = gateway.get("/v1/transfers", headers=headers[name]).json["items"]
+            self.assertEqual([(each["id"], each["token"]) for each in listed], [(sent[name], name)])
+            for method, query in ("GET", ""), ("GET", "?wait=20"), ("DELETE", ""):
+                foreign = gateway.request(method, f"/v1/transfers/{sent[other]}{query}", headers=headers[name])
+                self.assertFailed(foreign, 404, "not_found")
+            self.assertEqual(gateway.get(f"/v1/transfers/{sent[name]}", headers=headers[name]).status, 200)
+        listed = gateway.get("/v1/transfers", headers=headers["all"]).json["items"]
+        self.assertEqual({each["id"] for each in listed}, set(sent.values()))
+        gateway.stop()
+        gateway.start()
+        listed = gateway.get("/v1/transfers", headers=headers["one"]).json["items"]
+        self.assertEqual([each["id"] for each in listed], [sent["one"]])
+
+    def test_one_under_way_is_its_makers_alone(self):
+        gateway, headers = self.with_tokens(one=[], two=[])
+        silent = self.recipient("bob", "--behave", "ignore")
+        offered = self.send(gateway, headers["one"], silent.jid).json["id"]
+        self.assertEqual(gateway.get("/v1/transfers", headers=headers["two"]).json["items"], [])
+        foreign = gateway.request("DELETE", f"/v1/transfers/{offered}", headers=headers["two"])
+        self.assertFailed(foreign, 404, "not_found")
+        own = gateway.get(f"/v1/transfers/{offered}", headers=headers["one"])
+        self.assertFalse(own.json["final"], own)
+        own = gateway.request("DELETE", f"/v1/transfers/{offered}", headers=headers["one"])
+        self.assertEqual(own.json["state"], "cancelled", own)
+
+    def test_the_plain_token_still_does_everything(self):
+        gateway = self.gateway(start=False, **DIRECT, HTTP_TOKEN="s3cret-token-of-24-bytes")
+        ci = self.create(gateway, "ci", "--scopes", "send")
+        gateway.start()
+        sent = self.send(gateway, ci, wait=30)
+        self.assertDelivered(sent)
+        plain = {"Authorization": "Bearer s3cret-token-of-24-bytes"}
+        self.assertEqual(gateway.get(f"/v1/transfers/{sent.json['id']}", headers=plain).status, 200)
+
+    def test_one_that_was_revoked_opens_nothing(self):
+        gateway, headers = self.with_tokens(ci=[], other=["--note", "stays"])
+        self.assertEqual(gateway.get("/v1", headers=headers["ci"]).status, 200)
+        self.assertEqual([line.split("\t")[0] for line in self.command(gateway, "list").splitlines()], ["ci", "other"])
+        gateway.stop()
+        self.command(gateway, "revoke", "ci")
+        self.assertIn("there is no token", self.command(gateway, "revoke", "ci", code=4))
+        self.assertNotIn("ci\t", self.command(gateway, "list"))
+        gateway.start()
+        self.assertFailed(gateway.get("/v1", headers=headers["ci"]), 401, "auth_invalid")
+        self.assertEqual(gateway.get("/v1", headers=headers["other"]).status, 200)
+
+    def test_what_is_no_token_is_not_made(self):
+        gateway = self.gateway(start=False)
+        for words, why in ((["--id", "../up"], "letters, digits"), (["--scopes", "fly"], "is no scope"),
+                           (["--rate", "often"], "requests a minute"), (["--hash", "x"], "no option"),
+                           (["--colour", "blue"], "no option")):
+            self.assertIn(why, self.command(gateway, "create", "--write", *words, code=2))
+        self.create(gateway, "ci")
+        self.assertIn("there is a token ci", self.command(gateway, "create", "--write", "--id", "ci", code=2))
+
+    def test_a_token_lets_callers_in_from_afar(self):
+        gateway = self.gateway(start=False, **DIRECT, HTTP_LISTEN="0.0.0.0:0")
+        headers = self.create(gateway, "ci")
+        gateway.start()
+        self.assertEqual(gateway.get("/v1", headers=headers).status, 200)
+        self.assertFailed(gateway.get("/v1"), 401, "auth_missing")
