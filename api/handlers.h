@@ -9,7 +9,10 @@ bool api_upload_begin(struct request *rq, struct error *err);
 bool api_upload_body(struct request *rq, const char *data, size_t len, struct error *err);
 enum MHD_Result api_upload_end(struct request *rq);
 bool api_upload_take(struct request *rq, const char *data, size_t len, struct error *err); /* bytes of the file */
-void api_upload_drop(struct request *rq); /* whatever was begun and not finished */
+bool api_upload_check(struct request *rq, struct error *err); /* before it begins: its token's limits allow one more */
+bool api_upload_count(struct request *rq, struct error *err); /* after it began: it is one of its token's */
+void api_upload_settle(struct request *rq);                   /* with the end of the request: what it did not use */
+void api_upload_drop(struct request *rq);                     /* whatever was begun and not finished */
 
 /* multipart.c: multipart/form-data (RFC 7578) with the parts of POST /v1/transfers. */
 bool multipart_wanted(struct request *rq);

@@ -142,7 +142,7 @@ static bool check_room(struct request *rq, struct error *err)
     announced = (uint64_t)rq->announced - FORM_EXTRA;
     if (announced > most)
         return error_set(err, ERR_BODY_TOO_LARGE, "at most %llu bytes are taken", (unsigned long long)most);
-    if (!token_may_send(rq->token, announced, rq->rule, err))
+    if (!token_may_send(rq->token, announced, rq->refusal.rule, err))
         return false;
     gateway_view(rq->gw, &view);
     if (view.spool.bytes - view.spool.spare + announced > view.spool.max_bytes)
@@ -169,12 +169,14 @@ bool multipart_create(struct request *rq, struct error *err)
     const struct submission s = {.mode = MODE_SPOOL, .key = rq->key};
     struct multipart *m;
 
-    if (!settle_boundary(rq, err) || !check_room(rq, err))
+    if (!settle_boundary(rq, err) || !check_room(rq, err) || !api_upload_check(rq, err))
         return false;
     rq->upload = gateway_upload_begin(rq->gw, -1, &s, err);
     if (!rq->upload)
         return false;
     rq->key = NULL;
+    if (!api_upload_count(rq, err))
+        return false;
     m = rq->multipart = calloc(1, sizeof *m);
     if (!m)
         return error_set(err, ERR_INTERNAL, "out of memory");

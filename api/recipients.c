@@ -22,7 +22,7 @@ bool api_recipient_begin(struct request *rq, struct error *err)
     const char *segment = rq->target.segment[2];
 
     return jid_parse(&rq->to, segment, strlen(segment), err) && api_recipient_resource(rq, err) &&
-           token_may_reach(rq->token, &rq->to, rq->rule, err);
+           token_may_reach(rq->token, &rq->to, rq->refusal.rule, err);
 }
 
 static bool read_size(const struct request *rq, uint64_t *size, struct error *err)

@@ -129,7 +129,7 @@ static void add_problem_headers(struct request *rq, unsigned status)
         reply_header(rq, "WWW-Authenticate", "Basic realm=\"jidpost\", charset=\"UTF-8\"");
     }
     if (status == 429 || status == 503 || status == 507)
-        reply_header(rq, "Retry-After", "%u", rq->again_s > 0 ? rq->again_s : 10);
+        reply_header(rq, "Retry-After", "%u", rq->refusal.again_s > 0 ? rq->refusal.again_s : 10);
 }
 
 /* What failed here, for the line about the request; a delivery that failed is told by its own lines. */
@@ -148,8 +148,8 @@ static json_t *problem_for(const struct request *rq, const struct error *err, en
 {
     json_t *out = problem_json(err, stage, rq->id, transfer);
 
-    if (out && *rq->rule)
-        json_object_set_new(out, "rule", json_of_text(rq->rule));
+    if (out && *rq->refusal.rule)
+        json_object_set_new(out, "rule", json_of_text(rq->refusal.rule));
     return out;
 }
 

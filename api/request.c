@@ -203,7 +203,9 @@ static bool check_token(struct request *rq, struct error *err)
     rq->tokens = tokens_hold(rq->gate->tokens);
     if (!auth_check(rq->tokens, request_header(rq, "Authorization"), &rq->token, err))
         return false;
-    return !rq->route || token_may(rq->token, rq->route->scope, rq->rule, err);
+    if (!limits_request(rq->gate->limits, rq->token, &rq->refusal, err))
+        return false;
+    return !rq->route || token_may(rq->token, rq->route->scope, rq->refusal.rule, err);
 }
 
 static bool check_route(struct request *rq, const char *method, struct error *err)

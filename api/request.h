@@ -20,6 +20,7 @@
 #include "api/auth.h"
 #include "api/guard.h"
 #include "api/header.h"
+#include "api/limits.h"
 #include "api/params.h"
 #include "api/target.h"
 #include "gateway/gateway.h"
@@ -32,6 +33,7 @@ struct route;
 struct gate {
     struct guard guard;
     struct tokens *tokens;
+    struct limits *limits;
     atomic_bool closing;  /* the server stops: nothing new is begun */
     atomic_bool closed;   /* its time is up: no step is taken any more */
     atomic_bool stepping; /* the HTTP thread is inside a step, which may begin to wait */
@@ -78,9 +80,10 @@ struct request {
 
     struct tokens *tokens;     /* held for the next one; NULL: not asked yet */
     const struct token *token; /* the caller's; NULL: none was asked for */
-    char rule[RULE_TEXT];      /* of the token that refused, for the problem; empty: none */
-    unsigned again_s;          /* when to try again, for the problem; 0: the usual */
+    struct refusal refusal;    /* more of the error, for the problem */
     uint64_t taken;            /* bytes of the file so far */
+    uint64_t spent;            /* those that the token has paid for */
+    char counted[ID_SIZE];     /* the transfer that counts as one of the token's; empty: none */
     bool seen;                 /* the transfer asked for is there for this caller */
 
     struct target target;

@@ -172,6 +172,7 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
     *slot_of(connection) = NULL;
     if (rq->link) {
         api_upload_drop(rq);
+        api_upload_settle(rq);
         if (rq->sending.counts && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
             gateway_downloaded(rq->gw, rq->got.download.id, rq->sending.from, rq->sending.to);
         log_request(rq);
@@ -338,6 +339,7 @@ static void destroy(struct api *api)
 {
     drainer_stop(&api->drainer);
     tokens_release(&api->gate.tokens);
+    limits_destroy(&api->gate.limits);
     fd_close(&api->listener);
     pthread_cond_destroy(&api->fewer);
     pthread_mutex_destroy(&api->lock);
@@ -363,6 +365,11 @@ static struct api *create(struct gateway *gw, struct error *err)
     return api;
 }
 
+static bool is_under_way(void *user, const char *id)
+{
+    return gateway_under_way(user, id);
+}
+
 struct api *api_start(struct gateway *gw, struct error *err)
 {
     const struct config *config = gateway_config(gw);
@@ -373,6 +380,11 @@ struct api *api_start(struct gateway *gw, struct error *err)
     api->gate.tokens = tokens_load(config, err);
     if (!api->gate.tokens)
         goto fail;
+    api->gate.limits = limits_create(is_under_way, gw);
+    if (!api->gate.limits) {
+        error_set(err, ERR_SYSTEM, "out of memory");
+        goto fail;
+    }
     api->gate.guard = (struct guard){.hosts = config->http.hosts, .any_host = tokens_any(api->gate.tokens)};
     if (config->server.public_url)
         guard_public_host(&api->gate.guard, config->server.public_url);

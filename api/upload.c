@@ -131,7 +131,37 @@ static enum MHD_Result reserve_key(struct request *rq);
 /* What has no length is measured as it comes. */
 static bool check_size(struct request *rq, struct error *err)
 {
-    return rq->announced < 0 || token_may_send(rq->token, (uint64_t)rq->announced, rq->rule, err);
+    return rq->announced < 0 || token_may_send(rq->token, (uint64_t)rq->announced, rq->refusal.rule, err);
+}
+
+/* A length that is announced is paid for at once: two large files at a time cannot each find room for one. */
+static uint64_t announced_size(const struct request *rq)
+{
+    return rq->announced > 0 && !rq->form ? (uint64_t)rq->announced : 0;
+}
+
+bool api_upload_check(struct request *rq, struct error *err)
+{
+    return limits_check(rq->gate->limits, rq->token, announced_size(rq), &rq->refusal, err);
+}
+
+bool api_upload_count(struct request *rq, struct error *err)
+{
+    if (!limits_spend(rq->gate->limits, rq->token, announced_size(rq), &rq->refusal, err))
+        return false;
+    rq->spent = announced_size(rq);
+    snprintf(rq->counted, sizeof rq->counted, "%s", gateway_upload_id(rq->upload));
+    limits_begin(rq->gate->limits, rq->token, rq->counted);
+    return true;
+}
+
+void api_upload_settle(struct request *rq)
+{
+    if (!*rq->counted)
+        return;
+    limits_end(rq->gate->limits, rq->token, rq->counted);
+    if (rq->spent > rq->taken)
+        limits_refund(rq->gate->limits, rq->token, rq->spent - rq->taken);
 }
 
 /* Takes the key, if there is one. */
@@ -141,7 +171,7 @@ static bool begin_upload(struct request *rq, struct error *err)
 
     if (rq->form)
         return multipart_create(rq, err);
-    if (!submission_of(rq, &s, err))
+    if (!submission_of(rq, &s, err) || !api_upload_check(rq, err))
         return false;
     s.key = rq->key;
     rq->upload = gateway_upload_begin(rq->gw, rq->announced, &s, err);
@@ -149,7 +179,7 @@ static bool begin_upload(struct request *rq, struct error *err)
         return false;
     rq->key = NULL;
     rq->streams = s.mode == MODE_STREAM;
-    return true;
+    return api_upload_count(rq, err);
 }
 
 /* With a key the upload begins only when it is known to be the first by that key. */
@@ -184,7 +214,7 @@ static bool take_to(struct request *rq, struct error *err)
     const char *to = rq->params.value[PARAM_TO];
 
     return jid_parse(&rq->to, to, strlen(to), err) && api_recipient_resource(rq, err) &&
-           token_may_reach(rq->token, &rq->to, rq->rule, err) && check_submission(rq, err);
+           token_may_reach(rq->token, &rq->to, rq->refusal.rule, err) && check_submission(rq, err);
 }
 
 bool api_form_begin(struct request *rq, struct error *err)
@@ -206,10 +236,20 @@ bool api_upload_body(struct request *rq, const char *data, size_t len, struct er
     return api_upload_take(rq, data, len, err);
 }
 
+static bool pay(struct request *rq, struct error *err)
+{
+    if (rq->taken <= rq->spent)
+        return true;
+    if (!limits_spend(rq->gate->limits, rq->token, rq->taken - rq->spent, &rq->refusal, err))
+        return false;
+    rq->spent = rq->taken;
+    return true;
+}
+
 bool api_upload_take(struct request *rq, const char *data, size_t len, struct error *err)
 {
     rq->taken += len;
-    return token_may_send(rq->token, rq->taken, rq->rule, err) &&
+    return token_may_send(rq->token, rq->taken, rq->refusal.rule, err) && pay(rq, err) &&
            gateway_upload_append(rq->upload, data, len, rq->more, err);
 }
 

@@ -136,6 +136,18 @@ struct record *board_get(struct board *board, const char *id)
     return copy;
 }
 
+bool board_under_way(struct board *board, const char *id)
+{
+    struct entry *e;
+    bool live;
+
+    pthread_mutex_lock(&board->lock);
+    e = entry_of(board, id);
+    live = e && !transfer_state_final(e->snapshot->record->state);
+    pthread_mutex_unlock(&board->lock);
+    return live;
+}
+
 void board_remove(struct board *board, const char *id)
 {
     struct snapshot *old = NULL;

@@ -23,6 +23,9 @@ bool board_put(struct board *board, struct record *r);
 /* A copy, the caller's to free; NULL: not there, or out of memory. */
 struct record *board_get(struct board *board, const char *id);
 
+/* Whether it is there, and not final. */
+bool board_under_way(struct board *board, const char *id);
+
 /* Not there is fine. */
 void board_remove(struct board *board, const char *id);
 

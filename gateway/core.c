@@ -361,10 +361,16 @@ static void park_still(struct live *live)
         answer_waiters(live);
 }
 
+static void publish(struct live *live)
+{
+    struct record *snapshot = transfer_snapshot(live->transfer);
+
+    if (snapshot)
+        board_put(live->gw->board, snapshot);
+}
+
 static void flush(struct live *live)
 {
-    struct record *snapshot;
-
     if (live->has_events) {
         live->has_events = false;
         note_growth(live); /* never less than what was sent of it */
@@ -376,9 +382,7 @@ static void flush(struct live *live)
     }
     if (live->publish) {
         live->publish = false;
-        snapshot = transfer_snapshot(live->transfer);
-        if (snapshot)
-            board_put(live->gw->board, snapshot);
+        publish(live);
     }
     if (live->write && (!live->growth.feed || feed_refused(live->growth.feed))) {
         live->write = false;
@@ -550,8 +554,7 @@ void core_forget(struct live *live)
 void core_begin(struct live *live)
 {
     live->resting = false;
-    live->publish = true;
-    touch(live);
+    publish(live); /* at once: whoever is told of it now may ask for it now */
     transfer_queue(live->transfer);
 }
 

@@ -206,6 +206,11 @@ static void listing_answer(struct listing *l)
     free(l);
 }
 
+bool gateway_under_way(struct gateway *gw, const char *id)
+{
+    return board_under_way(gw->board, id);
+}
+
 /* What the store would say. */
 static bool belongs(const struct record *r, const struct record_filter *f)
 {

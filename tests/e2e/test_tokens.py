@@ -94,6 +94,33 @@ class Tokens(Case):
         self.assertDelivered(self.send(gateway, headers["narrow"], body=bytes(10), wait=30))
         self.assertFailed(gateway.get("/v1", headers=headers["old"]), 401, "auth_expired")
 
+    def assertLimited(self, answer, code, rule):
+        self.assertRule(answer, 429, code, rule)
+        self.assertGreater(int(answer.headers["retry-after"]), 0)
+
+    def test_what_is_used_up_is_refused_until_later(self):
+        gateway, headers = self.with_tokens(often=["--rate", "2"], few=["--active", "1"], little=["--daily-bytes", "1K"])
+        for _ in range(2):
+            self.assertEqual(gateway.get("/v1", headers=headers["often"]).status, 200)
+        self.assertLimited(gateway.get("/v1", headers=headers["often"]), "rate_limited", "token often: rate=2")
+        silent = self.recipient("bob", "--behave", "ignore")
+        first = self.send(gateway, headers["few"], silent.jid).json["id"]
+        self.assertLimited(self.send(gateway, headers["few"]), "quota_exceeded", "token few: active=1")
+        gateway.request("DELETE", f"/v1/transfers/{first}", headers=headers["few"])
+        for _ in range(5):
+            self.assertDelivered(self.send(gateway, headers["few"], wait=30))
+        self.assertDelivered(self.send(gateway, headers["little"], body=bytes(600), wait=30))
+        for body in bytes(600), iter([bytes(600)]):
+            self.assertLimited(self.send(gateway, headers["little"], body=body), "quota_exceeded",
+                               "token little: daily_bytes=1024")
+        self.assertDelivered(self.send(gateway, headers["little"], body=bytes(424), wait=30))
+
+    def test_of_those_that_come_at_once_as_many_are_taken_as_may_be_under_way(self):
+        gateway, headers = self.with_tokens(few=["--active", "2"])
+        silent = self.recipient("bob", "--behave", "ignore")
+        answers = [self.send(gateway, headers["few"], silent.jid, mode="spool").status for _ in range(6)]
+        self.assertEqual(answers, [202, 202, 429, 429, 429, 429])
+
     def test_each_sees_its_own_and_only_that(self):
         gateway, headers = self.with_tokens(one=[], two=[], all=["--scopes", "read:all"])
         sent = {name: self.send(gateway, headers[name], wait=30).json["id"] for name in ("one", "two")}

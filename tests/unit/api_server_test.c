@@ -1432,6 +1432,80 @@ static void each_token_does_what_it_is_for(void **state)
     token_list_free(&w->config.tokens);
 }
 
+static void limit(struct world *w, const char *key, const char *value)
+{
+    struct token *t = token_list_at(&w->config.tokens, "a", NULL);
+
+    assert_non_null(t);
+    assert_true(token_digest("one", t->digest));
+    t->given = 1;
+    assert_true(token_set(t, key, value, NULL) && token_complete(t, NULL));
+    restart(w);
+    token_list_free(&w->config.tokens);
+}
+
+static void expect_rule(const struct world *w, const char *says, const char *code, const char *rule)
+{
+    expect(w, says, 429, code);
+    assert_string_equal(member(w, "rule"), rule);
+    assert_in_range(strtoul(header(w, "Retry-After"), NULL, 10), 1, 24 * 60 * 60);
+}
+
+static void a_token_may_ask_only_so_often(void **state)
+{
+    struct world *w = *state;
+
+    limit(w, "rate", "1/2");
+    for (int i = 0; i < 2; i++) {
+        ask(w, AS("one", "GET /v1 HTTP/1.1") "\r\n");
+        expect(w, "within", 200, NULL);
+    }
+    ask(w, AS("one", "GET /v1 HTTP/1.1") "\r\n");
+    expect_rule(w, "beyond", "rate_limited", "token a: rate=1/2");
+    ask(w, GET("/livez"));
+    expect(w, "health", 200, NULL);
+}
+
+static void a_token_has_only_so_many_under_way(void **state)
+{
+    struct world *w = *state;
+    char id[64];
+
+    limit(w, "active", "1");
+    ask(w, AS("one", "PUT " ANA "/a HTTP/1.1") THREE);
+    expect(w, "the first", 202, NULL);
+    snprintf(id, sizeof id, "%s", member(w, "id"));
+    ask(w, AS("one", "PUT " ANA "/a HTTP/1.1") THREE);
+    expect_rule(w, "the second", "quota_exceeded", "token a: active=1");
+    ask(w, AS("one", "DELETE /v1/transfers/%s HTTP/1.1") "\r\n", id);
+    expect(w, "its end", 200, NULL);
+    ask(w, AS("one", "PUT " ANA "/a HTTP/1.1") THREE);
+    expect(w, "another", 202, NULL);
+    assert_int_equal(seen(w).begun, 2);
+}
+
+static void a_token_sends_only_so_much_a_day(void **state)
+{
+    static const char begun[] = AS("one", "PUT " ANA "/a HTTP/1.1") "Content-Length: 5\r\n\r\na";
+    struct world *w = *state;
+    int fd;
+
+    limit(w, "daily_bytes", "8");
+    ask(w, AS("one", "PUT " ANA "/a HTTP/1.1") THREE);
+    expect(w, "the first three", 202, NULL);
+    fd = dial(w);
+    send_all(fd, begun, strlen(begun));
+    assert_true(fake_gateway_await_begun(w->gw, 2));
+    ask(w, AS("one", "PUT " ANA "/a HTTP/1.1") THREE);
+    expect_rule(w, "what was announced counts", "quota_exceeded", "token a: daily_bytes=8");
+    fd_close(&fd);
+    assert_true(fake_gateway_await_aborted(w->gw, 1));
+    ask(w, AS("one", "PUT " ANA "/a HTTP/1.1") "Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n");
+    expect_rule(w, "what has no length counts as it comes", "quota_exceeded", "token a: daily_bytes=8");
+    ask(w, AS("one", "PUT " ANA "/a HTTP/1.1") THREE);
+    expect(w, "what never came does not count", 202, NULL);
+}
+
 static void a_refusal_comes_before_the_body(void **state)
 {
     struct world *w = *state;
@@ -1861,6 +1935,9 @@ int main(void)
         TEST(a_secret_never_reaches_the_log),
         TEST(with_a_token_only_its_bearer_gets_in),
         TEST(each_token_does_what_it_is_for),
+        TEST(a_token_may_ask_only_so_often),
+        TEST(a_token_has_only_so_many_under_way),
+        TEST(a_token_sends_only_so_much_a_day),
         TEST(a_refusal_comes_before_the_body),
         TEST(a_transfer_of_another_token_is_not_there),
         TEST(beyond_loopback_a_token_is_needed),

@@ -127,6 +127,18 @@ static void readers_never_see_a_half_changed_record(void **state)
     assert_int_equal(atomic_load(&crowd.torn), 0);
 }
 
+static void under_way_is_what_is_there_and_not_final(void **state)
+{
+    struct board *board = *state;
+
+    assert_true(board_put(board, numbered(1, TRANSFER_HELD, 0)) && board_put(board, numbered(2, TRANSFER_FAILED, 0)));
+    assert_true(board_under_way(board, "tr_00000000000000000000000001"));
+    assert_false(board_under_way(board, "tr_00000000000000000000000002"));
+    assert_false(board_under_way(board, "tr_00000000000000000000000003"));
+    board_remove(board, "tr_00000000000000000000000001");
+    assert_false(board_under_way(board, "tr_00000000000000000000000001"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -136,6 +148,7 @@ int main(void)
         TEST(the_newest_snapshot_stands),
         TEST(what_is_not_there_is_null_and_may_be_removed),
         TEST(readers_never_see_a_half_changed_record),
+        TEST(under_way_is_what_is_there_and_not_final),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

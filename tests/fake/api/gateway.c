@@ -552,6 +552,18 @@ void gateway_retry(struct gateway *gw, const char *id, gateway_record_fn *done, 
     ask(gw, ACT_RETRY, id, 0, done, user);
 }
 
+bool gateway_under_way(struct gateway *gw, const char *id)
+{
+    const struct record *r;
+    bool live;
+
+    pthread_mutex_lock(&gw->lock);
+    r = find(gw, id);
+    live = r && !transfer_state_final(r->state);
+    pthread_mutex_unlock(&gw->lock);
+    return live;
+}
+
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
 {
     ask(gw, ACT_CANCEL, id, 0, done, user);
