@@ -197,11 +197,30 @@ static bool not_found(const struct request *rq, struct error *err)
     return error_set(err, ERR_NOT_FOUND, "there is nothing at this path");
 }
 
+/* Too many wrong tokens from where this one comes from, wrong or not? */
+static bool check_lockout(struct request *rq, bool wrong, struct error *err)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *from = info ? info->client_addr : NULL;
+
+    rq->refusal.again_s = lockout_left(rq->gate->lockout, from, wrong);
+    if (rq->refusal.again_s > 0)
+        return error_set(err, ERR_RATE_LIMITED, "too many wrong tokens came from this address or its network");
+    if (wrong)
+        lockout_failed(rq->gate->lockout, from);
+    return true;
+}
+
 /* Who calls, and whether that is what the token is for. */
 static bool check_token(struct request *rq, struct error *err)
 {
+    bool known;
+
     rq->tokens = tokens_hold(rq->gate->tokens);
-    if (!auth_check(rq->tokens, request_header(rq, "Authorization"), &rq->token, err))
+    known = auth_check(rq->tokens, request_header(rq, "Authorization"), &rq->token, err);
+    if (tokens_any(rq->tokens) && !check_lockout(rq, !known && err->code == ERR_AUTH_INVALID, err))
+        return false;
+    if (!known)
         return false;
     if (!limits_request(rq->gate->limits, rq->token, &rq->refusal, err))
         return false;

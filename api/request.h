@@ -21,6 +21,7 @@
 #include "api/guard.h"
 #include "api/header.h"
 #include "api/limits.h"
+#include "api/lockout.h"
 #include "api/params.h"
 #include "api/target.h"
 #include "gateway/gateway.h"
@@ -34,6 +35,7 @@ struct gate {
     struct guard guard;
     struct tokens *tokens;
     struct limits *limits;
+    struct lockout *lockout;
     atomic_bool closing;  /* the server stops: nothing new is begun */
     atomic_bool closed;   /* its time is up: no step is taken any more */
     atomic_bool stepping; /* the HTTP thread is inside a step, which may begin to wait */

@@ -340,6 +340,7 @@ static void destroy(struct api *api)
     drainer_stop(&api->drainer);
     tokens_release(&api->gate.tokens);
     limits_destroy(&api->gate.limits);
+    lockout_destroy(&api->gate.lockout);
     fd_close(&api->listener);
     pthread_cond_destroy(&api->fewer);
     pthread_mutex_destroy(&api->lock);
@@ -381,7 +382,8 @@ struct api *api_start(struct gateway *gw, struct error *err)
     if (!api->gate.tokens)
         goto fail;
     api->gate.limits = limits_create(is_under_way, gw);
-    if (!api->gate.limits) {
+    api->gate.lockout = lockout_create();
+    if (!api->gate.limits || !api->gate.lockout) {
         error_set(err, ERR_SYSTEM, "out of memory");
         goto fail;
     }

@@ -10,6 +10,7 @@
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/text.h"
@@ -469,6 +470,13 @@ static bool complete_tokens(struct token_list *list, struct error *err)
     return true;
 }
 
+/* From whoever may not look into it at all, and only wants to check the configuration or the gateway's health: serving
+ * fails with such a folder, but not for this. */
+static bool is_hidden(const char *state_dir)
+{
+    return errno == EACCES && access(state_dir, X_OK) != 0;
+}
+
 bool config_kept_tokens(const char *state_dir, struct token_list *out, struct error *err)
 {
     struct dirent **found = NULL;
@@ -479,7 +487,8 @@ bool config_kept_tokens(const char *state_dir, struct token_list *out, struct er
     if (asprintf(&folder, "%s/" TOKENS_FOLDER, state_dir) < 0)
         return out_of_memory(err);
     n = scandir(folder, &found, is_ini, alphasort);
-    ok = n >= 0 || errno == ENOENT || error_set(err, ERR_CONFIG, "%s cannot be read: %s", folder, strerror(errno));
+    ok = n >= 0 || errno == ENOENT || is_hidden(state_dir) ||
+         error_set(err, ERR_CONFIG, "%s cannot be read: %s", folder, strerror(errno));
     for (int i = 0; i < n; i++) {
         ok = ok && read_token_file(folder, found[i]->d_name, out, err);
         free(found[i]);

@@ -176,23 +176,22 @@ static bool create(struct command *c, const char *state_dir, struct error *err)
 {
     unsigned char digest[TOKEN_DIGEST];
     char random_id[9], text[TOKEN_TEXT], hex[2 * TOKEN_DIGEST + 1];
+    const char *id = c->id ? c->id : random_id;
     struct buf out = {0};
     bool ok = false;
 
     id_random_hex(random_id, 4);
-    if (!c->id)
-        c->id = random_id;
-    if (!token_id_valid(c->id))
+    if (!token_id_valid(id))
         return error_set(err, ERR_CONFIG, "--id: letters, digits and '-', at most %d", TOKEN_ID - 1);
-    if (!token_make(c->id, text) || !token_digest(text, digest))
+    if (!token_make(id, text) || !token_digest(text, digest))
         return error_set(err, ERR_SYSTEM, "no randomness, or no SHA-256, to make a token with");
     id_hex(digest, sizeof digest, hex);
-    buf_printf(&out, "[token %s]\nhash = sha256:%s\n", c->id, hex);
+    buf_printf(&out, "[token %s]\nhash = sha256:%s\n", id, hex);
     buf_puts(&out, c->section.data ? c->section.data : "");
     if (out.failed || c->section.failed)
         error_set(err, ERR_SYSTEM, "out of memory");
     else
-        ok = !c->write || write_section(state_dir, c->id, &out, err);
+        ok = !c->write || write_section(state_dir, id, &out, err);
     if (ok)
         printf("%s\n%s", text, c->write ? "" : out.data);
     buf_free(&out);
@@ -261,7 +260,7 @@ int token_command(int argc, char **argv, char *const *environment)
 {
     struct error error = {0};
     struct command c = {0};
-    bool usable = argc > 1, ok;
+    bool usable = argc > 1 && strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0, ok;
 
     ok = usable && read_command_line(&c, argc, argv, &error) && run(&c, environment, &error);
     if (!usable)

@@ -99,7 +99,8 @@ class Tokens(Case):
         self.assertGreater(int(answer.headers["retry-after"]), 0)
 
     def test_what_is_used_up_is_refused_until_later(self):
-        gateway, headers = self.with_tokens(often=["--rate", "2"], few=["--active", "1"], little=["--daily-bytes", "1K"])
+        gateway, headers = self.with_tokens(often=["--rate", "2"], few=["--active", "1"],
+                                            little=["--daily-bytes", "1K"])
         for _ in range(2):
             self.assertEqual(gateway.get("/v1", headers=headers["often"]).status, 200)
         self.assertLimited(gateway.get("/v1", headers=headers["often"]), "rate_limited", "token often: rate=2")
@@ -114,6 +115,15 @@ class Tokens(Case):
             self.assertLimited(self.send(gateway, headers["little"], body=body), "quota_exceeded",
                                "token little: daily_bytes=1024")
         self.assertDelivered(self.send(gateway, headers["little"], body=bytes(424), wait=30))
+
+    def test_who_guesses_is_not_listened_to_any_more(self):
+        gateway, headers = self.with_tokens(ci=[])
+        wrong = {"Authorization": "Bearer jp_ci_" + "x" * 43}
+        for _ in range(10):
+            self.assertFailed(gateway.get("/v1", headers=wrong), 401, "auth_invalid")
+        self.assertLimited(gateway.get("/v1", headers=wrong), "rate_limited", None)
+        self.assertEqual(gateway.get("/v1", headers=headers["ci"]).status, 200)  # as loopback may be a front proxy
+        self.assertIn('"http.locked_out"', gateway.log.read_text())
 
     def test_of_those_that_come_at_once_as_many_are_taken_as_may_be_under_way(self):
         gateway, headers = self.with_tokens(few=["--active", "2"])

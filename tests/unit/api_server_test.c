@@ -1451,6 +1451,23 @@ static void expect_rule(const struct world *w, const char *says, const char *cod
     assert_in_range(strtoul(header(w, "Retry-After"), NULL, 10), 1, 24 * 60 * 60);
 }
 
+static void after_ten_wrong_tokens_no_more_are_looked_at(void **state)
+{
+    struct world *w = *state;
+
+    limit(w, "note", "x");
+    for (int i = 0; i < 10; i++) {
+        ask(w, AS("nope", "GET /v1 HTTP/1.1") "\r\n");
+        expect(w, "wrong", 401, "auth_invalid");
+    }
+    ask(w, AS("nope", "GET /v1 HTTP/1.1") "\r\n");
+    expect_rule(w, "too often", "rate_limited", "(none)");
+    ask(w, GET("/v1"));
+    expect(w, "none is no wrong one", 401, "auth_missing");
+    ask(w, AS("one", "GET /v1 HTTP/1.1") "\r\n");
+    expect(w, "a right one of this machine", 200, NULL);
+}
+
 static void a_token_may_ask_only_so_often(void **state)
 {
     struct world *w = *state;
@@ -1935,6 +1952,7 @@ int main(void)
         TEST(a_secret_never_reaches_the_log),
         TEST(with_a_token_only_its_bearer_gets_in),
         TEST(each_token_does_what_it_is_for),
+        TEST(after_ten_wrong_tokens_no_more_are_looked_at),
         TEST(a_token_may_ask_only_so_often),
         TEST(a_token_has_only_so_many_under_way),
         TEST(a_token_sends_only_so_much_a_day),
