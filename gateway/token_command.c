@@ -216,17 +216,32 @@ static bool list_kept(const char *state_dir, struct error *err)
     return ok;
 }
 
+/* A gateway without any token asks for none, on loopback. */
+static void warn_of_none(const char *state_dir)
+{
+    struct token_list left = {0};
+
+    if (config_kept_tokens(state_dir, &left, NULL) && left.count == 0)
+        fputs("jidpost: none is left there; unless jidpost.ini or JIDPOST_HTTP_TOKEN has one, whoever reaches the "
+              "gateway "
+              "on loopback may do everything\n",
+              stderr);
+    token_list_free(&left);
+}
+
 static bool take_back(const char *state_dir, const char *id, struct error *err)
 {
     char *path = token_id_valid(id) ? path_of(state_dir, id) : NULL;
     bool ok = path && unlink(path) == 0;
 
-    if (!ok && (!path || errno == ENOENT))
+    if (!ok && (!path || errno == ENOENT)) {
         error_set(err, ERR_NOT_FOUND, "there is no token of that id in %s/" TOKENS_FOLDER, state_dir);
-    else if (!ok)
+    } else if (!ok) {
         error_set(err, ERR_SYSTEM, "%s: %s", path, strerror(errno));
-    else
+    } else {
         fprintf(stderr, "jidpost: %s is gone; a gateway that runs takes the token until it is restarted\n", path);
+        warn_of_none(state_dir);
+    }
     free(path);
     return ok;
 }

@@ -18,6 +18,7 @@ class Tokens(Case):
         done = subprocess.run([str(gateway.program), "token", *words], env=environment, capture_output=True, text=True,
                               timeout=30)
         self.assertEqual(done.returncode, code, done.stderr)
+        self.said = done.stderr
         return done.stdout if code == 0 else done.stderr
 
     def create(self, gateway, identifier, *options):
@@ -175,11 +176,14 @@ class Tokens(Case):
         self.assertEqual([line.split("\t")[0] for line in self.command(gateway, "list").splitlines()], ["ci", "other"])
         gateway.stop()
         self.command(gateway, "revoke", "ci")
+        self.assertNotIn("none is left", self.said)
         self.assertIn("there is no token", self.command(gateway, "revoke", "ci", code=4))
         self.assertNotIn("ci\t", self.command(gateway, "list"))
         gateway.start()
         self.assertFailed(gateway.get("/v1", headers=headers["ci"]), 401, "auth_invalid")
         self.assertEqual(gateway.get("/v1", headers=headers["other"]).status, 200)
+        self.command(gateway, "revoke", "other")
+        self.assertIn("none is left there; unless", self.said)
 
     def test_what_is_no_token_is_not_made(self):
         gateway = self.gateway(start=False)
