@@ -1,4 +1,4 @@
-"""What the cases found, run after run: kept in docs/reliability.json and made into docs/reliability.md.
+"""What the cases found, run after run: kept in docs/reliability.json and made into docs/reliability.md, by each run or by this file alone.
 
 A slice is what one run of a case adds, {"case": name, "build": preset, "on": day, "revision": commit, facts}. Counts of
 slices are added up; a slice with the same "row" as an earlier one, or at least its "points", takes its place."""
@@ -130,8 +130,14 @@ POINTS = (
     ("alloc", "Allocations that fail",
      "A whole transfer, and the n-th malloc, calloc, realloc or strdup that the running gateway makes fails, for each n "
      "on its own, for uploads in modes spool, auto (through the proxy) and stream and as a form. Afterwards the gateway "
-     "must deliver the next file, have an empty spool and no descriptor more than before, and end without a leak."),
+     "must deliver the next file, have an empty spool and no descriptor more than before, and end without a leak. From one "
+     "run to the next the numbers move by a few points. What the libraries make of it is theirs: the list says which "
+     "calls the process does not survive."),
     ("syscalls", "System calls that fail",
      "The same with the n-th system call of those that touch files, sockets, epoll sets and eventfds, each with the error "
-     "that is likeliest to be met (ENOSPC, EIO, EMFILE, ECONNRESET …)."),
+     "that is likeliest to be met (ENOSPC, EIO, EMFILE, ECONNRESET …). libuv ends the process when its own eventfd cannot be "
+     "read or written, which the kernel does to no open one; so that is not guarded against."),
 )
+
+if __name__ == "__main__":
+    PAGE.write_text(page(load()))
