@@ -122,9 +122,12 @@ static void on_turn(uv_timer_t *timer)
 {
     struct auto_network *n = timer->data;
     size_t count = n->find_count;
+    enum news news = n->news;
 
-    tell(n, n->news);
-    n->news = NO_NEWS;
+    if (news != NO_NEWS) { /* else some may have come by now, and are the next turn's */
+        tell(n, news);
+        n->news = NO_NEWS;
+    }
     n->find_count = 0;
     for (size_t i = 0; i < count; i++) {
         struct recipient r = {.asked = n->finds[i].to, .subscribed = true};
