@@ -16,7 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct guard guard = {0};
-    static struct auth auth;
+    static char token[] = "a token that nobody guesses";
+    static const struct config config = {.http.token = token};
+    static struct tokens *tokens;
+    const struct token *who;
     char *value = strndup((const char *)data, size); /* exact size, so that one byte too many is seen */
     struct digests digests = {0};
     struct prefer prefer = {0};
@@ -25,8 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char name[32], boundary[BOUNDARY_SIZE];
     int64_t ms;
 
-    if (!auth.required)
-        auth_init(&auth, "a token that nobody guesses", NULL);
+    if (!tokens)
+        tokens = tokens_load(&config, NULL);
     prefer_read(&prefer, value);
     assert(prefer.wait_ms >= 0);
     if (disposition_filename(value, name, sizeof name))
@@ -40,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     accept_wants_text(value);
     etag_listed(value, "\"1-queued-0\"");
     header_is_token(value);
-    assert(!auth_check(&auth, value, NULL));
+    assert(!auth_check(tokens, value, &who, NULL));
     guard_check(&guard, value, NULL, NULL, NULL);
     assert(!guard_check(&guard, "localhost", "https://evil.example", value, NULL));
     guard_check(&guard, "localhost", value, value, NULL);
