@@ -78,6 +78,10 @@ struct request {
     bool head;          /* HEAD: the answer goes without its body */
     bool close;         /* the connection must not be used again */
     bool unread;        /* answered before its body was read */
+    bool seen;          /* the transfer asked for is there for this caller */
+    bool more;          /* than the piece of body at hand: it is on the socket already */
+    bool form;          /* the body is one, and the file a part of it */
+    bool streams;       /* mode stream: the answer is the end of the transfer */
     unsigned status;    /* of the answer */
 
     struct tokens *tokens;     /* held for the next one; NULL: not asked yet */
@@ -86,7 +90,6 @@ struct request {
     uint64_t taken;            /* bytes of the file so far */
     uint64_t spent;            /* those that the token has paid for */
     char counted[ID_SIZE];     /* the transfer that counts as one of the token's; empty: none */
-    bool seen;                 /* the transfer asked for is there for this caller */
 
     struct target target;
     struct params params;
@@ -94,7 +97,6 @@ struct request {
     int64_t wait_ms;   /* 0: answer at once */
     int64_t announced; /* bytes of body; 0: none; -1: chunked */
     uint64_t received; /* of the body */
-    bool more;         /* than the piece at hand: it is on the socket already */
 
     struct jid to;
     char name[1024];            /* file name, not checked before it is complete; empty: none */
@@ -102,10 +104,8 @@ struct request {
     struct digests promised;    /* of the body */
     struct record_key key_used; /* the Idempotency-Key; its text empty: none */
     struct reservation *key;    /* of it, until the upload has it */
-    bool streams;               /* mode stream: the answer is the end of the transfer */
     struct upload *upload;
     struct multipart *multipart;
-    bool form; /* the body is one, and the file a part of it */
 
     struct {
         struct record *record;

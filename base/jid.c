@@ -21,7 +21,8 @@ struct part {
 
 static bool refuse(struct error *err, const char *what, const char *why)
 {
-    return error_set(err, ERR_JID_INVALID, "the %s of the address %s", what, why);
+    error_set(err, ERR_JID_INVALID, "the %s of the address %s", what, why);
+    return false;
 }
 
 static bool take_part(struct part *p, const char *text, size_t len, const char *what, struct error *err)

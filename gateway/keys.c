@@ -53,9 +53,10 @@ void keys_destroy(struct keys **keys)
 
     if (!*keys)
         return;
-    HASH_ITER(hh, (*keys)->all, e, next)
-    {
-        HASH_DEL((*keys)->all, e);
+    e = (*keys)->all;
+    HASH_CLEAR(hh, (*keys)->all); /* which leaves them linked to each other */
+    for (; e; e = next) {
+        next = e->hh.next;
         free(e);
     }
     free(*keys);

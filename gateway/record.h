@@ -132,17 +132,18 @@ struct record {
     int64_t next_attempt_at;
 
     int64_t hold_until; /* how long it may wait for the recipient to come online; 0: not at all, or no more */
-    bool subscribe;     /* a recipient who is no contact may be asked to let us see when that is */
 
     int64_t created, updated, finished, expires;
 
     struct folded *story; /* what was before steps; NULL: nothing */
     struct step *steps;
     size_t step_count;
-    unsigned steps_dropped; /* so far; steps[10] then says so */
-    struct folded *tries;   /* instead of attempts; NULL: they are not folded */
+    struct folded *tries; /* instead of attempts; NULL: they are not folded */
     struct attempt *attempts;
     size_t attempt_count;
+
+    unsigned steps_dropped; /* so far; steps[10] then says so */
+    bool subscribe;         /* a recipient who is no contact may be asked to let us see when that is */
 
     bool compact; /* its texts lie behind it, in the same piece of memory, and it is never changed */
     enum stage error_stage;

@@ -59,14 +59,14 @@ enum kind {
 struct column {
     const char *name;
     enum kind kind;
-    size_t offset;
-    size_t size;   /* of the member */
     bool constant; /* no update sets it, so that its indexes stay as they are */
+    size_t offset;
+    size_t size; /* of the member */
 };
 
 #define COLUMN_AS(name, kind, owner, member, constant)                                                                 \
     {                                                                                                                  \
-        name, kind, offsetof(struct owner, member), sizeof(((struct owner *)NULL)->member), constant                   \
+        name, kind, constant, offsetof(struct owner, member), sizeof(((struct owner *)NULL)->member)                   \
     }
 #define COLUMN(name, kind, owner, member)   COLUMN_AS(name, kind, owner, member, false)
 #define CONSTANT(name, kind, owner, member) COLUMN_AS(name, kind, owner, member, true)
@@ -795,8 +795,9 @@ static bool read_key(sqlite3_stmt *stmt, struct record_key *key, struct error *e
     const void *print = sqlite3_column_blob(stmt, 0);
     const char *id = (const char *)sqlite3_column_text(stmt, 1);
 
-    if (!print || sqlite3_column_bytes(stmt, 0) != KEY_PRINT || !id || !read_fixed(key->id, sizeof key->id, id))
+    if (!print || sqlite3_column_bytes(stmt, 0) != KEY_PRINT || !id || strlen(id) >= sizeof key->id)
         return error_set(err, ERR_STORE_UNAVAILABLE, "store: idempotency: not readable");
+    snprintf(key->id, sizeof key->id, "%s", id);
     memcpy(key->print, print, KEY_PRINT);
     key->used = sqlite3_column_int64(stmt, 2);
     return true;
