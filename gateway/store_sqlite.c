@@ -809,7 +809,8 @@ static bool sqlite_get_key(struct store_handle *h, struct record_key *key, int64
     bool ok = false;
     int rc = SQLITE_MISUSE;
 
-    if (bind_text(get, 1, key->caller) == SQLITE_OK && bind_text(get, 2, key->text) == SQLITE_OK &&
+    if (sqlite3_bind_text(get, 1, key->caller, -1, SQLITE_STATIC) == SQLITE_OK &&
+        sqlite3_bind_text(get, 2, key->text, -1, SQLITE_STATIC) == SQLITE_OK &&
         sqlite3_bind_int64(get, 3, since) == SQLITE_OK)
         rc = sqlite3_step(get);
     if (rc == SQLITE_ROW)
