@@ -257,7 +257,7 @@ static void part_with_payload(struct gateway *gw, const struct record *r)
 static void try_again_soon(struct gateway *gw)
 {
     if (!uv_is_active((uv_handle_t *)&gw->again))
-        uv_timer_start(&gw->again, try_again, SAVE_SOON_MS, SAVE_SOON_MS);
+        uv_timer_start(&gw->again, try_again, SAVE_SOON_MS, 0);
 }
 
 static void write_after(struct live *live, int64_t ms)
@@ -620,7 +620,6 @@ static void try_again(uv_timer_t *timer)
     int64_t now = clock_ms();
     struct live *live, *next;
 
-    uv_timer_stop(timer);
     HASH_ITER(hh, gw->lives, live, next)
     {
         if (live->unplaced && core_record(live)->state == TRANSFER_QUEUED)
