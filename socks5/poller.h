@@ -54,7 +54,7 @@ void poller_close(struct poller *p);
 
 bool poller_add(struct poller *p, struct watch *w, uint32_t events, struct error *err);
 void poller_change(struct watch *w, uint32_t events);
-bool poller_crowded(const struct watch *w); /* others were ready at the same time */
+bool poller_crowded(const struct watch *w); /* others are ready in the turn at hand, or were in the last one */
 void poller_remove(struct watch *w);        /* before its descriptor is closed; not watched is fine */
 
 #endif

@@ -186,6 +186,25 @@ static void a_turn_takes_no_more_than_a_batch(void **state)
     assert_in_range(called, 1, POLLER_BATCH);
 }
 
+static void note_crowd(struct watch *w, uint32_t events)
+{
+    (void)events;
+    ((struct end *)w)->calls = poller_crowded(w) ? 2 : 1;
+}
+
+static void it_is_crowded_where_others_are_ready_too(void **state)
+{
+    (void)state;
+    assert_false(poller_crowded(&bench.ends[0].watch));
+    add(0, note_crowd, EPOLLOUT);
+    turn();
+    assert_int_equal(bench.ends[0].calls, 1);
+    add(1, note_crowd, EPOLLOUT);
+    turn();
+    assert_int_equal(bench.ends[0].calls, 2);
+    assert_int_equal(bench.ends[1].calls, 2);
+}
+
 /* More than a turn's time each: a turn ends after the first, and the others must not be passed over for it. */
 static void dawdle(struct watch *w, uint32_t events)
 {
@@ -224,6 +243,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_got_a_used_slot_hears_nothing_of_the_one_before, setup, teardown),
         cmocka_unit_test_setup_teardown(who_removes_itself_hears_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(a_turn_takes_no_more_than_a_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_is_crowded_where_others_are_ready_too, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_turn_ends_early_and_the_rest_come_next, setup, teardown),
     };
 
