@@ -138,7 +138,7 @@ class Tokens(Case):
         for name, other in ("one", "two"), ("two", "one"):
             listed = gateway.get("/v1/transfers", headers=headers[name]).json["items"]
             self.assertEqual([(each["id"], each["token"]) for each in listed], [(sent[name], name)])
-            for method, query in ("GET", ""), ("GET", "?wait=20"), ("DELETE", ""):
+            for method, query in ("GET", ""), ("GET", "?wait=20"), ("DELETE", ""), ("POST", "/retry"):
                 foreign = gateway.request(method, f"/v1/transfers/{sent[other]}{query}", headers=headers[name])
                 self.assertFailed(foreign, 404, "not_found")
             self.assertEqual(gateway.get(f"/v1/transfers/{sent[name]}", headers=headers[name]).status, 200)
@@ -160,6 +160,13 @@ class Tokens(Case):
         self.assertFalse(own.json["final"], own)
         own = gateway.request("DELETE", f"/v1/transfers/{offered}", headers=headers["one"])
         self.assertEqual(own.json["state"], "cancelled", own)
+
+    def test_each_has_its_own_idempotency_keys(self):
+        gateway, headers = self.with_tokens(one=[], two=[])
+        key = {"Idempotency-Key": '"job 7"'}
+        sent = [self.send(gateway, {**headers[name], **key}, wait=30).json["id"] for name in ("one", "two", "one")]
+        self.assertEqual(sent[0], sent[2])
+        self.assertNotEqual(sent[0], sent[1])
 
     def test_the_plain_token_still_does_everything(self):
         gateway = self.gateway(start=False, **DIRECT, HTTP_TOKEN="s3cret-token-of-24-bytes")
