@@ -62,6 +62,7 @@ def set_up(arguments, database):
     bare, _, resource = arguments.jid.partition("/")
     database.parent.mkdir()
     connection = sqlite3.connect(database)
+    connection.execute("PRAGMA journal_mode = WAL")  # Dino gives up at a table that somebody else reads, but for this
     connection.executescript(TABLES)
     connection.execute("INSERT INTO account (bare_jid, resourcepart, password, alias, enabled) VALUES (?, ?, ?, '', 1)",
                        (bare, resource, arguments.password))
@@ -85,9 +86,9 @@ def start(arguments):
                                      DINO_CA=arguments.ca, LD_PRELOAD=arguments.world))
 
 
-def listen(output):
+def listen(output, ready):
     """Reads what Dino prints: stanzas in the order they pass."""
-    roster = presence = ready = False
+    roster = presence = False
     direction = None
     for line in output:
         sys.stderr.write(line)
@@ -95,9 +96,9 @@ def listen(output):
             direction = line.split()[1]
         roster = roster or direction == "IN" and "{jabber:iq:roster}:query" in line
         presence = presence or direction == "OUT" and "{jabber:client}:presence" in line
-        if roster and presence and not ready:
-            ready = True
+        if roster and presence and not ready.is_set():
             tell("ready")
+            ready.set()
         if direction == "IN" and "action='session-initiate'" in line.replace("{urn:xmpp:jingle:1}:", ""):
             tell("offer")
     os._exit(1)
@@ -108,8 +109,6 @@ def news(database, files, known):
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     try:
         rows = connection.execute("SELECT id, file_name, path, state FROM file_transfer").fetchall()
-    except sqlite3.OperationalError:
-        return  # not made yet, or locked for a moment
     finally:
         connection.close()
     for number, name, path, state in rows:
@@ -127,10 +126,11 @@ def main():
     folder = arguments.home / "data" / "dino"
     set_up(arguments, folder / "dino.db")
     dino = start(arguments)
-    threading.Thread(target=listen, args=(dino.stdout,), daemon=True).start()
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    ready, over = threading.Event(), threading.Event()
+    threading.Thread(target=listen, args=(dino.stdout, ready), daemon=True).start()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set(), ready.set()), daemon=True).start()
     known = set()
+    ready.wait()  # its tables are made by then
     while not over.wait(POLL_SECONDS):
         news(folder / "dino.db", folder / "files", known)
     os._exit(0)
