@@ -4,6 +4,7 @@
  * while and stops the parts in reverse; and while it waits it is the watchdog over core's heartbeat, and speaks with
  * the service manager. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include "xmpp/xmpp.h"
 
 enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_UNAVAILABLE = 8 };
+enum { MAPPED_FROM = 128 * 1024 }; /* glibc's own first value */
 enum { LOW_DESCRIPTORS = 16, DIAL_MS = 12 * 1000 };
 
 /* A core that stands still is shaken first, and only then left to the service manager's watchdog. */
@@ -423,6 +425,8 @@ static int serve(const struct command_line *cl)
     }
     p.drain_ms = p.config.server.drain_timeout;
     log_setup(p.config.log.level, p.config.log.format);
+    /* Else it rises to the largest block freed, and buffers of uploads leave large holes between what lives longer. */
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&p.signals);
     sigaddset(&p.signals, SIGINT);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ struct spool {
     _Atomic uint64_t max_bytes, max_file, max_files; /* struct spool_limits */
     pthread_mutex_t lock;                            /* over the next two */
     struct spool_usage used;
-    struct spare *spares; /* whose time is over first, first */
+    struct spare *spares;     /* whose time is over first, first */
+    _Atomic(uint8_t *) block; /* for the next file that gathers; NULL: none was given back */
 };
 
 struct spare {
@@ -327,6 +329,7 @@ void spool_close(struct spool **spool)
         free(unlist(*spool, (*spool)->spares));
     fd_close(&(*spool)->dir);
     pthread_mutex_destroy(&(*spool)->lock);
+    free((*spool)->block);
     free(*spool);
     *spool = NULL;
 }
@@ -481,9 +484,19 @@ static bool admit(struct spool_file *file, size_t len, struct error *err)
     return true;
 }
 
-static void drop_block(struct spool_file *file)
+/* One is kept, so that an upload alone needs no new memory, whose pages cost more than the copying, each time. */
+static bool take_block(struct spool_file *file)
 {
-    free(file->block);
+    file->block = atomic_exchange(&file->spool->block, NULL);
+    if (!file->block)
+        file->block = malloc(BLOCK);
+    return file->block != NULL;
+}
+
+static void give_block(struct spool_file *file)
+{
+    if (file->block)
+        free(atomic_exchange(&file->spool->block, file->block));
     file->block = NULL;
     file->gathered = 0;
 }
@@ -500,7 +513,7 @@ static bool flush(struct spool_file *file, struct error *err)
 {
     bool ok = !file->block || write_block(file, err);
 
-    drop_block(file);
+    give_block(file);
     return ok;
 }
 
@@ -516,9 +529,7 @@ bool spool_gather(struct spool_file *file, const void *data, size_t len, struct 
 
     if (!admit(file, len, err))
         return false;
-    if (!file->block && file->size >= GATHER_FROM)
-        file->block = malloc(BLOCK);
-    if (!file->block)
+    if (!file->block && (file->size < GATHER_FROM || !take_block(file)))
         return write_all(file, data, len, err);
     while (len > 0) {
         size_t room = BLOCK - (size_t)(file->size % BLOCK) - file->gathered, n = len < room ? len : room;
@@ -747,7 +758,7 @@ void spool_release(struct spool_file **file)
     if (f->counted > f->size) /* a .part that stays counts as the sweep will find it */
         count_out(f->spool, f->counted - f->size, 0);
     fd_close(&f->fd);
-    drop_block(f);
+    give_block(f);
     free(f);
     *file = NULL;
 }
@@ -769,7 +780,7 @@ void spool_abandon(struct spool_file **file)
             log_error("spool.abandon", log_str("name", part), log_str("error", strerror(errno)));
     }
     fd_close(&f->fd);
-    drop_block(f);
+    give_block(f);
     free(f);
     *file = NULL;
 }
