@@ -140,12 +140,12 @@ static json_t *of_attempts(const struct record *r)
 
 static json_t *of_error(const struct record *r)
 {
-    struct problem p = problem_of(r->error.code);
+    struct problem p = problem_of(r->error_code);
 
-    if (r->error.code == ERR_NONE)
+    if (r->error_code == ERR_NONE)
         return json_null();
-    return json_pack("{s:s, s:s, s:s, s:o, s:b, s:s}", "code", error_name(r->error.code), "stage",
-                     stage_name(r->error_stage), "title", p.title, "detail", json_of_text(r->error.text), "retryable",
+    return json_pack("{s:s, s:s, s:s, s:o, s:b, s:s}", "code", error_name(r->error_code), "stage",
+                     stage_name(r->error_stage), "title", p.title, "detail", json_of_text(r->error_text), "retryable",
                      (int)p.retryable, "hint", p.hint);
 }
 

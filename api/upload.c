@@ -268,7 +268,7 @@ void api_upload_drop(struct request *rq)
 /* Asked to wait, a caller wants to know from the status alone whether the file arrived. */
 static enum MHD_Result reply_final(struct request *rq, const struct record *r)
 {
-    struct error error = r->error;
+    struct error error = record_error(r);
 
     if (r->state == TRANSFER_DELIVERED || r->state == TRANSFER_LINK_SENT || r->state == TRANSFER_LINK_FETCHED)
         return reply_transfer(rq, 200, r);
@@ -328,7 +328,7 @@ static enum MHD_Result opened(struct request *rq)
         return request_take_body(rq);
     }
     rq->unread = rq->announced > 0;
-    rq->error = r ? r->error : rq->got.error;
+    rq->error = r ? record_error(r) : rq->got.error;
     api_upload_drop(rq);
     if (r)
         result = reply_final(rq, r);

@@ -419,13 +419,14 @@ void record_fold(struct record *r)
 
 /* ---- the record and what it owns */
 
-enum { TEXTS = 12 };
+enum { TEXTS = 13 };
 
 /* Every owned string, so that copying and freeing cannot forget one. */
 static void texts_of(struct record *r, char **fields[static TEXTS])
 {
-    char **all[TEXTS] = {&r->to,      &r->resource,   &r->from,       &r->name,    &r->type,        &r->caption,
-                         &r->methods, &r->request_id, &r->streamhost, &r->link_at, &r->link_digest, &r->token};
+    char **all[TEXTS] = {&r->to,          &r->resource, &r->from,       &r->name,       &r->type,
+                         &r->caption,     &r->methods,  &r->request_id, &r->streamhost, &r->link_at,
+                         &r->link_digest, &r->token,    &r->error_text};
 
     memcpy(fields, all, sizeof all);
 }
@@ -439,13 +440,10 @@ struct record *record_new(void)
     return r;
 }
 
-/* What every record has: a compact one is no longer than its error's text and the texts behind it. */
-enum { RECORD_HEAD = offsetof(struct record, error.text) };
-
 /* All but steps and attempts. */
 static void copy_head(struct record *to, const struct record *from)
 {
-    memcpy(to, from, RECORD_HEAD);
+    *to = *from;
     to->story = to->tries = NULL;
     to->steps = NULL;
     to->attempts = NULL;
@@ -462,7 +460,6 @@ static struct record *copy_facts(const struct record *r)
         return NULL;
     copy_head(copy, r);
     copy->compact = false;
-    memcpy(copy->error.text, r->error.text, strlen(r->error.text) + 1);
     texts_of(copy, fields);
     for (size_t i = 0; i < TEXTS; i++) {
         const char *text = *fields[i];
@@ -477,7 +474,7 @@ static struct record *copy_facts(const struct record *r)
 
 static struct record *compact_facts(struct record *r)
 {
-    size_t size = RECORD_HEAD + strlen(r->error.text) + 1;
+    size_t size = sizeof *r;
     struct record *copy;
     char **fields[TEXTS], *to;
 
@@ -489,7 +486,7 @@ static struct record *compact_facts(struct record *r)
         return NULL;
     copy_head(copy, r);
     copy->compact = true;
-    to = stpcpy((char *)copy + RECORD_HEAD, r->error.text) + 1;
+    to = (char *)(copy + 1);
     texts_of(copy, fields);
     for (size_t i = 0; i < TEXTS; i++) {
         const char *text = *fields[i];
@@ -557,6 +554,22 @@ bool record_text(char **field, const char *value)
     free(*field);
     *field = copy;
     return true;
+}
+
+void record_fail(struct record *r, const struct error *err)
+{
+    r->error_code = err->code;
+    if (!record_text(&r->error_text, err->text[0] ? err->text : NULL))
+        record_text(&r->error_text, NULL);
+}
+
+struct error record_error(const struct record *r)
+{
+    struct error err = {.code = r->error_code};
+
+    if (r->error_text)
+        snprintf(err.text, sizeof err.text, "%s", r->error_text);
+    return err;
 }
 
 /* ---- the timeline and the attempts */

@@ -146,8 +146,11 @@ struct record {
     bool subscribe;         /* a recipient who is no contact may be asked to let us see when that is */
 
     bool compact; /* its texts lie behind it, in the same piece of memory, and it is never changed */
+
+    /* Of the whole transfer: see record_fail(). */
     enum stage error_stage;
-    struct error error; /* of the whole transfer; last: a compact one ends with its text */
+    enum error_code error_code;
+    char *error_text; /* NULL: none */
 };
 
 /* An Idempotency-Key and the transfer of the request that used it. Keys are their caller's own. */
@@ -179,6 +182,10 @@ void record_step(struct record *r, enum step_direction direction, const char *na
 struct attempt *record_attempt(struct record *r); /* the new one, zeroed; NULL: out of memory */
 struct attempt *record_last_attempt(
     struct record *r); /* to be changed, also of a folded one; NULL: none, or likewise */
+
+/* Sets and gives the error of the whole transfer, ERR_NONE included. Without memory its code stands alone. */
+void record_fail(struct record *r, const struct error *err);
+struct error record_error(const struct record *r);
 
 /* Replaces an owned string of the record; value may be NULL. false: out of memory, the old value stays. */
 bool record_text(char **field, const char *value);

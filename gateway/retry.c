@@ -36,7 +36,7 @@ static void begin_anew(struct gateway *gw, struct record *r)
     r->max_rounds = r->round + (unsigned)gw->config->delivery.max_attempts;
     r->updated = now;
     r->finished = r->next_attempt_at = 0;
-    r->error = (struct error){0};
+    record_fail(r, &(struct error){0});
     r->error_stage = STAGE_REQUEST;
     r->sent = 0;
     r->link_expires = 0;

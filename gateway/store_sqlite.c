@@ -42,6 +42,7 @@ enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 
 enum kind {
     KIND_OWNED, /* char *, NULL is NULL */
+    KIND_TEXT,  /* char *, NULL is '' */
     KIND_FIXED, /* char[] */
     KIND_INT64, /* int64_t, or uint64_t below 2^63 */
     KIND_COUNT, /* unsigned */
@@ -103,8 +104,8 @@ static const struct column transfer_columns[] = {
     COLUMN("max_rounds",      KIND_COUNT, record, max_rounds),
     COLUMN("next_attempt_at", KIND_INT64, record, next_attempt_at),
     COLUMN("error_stage",     KIND_STAGE, record, error_stage),
-    COLUMN("error_code",      KIND_ERROR, record, error.code),
-    COLUMN("error_text",      KIND_FIXED, record, error.text),
+    COLUMN("error_code",      KIND_ERROR, record, error_code),
+    COLUMN("error_text",      KIND_TEXT,  record, error_text),
     CONSTANT("created",         KIND_INT64, record, created),
     COLUMN("updated",         KIND_INT64, record, updated),
     COLUMN("finished",        KIND_INT64, record, finished),
@@ -190,6 +191,8 @@ static int bind(sqlite3_stmt *stmt, int at, const struct column *c, const void *
     switch (c->kind) {
     case KIND_OWNED:
         return bind_text(stmt, at, *(char *const *)member);
+    case KIND_TEXT:
+        return bind_text(stmt, at, *(char *const *)member ? *(char *const *)member : "");
     case KIND_FIXED:
         return bind_text(stmt, at, member);
     case KIND_INT64:
@@ -263,6 +266,8 @@ static bool read_column(sqlite3_stmt *stmt, int at, const struct column *c, void
     switch (c->kind) {
     case KIND_OWNED:
         return record_text(member, text);
+    case KIND_TEXT:
+        return record_text(member, *text ? text : NULL);
     case KIND_FIXED:
         return read_fixed(member, c->size, text);
     case KIND_STATE:
@@ -578,7 +583,8 @@ static struct store_handle *sqlite_open(const char *url, bool writer, struct err
         goto fail;
     }
     sqlite3_busy_timeout(h->db, BUSY_MS);
-    if (!run(h, "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON", "setting up", err) ||
+    /* Half a MiB of pages: what is read again lies in the system's cache as well, and SQLite's own takes two. */
+    if (!run(h, "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -512", "setting up", err) ||
         (writer && !set_up_writer(h, path, err)) || !prepare_reading(h, err))
         goto fail;
     return h;

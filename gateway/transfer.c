@@ -937,7 +937,7 @@ static void finish(struct transfer *t, const struct pending *p)
         record_step(r, STEP_LOCAL, "link sent", "ok", "");
         return;
     }
-    r->error = p->error;
+    record_fail(r, &p->error);
     record_step(r, STEP_LOCAL, "given up", error_name(p->error.code), p->error.text);
 }
 
@@ -1061,7 +1061,7 @@ static void transfer_enter(struct transfer *t, enum transfer_state to)
     r->updated = clock_wall_ms();
     log_info("transfer.state", log_str("transfer", r->id), log_str("state", transfer_state_name(to)),
              log_str("was", transfer_state_name(was)), log_str("to", r->to), log_str("method", r->method),
-             log_str("code", r->error.code == ERR_NONE ? "-" : error_name(r->error.code)),
+             log_str("code", r->error_code == ERR_NONE ? "-" : error_name(r->error_code)),
              log_int("sent", (int64_t)r->sent));
     arm_timer(t);
     t->env->changed(t->env->user, t, to == TRANSFER_CONNECTING || to == TRANSFER_TRANSFERRING ? SAVE_SOON : SAVE_NOW);

@@ -59,7 +59,7 @@ static struct record *failed_record(void)
     error_set(&a->error, ERR_RECIPIENT_TIMEOUT, "10 s");
     record_step(r, STEP_RECEIVED, "streamhost-used", "error", "bad \x01\xff text");
     r->error_stage = STAGE_OFFER;
-    error_set(&r->error, ERR_RECIPIENT_TIMEOUT, "10 s");
+    record_fail(r, &a->error);
     return r;
 }
 
@@ -104,7 +104,7 @@ static void a_delivered_transfer_tells_how(void **state)
 
     (void)state;
     r->state = TRANSFER_DELIVERED;
-    memset(&r->error, 0, sizeof r->error);
+    record_fail(r, &(struct error){0});
     strcpy(r->method, "s5b");
     strcpy(r->path, "proxy");
     record_text(&r->streamhost, "proxy.example.org");

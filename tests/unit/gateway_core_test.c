@@ -479,7 +479,7 @@ static void expect_end(struct fixture *f, const char *id, enum transfer_state st
 
     assert_non_null(r);
     assert_int_equal(r->state, state);
-    assert_int_equal(r->error.code, code);
+    assert_int_equal(r->error_code, code);
     record_free(&r);
 }
 
@@ -1385,7 +1385,7 @@ static void an_upload_that_breaks_off_fails_its_transfer(void **state)
         gateway_upload_abort(&u, &rows[i].why);
         r = one(f, wait_long, id, ERR_NONE);
         assert_int_equal(r->state, TRANSFER_FAILED);
-        assert_int_equal(r->error.code, rows[i].want);
+        assert_int_equal(r->error_code, rows[i].want);
         assert_int_equal(r->error_stage, STAGE_UPLOAD);
         assert_int_equal(r->upload, UPLOAD_ABORTED);
         assert_true(has_a_row(f, id));
@@ -1424,7 +1424,7 @@ static void a_transfer_that_ends_before_its_upload_wants_no_more(void **state)
     memcpy(id, gateway_upload_id(u), ID_SIZE);
     append(u, PART);
     r = look_for(f, id, TRANSFER_FAILED, 0);
-    assert_int_equal(r->error.code, ERR_RECIPIENT_DECLINED);
+    assert_int_equal(r->error_code, ERR_RECIPIENT_DECLINED);
     record_free(&r);
     append(u, BIG); /* more than belongs to it */
     r = finish_upload(&u, &(struct submission){0}, ERR_NONE);
@@ -1638,7 +1638,7 @@ static void a_stream_nobody_takes_is_refused_before_its_first_byte(void **state)
     u = begin_upload(f, MODE_STREAM, BIG);
     r = open_stream(f, u, ERR_NONE);
     assert_int_equal(r->state, TRANSFER_FAILED);
-    assert_int_equal(r->error.code, ERR_RECIPIENT_DECLINED);
+    assert_int_equal(r->error_code, ERR_RECIPIENT_DECLINED);
     assert_true(has_a_row(f, r->id));
     record_free(&r);
     gateway_upload_abort(&u, NULL);
@@ -1806,7 +1806,7 @@ static void a_failed_transfer_is_tried_again_from_what_is_kept_also_after_a_rest
         assert_int_equal(spooled(f), 1);
         again = one(f, gateway_retry, r->id, ERR_NONE);
         assert_string_equal(again->id, r->id);
-        assert_int_equal(again->error.code, ERR_NONE);
+        assert_int_equal(again->error_code, ERR_NONE);
         record_free(&again);
         expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
         again = one(f, gateway_get, r->id, ERR_NONE);

@@ -106,7 +106,8 @@ static struct record *full(unsigned n)
     r->hold_until = 14;
     r->subscribe = true;
     r->error_stage = STAGE_CONNECT;
-    error_set(&r->error, ERR_PROXY_FAILED, "the proxy fell over");
+    r->error_code = ERR_PROXY_FAILED;
+    record_text(&r->error_text, "the proxy fell over");
     r->updated = 15;
     r->finished = 16;
     r->expires = 17;
@@ -166,8 +167,8 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_int_equal(a->hold_until, b->hold_until);
     assert_int_equal(a->subscribe, b->subscribe);
     assert_int_equal(a->error_stage, b->error_stage);
-    assert_int_equal(a->error.code, b->error.code);
-    assert_string_equal(a->error.text, b->error.text);
+    assert_int_equal(a->error_code, b->error_code);
+    assert_same_text(a->error_text, b->error_text);
     assert_int_equal(a->created, b->created);
     assert_int_equal(a->updated, b->updated);
     assert_int_equal(a->finished, b->finished);
@@ -282,7 +283,7 @@ static void every_state_stage_proof_and_code_is_read_back(void **state)
         r->state = (enum transfer_state)(i % TRANSFER_STATE_COUNT);
         r->error_stage = (enum stage)(i % STAGE_COUNT);
         r->proof = (enum proof)(i % (PROOF_HASH_CONFIRMED + 1));
-        r->error.code = (enum error_code)i;
+        r->error_code = (enum error_code)i;
         record_step(r, (enum step_direction)(i % (STEP_LOCAL + 1)), "step", "", "");
         write_record(h, r);
         back = get(h, r->id);

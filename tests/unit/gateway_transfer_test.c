@@ -283,7 +283,7 @@ static void a_method_that_switches_is_two_attempts(void **state)
     report(f, METHOD_FAILED, ERR_IBB_REFUSED);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
     assert_int_equal(record(f)->attempt_count, 2);
-    assert_int_equal(record(f)->error.code, ERR_TRANSPORT_FAILED);
+    assert_int_equal(record(f)->error_code, ERR_TRANSPORT_FAILED);
 }
 
 static void a_method_may_switch_only_to_a_rung_below_it(void **state)
@@ -416,7 +416,7 @@ static void the_first_telling_reason_is_the_one_reported(void **state)
     report(f, METHOD_FAILED, ERR_METHOD_UNSUPPORTED);
     report(f, METHOD_FAILED, ERR_STREAMHOSTS_UNREACHABLE);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_STREAMHOSTS_UNREACHABLE);
+    assert_int_equal(record(f)->error_code, ERR_STREAMHOSTS_UNREACHABLE);
     assert_int_equal(record(f)->error_stage, STAGE_OFFER);
     assert_int_equal(record(f)->attempt_count, 2);
 }
@@ -430,7 +430,7 @@ static void a_refused_beginning_is_a_failure_like_any_other(void **state)
     found(f, "one", "two");
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
     assert_int_equal(record(f)->attempt_count, 2);
-    assert_int_equal(record(f)->error.code, ERR_METHOD_UNSUPPORTED);
+    assert_int_equal(record(f)->error_code, ERR_METHOD_UNSUPPORTED);
 }
 
 static void nobody_there_is_final_and_says_so(void **state)
@@ -441,7 +441,7 @@ static void nobody_there_is_final_and_says_so(void **state)
     fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
     turn(f);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_RECIPIENT_OFFLINE);
+    assert_int_equal(record(f)->error_code, ERR_RECIPIENT_OFFLINE);
     assert_int_equal(record(f)->error_stage, STAGE_RESOLVE);
 }
 
@@ -452,7 +452,7 @@ static void nothing_in_common_is_said_so(void **state)
     begin(f, new_record("ana@example.org", NULL));
     found(f, NULL, NULL);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_NO_COMMON_METHOD);
+    assert_int_equal(record(f)->error_code, ERR_NO_COMMON_METHOD);
 }
 
 static void the_caller_may_narrow_the_ladder(void **state)
@@ -486,7 +486,7 @@ static void a_passing_failure_is_tried_again_a_bounded_number_of_times(void **st
         assert_int_equal(record(f)->state, TRANSFER_OFFERING);
     }
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_STREAM_BROKEN);
+    assert_int_equal(record(f)->error_code, ERR_STREAM_BROKEN);
     assert_int_equal(record(f)->error_stage, STAGE_TRANSFER);
     assert_int_equal(record(f)->attempt_count, 3);
     assert_int_equal(f->idles, 3);
@@ -588,7 +588,7 @@ static void a_resource_that_vanished_is_replaced_once(void **state)
     assert_string_equal(fake_last_call(&f->network), "offer one ana@example.org/phone");
     report(f, METHOD_FAILED, ERR_RECIPIENT_OFFLINE);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_RECIPIENT_OFFLINE);
+    assert_int_equal(record(f)->error_code, ERR_RECIPIENT_OFFLINE);
 }
 
 /* However far it got. */
@@ -611,7 +611,7 @@ static void cancel_ends_every_unfinished_state(void **state)
         transfer_cancel(f->t);
         turn(f);
         assert_int_equal(record(f)->state, TRANSFER_CANCELLED);
-        assert_int_equal(record(f)->error.code, ERR_CANCELLED);
+        assert_int_equal(record(f)->error_code, ERR_CANCELLED);
         assert_null(f->network.finding);
         assert_null(f->network.method);
         assert_int_equal(f->idles, depth > 0);
@@ -630,7 +630,7 @@ static void a_final_transfer_stays_as_it_is(void **state)
     transfer_cancel(f->t);
     turn(f);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_RECIPIENT_OFFLINE);
+    assert_int_equal(record(f)->error_code, ERR_RECIPIENT_OFFLINE);
 }
 
 static void a_transfer_expires_unless_it_streams(void **state)
@@ -644,7 +644,7 @@ static void a_transfer_expires_unless_it_streams(void **state)
     clock_advance(1);
     run_timers(f);
     assert_int_equal(record(f)->state, TRANSFER_EXPIRED);
-    assert_int_equal(record(f)->error.code, ERR_TTL_EXPIRED);
+    assert_int_equal(record(f)->error_code, ERR_TTL_EXPIRED);
 }
 
 static void late_news_of_an_ended_method_is_not_the_next_ones(void **state)
@@ -670,7 +670,7 @@ static void a_missing_payload_ends_the_stream_before_it_begins(void **state)
     spool_remove(f->spool, record(f)->id);
     report(f, METHOD_STREAM_OPEN, ERR_NONE);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_NOT_FOUND);
+    assert_int_equal(record(f)->error_code, ERR_NOT_FOUND);
 }
 
 static void parking_tells_the_peer_and_keeps_the_transfer(void **state)
@@ -722,7 +722,7 @@ static void a_stream_method_the_recipient_lacks_is_no_end_of_the_ladder(void **s
     assert_string_equal(fake_last_call(&f->network), "offer two ana@example.org/desk");
     report(f, METHOD_FAILED, ERR_IBB_REFUSED);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_IBB_REFUSED);
+    assert_int_equal(record(f)->error_code, ERR_IBB_REFUSED);
 }
 
 /* ---- a method that needs nobody to be there */
@@ -850,7 +850,7 @@ static void a_link_is_sent_and_not_delivered(void **state)
     assert_int_equal(record(f)->state, TRANSFER_LINK_SENT);
     assert_true(transfer_state_final(record(f)->state));
     assert_int_equal(record(f)->proof, PROOF_NONE);
-    assert_int_equal(record(f)->error.code, ERR_NONE);
+    assert_int_equal(record(f)->error_code, ERR_NONE);
     assert_int_equal(record(f)->sent, 5);
     assert_string_equal(record(f)->method, "post");
     assert_null(record(f)->resource);
@@ -873,7 +873,7 @@ static void a_link_is_the_last_rung_below_the_streams(void **state)
     assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
     report(f, METHOD_FAILED, ERR_UPLOAD_SERVICE_REFUSED);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_STREAMHOSTS_UNREACHABLE);
+    assert_int_equal(record(f)->error_code, ERR_STREAMHOSTS_UNREACHABLE);
 }
 
 static void the_next_device_comes_before_a_link(void **state)
@@ -900,7 +900,7 @@ static void where_only_a_link_is_wanted_nobody_is_looked_for(void **state)
     assert_string_equal(fake_last_call(&f->network), "offer post ana@example.org");
     report(f, METHOD_FAILED, ERR_METHOD_UNSUPPORTED);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_METHOD_UNSUPPORTED);
+    assert_int_equal(record(f)->error_code, ERR_METHOD_UNSUPPORTED);
     assert_int_equal(record(f)->attempt_count, 1);
 }
 
@@ -927,7 +927,7 @@ static void the_reason_is_that_of_the_link_where_one_was_possible(void **state)
         turn(f);
         report(f, METHOD_FAILED, rows[i].link);
         assert_int_equal(record(f)->state, TRANSFER_FAILED);
-        assert_int_equal(record(f)->error.code, rows[i].want);
+        assert_int_equal(record(f)->error_code, rows[i].want);
         assert_int_equal(record(f)->attempts[1].error.code, rows[i].link);
         if (i + 1 < sizeof rows / sizeof *rows)
             teardown(state);
@@ -944,7 +944,7 @@ static void a_link_that_was_never_possible_leaves_even_a_dull_reason(void **stat
     report(f, METHOD_FAILED, ERR_PROFILE_UNSUPPORTED);
     report(f, METHOD_FAILED, ERR_METHOD_UNSUPPORTED);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_PROFILE_UNSUPPORTED);
+    assert_int_equal(record(f)->error_code, ERR_PROFILE_UNSUPPORTED);
 }
 
 static void an_upload_that_broke_is_tried_again_from_the_start(void **state)
@@ -1056,7 +1056,7 @@ static void time_passes(struct fixture *f, int64_t ms)
 static void assert_failed(struct fixture *f, enum error_code code)
 {
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, code);
+    assert_int_equal(record(f)->error_code, code);
     assert_int_equal(record(f)->hold_until, 0);
 }
 
@@ -1298,7 +1298,7 @@ static void a_held_one_expires(void **state)
         assert_int_equal(record(f)->state, TRANSFER_HELD);
         time_passes(f, expires[i]);
         assert_int_equal(record(f)->state, TRANSFER_EXPIRED);
-        assert_int_equal(record(f)->error.code, ERR_TTL_EXPIRED);
+        assert_int_equal(record(f)->error_code, ERR_TTL_EXPIRED);
         assert_int_equal(record(f)->error_stage, STAGE_QUEUE);
         if (i == 0)
             teardown(state);
@@ -1685,7 +1685,7 @@ static void an_upload_that_breaks_off_ends_every_unfinished_state(void **state)
         go_to(f, depth);
         it_breaks_off(f);
         assert_int_equal(record(f)->state, TRANSFER_FAILED);
-        assert_int_equal(record(f)->error.code, ERR_LENGTH_CONFLICT);
+        assert_int_equal(record(f)->error_code, ERR_LENGTH_CONFLICT);
         assert_int_equal(record(f)->error_stage, STAGE_UPLOAD);
         assert_int_equal(record(f)->upload, UPLOAD_ABORTED);
         assert_int_equal(feed_refused(f->feed)->code, ERR_LENGTH_CONFLICT);
@@ -1707,7 +1707,7 @@ static void a_broken_upload_is_not_forgotten_behind_its_broken_stream(void **sta
     fake_method_report(&f->network, METHOD_FAILED, ERR_STREAM_BROKEN);
     it_breaks_off(f);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_LENGTH_CONFLICT);
+    assert_int_equal(record(f)->error_code, ERR_LENGTH_CONFLICT);
 }
 
 static void a_stream_that_breaks_while_the_upload_comes_is_tried_again(void **state)
@@ -1774,14 +1774,14 @@ static void what_needs_the_whole_file_is_no_way_for_a_stream(void **state)
     fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
     turn(f);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_RECIPIENT_OFFLINE);
+    assert_int_equal(record(f)->error_code, ERR_RECIPIENT_OFFLINE);
     transfer_destroy(&f->t);
     spool_abandon(&f->part);
     feed_release(&f->feed);
     begin_growing(f, "post", MODE_STREAM);
     found(f, "one", NULL);
-    assert_int_equal(record(f)->error.code, ERR_NO_COMMON_METHOD);
-    assert_non_null(strstr(record(f)->error.text, "mode=auto"));
+    assert_int_equal(record(f)->error_code, ERR_NO_COMMON_METHOD);
+    assert_non_null(strstr(record(f)->error_text, "mode=auto"));
 }
 
 static void parking_keeps_what_is_kept_and_ends_a_stream(void **state)
@@ -1803,7 +1803,7 @@ static void parking_keeps_what_is_kept_and_ends_a_stream(void **state)
     transfer_park(f->t);
     turn(f);
     assert_int_equal(record(f)->state, TRANSFER_FAILED);
-    assert_int_equal(record(f)->error.code, ERR_DRAINING);
+    assert_int_equal(record(f)->error_code, ERR_DRAINING);
 }
 
 int main(void)

@@ -492,6 +492,8 @@ void gateway_reserve(struct gateway *gw, const struct record_key *key, gateway_r
 
 static void end_record(struct record *r, enum transfer_state state, enum error_code code)
 {
+    struct error error;
+
     if (transfer_state_final(r->state))
         return;
     r->state = state;
@@ -504,7 +506,8 @@ static void end_record(struct record *r, enum transfer_state state, enum error_c
         r->sent = r->size;
     } else if (code != ERR_NONE) {
         r->error_stage = STAGE_OFFER;
-        error_set(&r->error, code, "scripted %s", error_name(code));
+        error_set(&error, code, "scripted %s", error_name(code));
+        record_fail(r, &error);
     }
 }
 
