@@ -108,7 +108,7 @@ struct record {
     uint64_t received; /* of the upload */
     enum mode mode;
     enum upload_state upload;
-    char sha256[65]; /* lower-case hex, or empty when nobody asked */
+    char *sha256; /* lower-case hex; NULL: nobody asked */
 
     char *caption; /* NULL: none */
     char *methods; /* the caller's narrowing, "si-s5b,s5b"; NULL: the configured ladder */

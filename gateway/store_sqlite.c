@@ -84,7 +84,7 @@ static const struct column transfer_columns[] = {
     COLUMN("type",            KIND_OWNED, record, type),
     COLUMN("size",            KIND_INT64, record, size),
     COLUMN("received",        KIND_INT64, record, received),
-    COLUMN("sha256",          KIND_FIXED, record, sha256),
+    COLUMN("sha256",          KIND_TEXT,  record, sha256),
     COLUMN("mode",            KIND_MODE,  record, mode),
     COLUMN("upload",          KIND_UPLOAD, record, upload),
     COLUMN("caption",         KIND_OWNED, record, caption),

@@ -490,7 +490,7 @@ static void offer(struct transfer *t)
         .name = r->name,
         .type = r->type,
         .size = r->size,
-        .sha256 = r->sha256[0] ? r->sha256 : NULL,
+        .sha256 = r->sha256,
         .no_digest = !may_digest(t),
         .caption = r->caption,
         .features = ops->offline ? NULL : t->resources[t->resource].features,
@@ -831,7 +831,7 @@ static void on_digest(void *user, const char *sha256)
 
     t->digest = NULL;
     if (sha256) {
-        snprintf(t->record->sha256, sizeof t->record->sha256, "%s", sha256);
+        record_text(&t->record->sha256, sha256);
         t->host.sha256 = t->record->sha256;
         t->env->changed(t->env->user, t, SAVE_NOW);
     }
@@ -844,7 +844,7 @@ static void start_digest(struct transfer *t)
     if (!t->ops->digest || t->hashing || t->told_hash)
         return;
     t->hashing = true;
-    if (t->record->sha256[0]) {
+    if (t->record->sha256) {
         t->ops->digest(t->method, t->record->sha256);
         return;
     }
@@ -1220,7 +1220,7 @@ void transfer_uploaded(struct transfer *t)
 
 void transfer_hashed(struct transfer *t, const char *sha256)
 {
-    snprintf(t->record->sha256, sizeof t->record->sha256, "%s", sha256);
+    record_text(&t->record->sha256, sha256);
     t->host.sha256 = t->record->sha256;
     t->env->changed(t->env->user, t, SAVE_NEVER);
 }

@@ -399,8 +399,9 @@ static bool seal_file(struct upload *u)
     if (!u->record)
         return true;
     u->record->size = u->record->received = spool_size(u->file);
-    memcpy(u->record->sha256, u->sha256, sizeof u->sha256);
-    return describe(u->record, u->file) || error_set(&u->error, ERR_INTERNAL, "out of memory");
+    if (!record_text(&u->record->sha256, u->sha256[0] ? u->sha256 : NULL) || !describe(u->record, u->file))
+        return error_set(&u->error, ERR_INTERNAL, "out of memory");
+    return true;
 }
 
 static void seal(uv_work_t *work)

@@ -945,8 +945,9 @@ static void a_digest_is_computed_for_who_asks_or_for_everybody(void **state)
         f->config.delivery.digest = rows[i].configured;
         start(f, NEVER_ANSWERS);
         r = submit(f, "ana@example.org", "hello", (struct submission){.digest = rows[i].asked});
-        assert_string_equal(r->sha256,
-                            rows[i].computed ? "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" : "");
+        assert_int_equal(r->sha256 != NULL, rows[i].computed);
+        if (r->sha256)
+            assert_string_equal(r->sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
         record_free(&r);
         stop(f);
     }
@@ -1623,7 +1624,7 @@ static void a_stream_has_no_digest_where_every_file_has_one(void **state)
     append(u, BIG);
     r = finish_upload(&u, &(struct submission){0}, ERR_NONE);
     assert_int_equal(r->state, TRANSFER_DELIVERED);
-    assert_string_equal(r->sha256, "");
+    assert_null(r->sha256);
     record_free(&r);
     stop(f);
 }
@@ -1748,7 +1749,7 @@ static void what_was_promised_is_kept_or_refused(void **state)
         append(u, BIG);
         r = finish_upload(&u, &s, rows[i].kept ? ERR_NONE : ERR_DIGEST_MISMATCH);
         if (rows[i].kept) {
-            assert_int_equal(r->sha256[0] != '\0', rows[i].sha256); /* it is known, so it is told */
+            assert_int_equal(r->sha256 != NULL, rows[i].sha256); /* it is known, so it is told */
             expect_end(f, id, TRANSFER_DELIVERED, ERR_NONE);
         } else if (rows[i].mode == MODE_AUTO) {
             expect_end(f, id, TRANSFER_FAILED, ERR_DIGEST_MISMATCH);

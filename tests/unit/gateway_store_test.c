@@ -86,7 +86,7 @@ static struct record *full(unsigned n)
     r->received = 11;
     r->mode = MODE_STREAM;
     r->upload = UPLOAD_ABORTED;
-    strcpy(r->sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    record_text(&r->sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     record_text(&r->caption, "for you");
     record_text(&r->methods, "si-s5b,s5b");
     record_text(&r->request_id, "rq_1");
@@ -145,7 +145,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_same_text(a->type, b->type);
     assert_int_equal(a->size, b->size);
     assert_int_equal(a->received, b->received);
-    assert_string_equal(a->sha256, b->sha256);
+    assert_same_text(a->sha256, b->sha256);
     assert_int_equal(a->mode, b->mode);
     assert_int_equal(a->upload, b->upload);
     assert_same_text(a->caption, b->caption);
@@ -890,7 +890,7 @@ static void a_value_nobody_wrote_is_an_error_and_not_a_crash(void **state)
 {
     static const char *const damage[] = {
         "UPDATE transfer SET state = 'levitating'", "UPDATE transfer SET error_code = 'gremlins'",
-        "UPDATE transfer SET proof = 'trust me'",   "UPDATE transfer SET sha256 = printf('%100c', 'x')",
+        "UPDATE transfer SET proof = 'trust me'",   "UPDATE transfer SET method = printf('%100c', 'x')",
         "UPDATE step SET direction = 'up'",         "UPDATE attempt SET stage = 'left'",
     };
 
