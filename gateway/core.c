@@ -12,6 +12,7 @@
 
 enum {
     HEARTBEAT_MS = 500,
+    JUMP_MS = 1000, /* less than that time servers do all the time */
     FORGET_EVERY_MS = 3600 * 1000,
     STORE_RETRY_MS = 5000,
     SAVE_SOON_MS = 250,
@@ -576,8 +577,10 @@ static void on_network(void *user, const struct network_view *view)
     pthread_mutex_lock(&gw->view_lock);
     gw->view = *view;
     pthread_mutex_unlock(&gw->view_lock);
-    gw->online = view->state == NETWORK_ONLINE;
-    gw->online_since = gw->online ? view->since : 0;
+    if (gw->online != (view->state == NETWORK_ONLINE)) {
+        gw->online = !gw->online;
+        gw->online_since = gw->online ? clock_ms() : 0;
+    }
     schedule(gw);
 }
 
@@ -634,6 +637,21 @@ static void try_again(uv_timer_t *timer)
     }
 }
 
+/* Deadlines are of the monotonic clock, so what is due by the wall clock is looked at anew when that one was set, or
+ * went on while the machine slept. */
+static void notice_jump(struct gateway *gw)
+{
+    int64_t ahead = clock_wall_ms() - clock_ms(), by = ahead - gw->wall_ahead;
+    struct live *live, *next;
+
+    gw->wall_ahead = ahead;
+    if (by > -JUMP_MS && by < JUMP_MS)
+        return;
+    log_warn("clock.jumped", log_int("ms", by));
+    HASH_ITER(hh, gw->lives, live, next)
+    transfer_clock_moved(live->transfer);
+}
+
 static void on_heartbeat(uv_timer_t *timer)
 {
     struct gateway *gw = timer->data;
@@ -645,6 +663,7 @@ static void on_heartbeat(uv_timer_t *timer)
         meter_timer(&gw->meter, gw->heartbeat_due);
     gw->heartbeat_due = uv_now(&gw->loop) + HEARTBEAT_MS;
     atomic_store(&gw->beat, now);
+    notice_jump(gw);
     DL_FOREACH2(gw->rowless, live, rowless_next)
     note_growth(live);
     downloads_expire(gw);
@@ -676,6 +695,8 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     gw->store = store;
     gw->spool = spool;
     pthread_mutex_init(&gw->view_lock, NULL);
+    uv_cond_init(&gw->over);
+    gw->wall_ahead = clock_wall_ms() - clock_ms();
     atomic_store(&gw->beat, clock_ms());
     uv_idle_init(&gw->loop, &gw->run);
     gw->run.data = gw;
@@ -797,6 +818,10 @@ static void core_thread(void *user)
         log_error("xmpp.start_failed", log_str("error", error.text));
     uv_timer_start(&gw->heartbeat, on_heartbeat, 0, HEARTBEAT_MS);
     uv_run(&gw->loop, UV_RUN_DEFAULT);
+    pthread_mutex_lock(&gw->view_lock);
+    gw->ended = true;
+    uv_cond_signal(&gw->over);
+    pthread_mutex_unlock(&gw->view_lock);
 }
 
 static void name_methods(struct gateway *gw)
@@ -940,13 +965,17 @@ static void handle_stop(void *owner, struct message *m)
     gw->network->ops->stop(gw->network, on_network_stopped, gw);
 }
 
-static bool join(uv_thread_t thread)
+/* As long as NUDGE_SECONDS; a join with a deadline would go by the wall clock. */
+static bool await_end(struct gateway *gw)
 {
-    struct timespec until;
+    bool ended;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += NUDGE_SECONDS;
-    return pthread_timedjoin_np(thread, NULL, &until) == 0;
+    pthread_mutex_lock(&gw->view_lock);
+    if (!gw->ended)
+        uv_cond_timedwait(&gw->over, &gw->view_lock, NUDGE_SECONDS * UINT64_C(1000000000));
+    ended = gw->ended;
+    pthread_mutex_unlock(&gw->view_lock);
+    return ended;
 }
 
 void gateway_stop(struct gateway *gw, void (*nudge)(void *user), void *user)
@@ -955,8 +984,9 @@ void gateway_stop(struct gateway *gw, void (*nudge)(void *user), void *user)
         return;
     gateway_drain(gw);
     post_new(gw, handle_stop);
-    while (!join(gw->thread))
+    while (!await_end(gw))
         nudge(user);
+    uv_thread_join(&gw->thread);
     gw->started = false;
     while (gw->pending > 0) /* rows and jobs under way still come back; the loop is this thread's now */
         uv_run(&gw->loop, UV_RUN_ONCE);
@@ -989,6 +1019,7 @@ void gateway_destroy(struct gateway **gw)
     links_destroy(&g->links);
     keys_destroy(&g->keys);
     pthread_mutex_destroy(&g->view_lock);
+    uv_cond_destroy(&g->over);
     free(g);
     *gw = NULL;
 }

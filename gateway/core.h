@@ -52,9 +52,10 @@ struct gateway {
     uv_timer_t again;   /* while a transfer has a row to write a little later, or no place in line yet */
     struct meter meter; /* told when the gateway stops */
     int64_t forgotten_at;
-    size_t pending; /* rows at the writer and jobs in the pool that will come back to this thread */
+    int64_t wall_ahead; /* of the monotonic clock, at the last heartbeat */
+    size_t pending;     /* rows at the writer and jobs in the pool that will come back to this thread */
     bool online;
-    int64_t online_since; /* wall clock */
+    int64_t online_since; /* monotonic; 0: it is not */
     uv_thread_t thread;
     bool started;
 
@@ -67,6 +68,8 @@ struct gateway {
     size_t active, queued;
     size_t flowing; /* while draining, once it was counted */
     bool counted;
+    bool ended; /* core's thread has; `over` says so */
+    uv_cond_t over;
 };
 
 /* Takes nothing over: config, store and spool outlive the gateway. */

@@ -87,7 +87,7 @@ struct transfer {
     bool later;       /* a failure of this round may pass by itself */
     bool hopped;      /* the first resource vanished and another was tried */
     bool linked;      /* an offline method was tried */
-    int64_t retry_at; /* the next round is not worth beginning before; 0: whenever */
+    int64_t retry_at; /* wall clock; the next round is not worth beginning before; 0: whenever */
     bool came;        /* the recipient was seen to come online since this round began */
 
     bool asked;            /* his subscription, for this transfer */
@@ -100,6 +100,8 @@ struct transfer {
     bool ahead;       /* the method said complete before we heard that the upload is */
     enum proof proof; /* ahead: what it said */
 
+    int64_t made;        /* monotonic, as the next; here, or by the process that took it up */
+    int64_t pause_until; /* what record->next_attempt_at tells people; 0 there: it does not pause */
     bool timer_expires;
     struct alarm *timer; /* the pause while queued, else the state's deadline, and never later than the expiry */
 };
@@ -582,8 +584,8 @@ static bool may_return(const struct transfer *t, const struct error *error)
 {
     int64_t online = t->env->online_since(t->env->user);
 
-    return error->code == ERR_RECIPIENT_OFFLINE && stage_of(t) == STAGE_RESOLVE && t->record->created < online &&
-           clock_wall_ms() < online + RETURN_MS;
+    return error->code == ERR_RECIPIENT_OFFLINE && stage_of(t) == STAGE_RESOLVE && t->made < online &&
+           clock_ms() < online + RETURN_MS;
 }
 
 /* The pause between two rounds ends now. */
@@ -900,13 +902,19 @@ static int64_t pause_ms(const struct transfer *t)
     return pause + pause * spread / 1024;
 }
 
+static void pause_for(struct transfer *t, int64_t ms)
+{
+    t->pause_until = clock_ms() + ms;
+    t->record->next_attempt_at = clock_wall_ms() + ms;
+}
+
 static void pause_round(struct transfer *t, const struct pending *p)
 {
+    int64_t pause = pause_ms(t), told = t->retry_at - clock_wall_ms();
+
     end_round(t);
     if (p->error.code != ERR_XMPP_DISCONNECTED && p->error.code != ERR_DRAINING)
-        t->record->next_attempt_at = clock_wall_ms() + pause_ms(t);
-    if (t->retry_at > t->record->next_attempt_at && t->record->next_attempt_at > 0)
-        t->record->next_attempt_at = t->retry_at;
+        pause_for(t, told > pause ? told : pause);
     step(t, STEP_LOCAL, "queued again", error_name(p->error.code), p->error.text);
 }
 
@@ -1039,8 +1047,8 @@ static void arm_timer(struct transfer *t)
         alarm_stop(&t->timer);
         return;
     }
-    if (t->record->next_attempt_at > now)
-        due = t->record->next_attempt_at - now;
+    if (t->record->next_attempt_at > 0)
+        due = t->pause_until > clock_ms() ? t->pause_until - clock_ms() : 1;
     t->timer_expires = due == 0 || left <= due;
     if (t->timer_expires)
         due = left;
@@ -1104,6 +1112,19 @@ void transfer_run(struct transfer *t)
 
 /* ---- life */
 
+/* A pause of an earlier run has as much left as there was when the row was written, less the time since; a wall clock
+ * that was set back meanwhile adds nothing. */
+static void resume_pause(struct transfer *t)
+{
+    struct record *r = t->record;
+    int64_t now = clock_wall_ms(), left = r->next_attempt_at - (now > r->updated ? now : r->updated);
+
+    if (r->state == TRANSFER_QUEUED && left > 0)
+        pause_for(t, left);
+    else
+        r->next_attempt_at = 0;
+}
+
 struct transfer *transfer_create(const struct transfer_env *env, struct record *r, struct feed *feed, void *owner)
 {
     struct transfer *t = calloc(1, sizeof *t);
@@ -1124,6 +1145,8 @@ struct transfer *transfer_create(const struct transfer_env *env, struct record *
     t->owner = owner;
     t->record = r;
     t->feed = feed ? feed_hold(feed) : NULL;
+    t->made = clock_ms();
+    resume_pause(t);
     t->asked = r->state == TRANSFER_HELD && r->subscribe;
     if (!known) /* it was prepared once already, so this is a store gone bad */
         transfer_post(t, EV_FATAL, &error, PROOF_NONE);
@@ -1160,6 +1183,19 @@ void transfer_destroy(struct transfer **transfer)
     error_keep(&t->why, NULL);
     error_keep(&t->refusal, NULL);
     free(t);
+}
+
+void transfer_clock_moved(struct transfer *t)
+{
+    struct record *r = t->record;
+
+    if (transfer_state_final(r->state) || r->state == TRANSFER_TRANSFERRING)
+        return;
+    if (r->next_attempt_at > 0)
+        r->next_attempt_at = clock_wall_ms() + t->pause_until - clock_ms();
+    r->updated = clock_wall_ms();
+    arm_timer(t);
+    t->env->changed(t->env->user, t, SAVE_NEVER);
 }
 
 void *transfer_owner(const struct transfer *t)

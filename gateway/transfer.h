@@ -33,7 +33,7 @@ struct transfer_env {
     const struct config *config;
     void (*wake)(void *user, struct transfer *t);                      /* has events: call transfer_run() soon, once */
     void (*changed)(void *user, struct transfer *t, enum saving save); /* publish; and write it, if it says so */
-    int64_t (*online_since)(void *user);             /* wall clock; the network's last change to online */
+    int64_t (*online_since)(void *user);             /* monotonic; the network's last change to online */
     void (*waiting)(void *user, struct transfer *t); /* queued, and ready to be started */
     void (*idle)(void *user, struct transfer *t);    /* no longer at work: was started, now queued, held or final */
     void *user;
@@ -72,6 +72,10 @@ void transfer_roster(struct transfer *t);
 
 /* The gateway stops: the peer is told, the attempt noted, and the record left QUEUED (or HELD) for the next start. */
 void transfer_park(struct transfer *t);
+
+/* The wall clock was set. By it go what callers are told as an instant: the expiry, and how long is waited for the
+ * recipient. What began as a length of time, the pause between two rounds and the deadline of a state, does not. */
+void transfer_clock_moved(struct transfer *t);
 
 /* Works through the queued events. */
 void transfer_run(struct transfer *t);

@@ -546,9 +546,9 @@ static void after_a_reconnect_recipients_have_time_to_return(void **state)
             setup(state);
         f = *state;
         r = new_record("ana@example.org", NULL);
-        f->online_since = clock_wall_ms() - rows[i].online_ago;
-        r->created = f->online_since + (rows[i].queued_before ? -1 : 1);
         begin(f, r);
+        f->online_since = clock_ms() + (rows[i].queued_before ? 1 : -1);
+        clock_advance(rows[i].online_ago + 1);
         fake_network_not_found(&f->network, ERR_RECIPIENT_OFFLINE);
         turn(f);
         if (record(f)->state != rows[i].want)
@@ -561,6 +561,102 @@ static void after_a_reconnect_recipients_have_time_to_return(void **state)
         if (i + 1 < sizeof rows / sizeof *rows)
             teardown(state);
     }
+}
+
+enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS };
+
+static void fails_once(struct fixture *f)
+{
+    found(f, "one", NULL);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    report(f, METHOD_PROGRESS, ERR_NONE);
+    report(f, METHOD_FAILED, ERR_STREAM_BROKEN);
+    assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+}
+
+/* The wall clock alone is set. */
+static void set_wall_clock(struct fixture *f, int64_t by)
+{
+    clock_fake(clock_ms(), clock_wall_ms() + by);
+    transfer_clock_moved(f->t);
+    turn(f);
+}
+
+static void a_pause_is_as_long_whatever_the_wall_clock_does(void **state)
+{
+    static const int64_t jumps[] = {-DAY_MS, -HOUR_MS, HOUR_MS, DAY_MS};
+
+    for (size_t i = 0; i < sizeof jumps / sizeof *jumps; i++) {
+        struct fixture *f;
+        struct record *r;
+        int64_t pause;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        r = new_record("ana@example.org", "one");
+        r->expires += 2 * DAY_MS;
+        begin(f, r);
+        fails_once(f);
+        pause = record(f)->next_attempt_at - clock_wall_ms();
+        set_wall_clock(f, jumps[i]);
+        assert_int_equal(record(f)->next_attempt_at - clock_wall_ms(), pause);
+        assert_int_equal(record(f)->state, TRANSFER_QUEUED);
+        clock_advance(pause);
+        run_timers(f);
+        assert_int_equal(record(f)->state, TRANSFER_OFFERING);
+        if (i + 1 < sizeof jumps / sizeof *jumps)
+            teardown(state);
+    }
+}
+
+static void a_pause_goes_on_after_a_restart(void **state)
+{
+    static const struct {
+        const char *says;
+        int64_t written_ago, pause, want; /* want: how long it still is, 0: it is over */
+    } rows[] = {
+        {"half of it is over", 5000, 10000, 5000},
+        {"it ended meanwhile", 20000, 10000, 0},
+        {"the clock was set back by a day", -DAY_MS, 10000, 10000},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f;
+        struct record *r;
+
+        if (i > 0)
+            setup(state);
+        f = *state;
+        r = new_record("ana@example.org", "one");
+        r->updated = clock_wall_ms() - rows[i].written_ago;
+        r->next_attempt_at = r->updated + rows[i].pause;
+        begin(f, r);
+        if (f->waits != (rows[i].want == 0))
+            fail_msg("%s: started %u times", rows[i].says, f->waits);
+        if (rows[i].want > 0)
+            assert_int_equal(record(f)->next_attempt_at - clock_wall_ms(), rows[i].want);
+        if (i + 1 < sizeof rows / sizeof *rows)
+            teardown(state);
+    }
+}
+
+/* It is told to callers as an instant. */
+static void the_expiry_goes_by_the_wall_clock(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, new_record("ana@example.org", "one"));
+    fails_once(f);
+    set_wall_clock(f, -DAY_MS);
+    clock_advance(HOUR_MS);
+    set_wall_clock(f, 0);
+    assert_false(transfer_state_final(record(f)->state));
+    set_wall_clock(f, DAY_MS);
+    run_timers(f);
+    assert_int_equal(record(f)->state, TRANSFER_EXPIRED);
+    assert_int_equal(record(f)->error.code, ERR_TTL_EXPIRED);
 }
 
 static void a_lost_session_costs_no_round(void **state)
@@ -1343,9 +1439,8 @@ static void hold_goes_before_the_time_to_return(void **state)
     struct fixture *f = *state;
     struct record *r = new_held("ana@example.org");
 
-    f->online_since = clock_wall_ms();
-    r->created = f->online_since - 1;
     begin(f, r);
+    f->online_since = clock_ms() + 1;
     not_found(f);
     assert_int_equal(record(f)->state, TRANSFER_HELD);
 }
@@ -1839,6 +1934,9 @@ int main(void)
         T(after_the_first_byte_no_other_method_is_tried),
         T(a_stream_that_broke_before_its_first_byte_leaves_the_next_method_whole),
         T(after_a_reconnect_recipients_have_time_to_return),
+        T(a_pause_is_as_long_whatever_the_wall_clock_does),
+        T(a_pause_goes_on_after_a_restart),
+        T(the_expiry_goes_by_the_wall_clock),
         T(a_lost_session_costs_no_round),
         T(a_resource_that_vanished_is_replaced_once),
         T(cancel_ends_every_unfinished_state),
