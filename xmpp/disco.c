@@ -155,6 +155,17 @@ void disco_drop(struct disco *d, const struct jid *who)
         drop_kept(d, e);
 }
 
+void disco_offline(struct disco *d)
+{
+    struct kept *e = TAILQ_FIRST(&d->kept), *next;
+
+    for (; e; e = next) {
+        next = TAILQ_NEXT(e, used);
+        if (e->expires != INT64_MAX)
+            drop_kept(d, e);
+    }
+}
+
 /* ---- asking */
 
 static void free_question(struct question *q)

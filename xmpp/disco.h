@@ -1,8 +1,8 @@
 /* xmpp/disco.h - what a peer supports (XEP-0030), asked once and kept.
  *
- * Kept by full JID for ten minutes, and by caps hash (XEP-0115) for as long as there is room once the hash was found
- * to be that of the answer: then one question serves everybody with the same client. Who asks while a question is on
- * its way shares its answer. Thread: core's. */
+ * Kept by full JID for ten minutes of one session, and by caps hash (XEP-0115) for as long as there is room once the
+ * hash was found to be that of the answer: then one question serves everybody with the same client. Who asks while a
+ * question is on its way shares its answer. Thread: core's. */
 #ifndef XMPP_DISCO_H
 #define XMPP_DISCO_H
 
@@ -29,5 +29,8 @@ void disco_forget(struct disco *d, uint64_t ticket);
 
 /* The peer went or changed: what was kept by its JID is not true any more. */
 void disco_drop(struct disco *d, const struct jid *who);
+
+/* The session is over: who has gone before the next one begins will not be told. */
+void disco_offline(struct disco *d);
 
 #endif

@@ -181,6 +181,7 @@ static void on_offline(void *user)
     iq_disconnected(c->iq);
     jingle_offline(c->jingle);
     contacts_offline(c->contacts);
+    disco_offline(c->disco);
     upload_service_offline(c->uploads);
     rooms_offline(c->rooms);
     proxies_offline(c->proxies);

@@ -297,6 +297,25 @@ static void what_a_peer_said_holds_until_he_goes_or_changes(void **state)
     assert_null(known(f, DESK));
 }
 
+/* Else who went meanwhile would be offered what only his client could answer. */
+static void what_a_peer_said_holds_for_one_session(void **state)
+{
+    struct fixture *f = *state;
+
+    presence(f, PHONE, "", EXODUS_VER);
+    ask(f, PHONE);
+    asks_for_caps(f, PHONE, EXODUS_VER);
+    says(f, PHONE, EXODUS);
+    ask(f, DESK);
+    asks_plainly(f, DESK);
+    says(f, DESK, "<feature var='a'/>");
+    contacts_offline(f->contacts);
+    disco_offline(f->disco);
+    assert_null(known(f, DESK));
+    presence(f, PHONE, "", EXODUS_VER);
+    assert_non_null(known(f, PHONE)); /* whoever has that client has it in any session */
+}
+
 static void the_oldest_of_2000_is_given_up(void **state)
 {
     struct fixture *f = *state;
@@ -396,6 +415,7 @@ int main(void)
         TEST(a_proven_hash_serves_everybody_and_does_not_age),
         TEST(a_hash_that_is_not_that_of_the_answer_serves_nobody_else),
         TEST(what_a_peer_said_holds_until_he_goes_or_changes),
+        TEST(what_a_peer_said_holds_for_one_session),
         TEST(the_oldest_of_2000_is_given_up),
         TEST(we_announce_only_what_we_do),
         TEST(questions_are_answered),
