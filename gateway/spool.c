@@ -204,6 +204,8 @@ static bool disk_error(struct error *err, const char *what, int number)
         return error_set(err, ERR_SPOOL_FULL, "the disk of the spool is full (%s)", what);
     case EDQUOT:
         return error_set(err, ERR_SPOOL_FULL, "the disk quota of the spool is used up (%s)", what);
+    case EROFS: /* what a disk with errors becomes */
+        return error_set(err, ERR_STORE_UNAVAILABLE, "the disk of the spool is read-only (%s)", what);
     case EFBIG: /* the file system's own limit, or RLIMIT_FSIZE (ulimit -f) */
         return error_set(err, ERR_BODY_TOO_LARGE, "the file is larger than the spool's disk or ulimit -f allows");
     default:
