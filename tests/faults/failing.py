@@ -18,8 +18,7 @@ import time
 
 from gateway import SANITIZER, Answer
 from lab import LOOPBACK, wait_until
-from peers import BUILD
-from scene import DIRECT, Fault, Scene
+from scene import DIRECT, Fault, Scene, preload
 
 SETTINGS = {**DIRECT, "DELIVERY_OFFER_TIMEOUT": "2s", "DELIVERY_CONNECT_TIMEOUT": "2s", "DELIVERY_ACTIVATE_TIMEOUT": "2s",
             "DELIVERY_STALL_TIMEOUT": "2s", "DELIVERY_LINGER_TIMEOUT": "3s", "DELIVERY_MAX_ATTEMPTS": "2",
@@ -81,14 +80,12 @@ class Victim:
             self.map = mmap.mmap(file.fileno(), 0)
         self.control = Control.from_buffer(self.map)
         self.peers = {"alice": scene.recipient("alice"), "carol": scene.recipient("carol", "--only-proxy")}
-        library = next((BUILD / preset / "tests" / "failing.so" for preset in (scene.build, "dev")
-                        if (BUILD / preset / "tests" / "failing.so").exists()), None)
-        if library is None:
-            raise Fault("tests/failing.so is not built: cmake --build --preset dev --target failing")
         self.gateway = scene.gateway(start=False, **SETTINGS)
         suppressions = scene.path("lsan")
         suppressions.write_text(DYNAMIC_LOADER)
-        self.gateway.environment = {"LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0", "LD_PRELOAD": str(library), "FAILING_CONTROL": str(path),
+        self.gateway.environment = {"LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0",
+                                    "LD_PRELOAD": str(preload("failing", scene.build)),
+                                    "FAILING_CONTROL": str(path),
                                     "ASAN_OPTIONS": "detect_leaks=1:verify_asan_link_order=0:allocator_may_return_null=1"}
         self.gateway.expected_errors = Everything()
         self.names = 0

@@ -13,12 +13,14 @@ import statistics
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 from lab import DOMAIN, LOOPBACK, Cable, Ports, wait_until
 from peer.peer import BYTESTREAM, OFFER, SI_STREAMS, Peer
 from peer.script import accept_si, streamhosts, use
 from peer import socks
 from scene import AGAIN, DIRECT, Fault, Scene
+import world
 
 ATTACKER = "127.0.0.2"
 CROWD = 2000
@@ -301,12 +303,11 @@ def locked_store(scene, by):
            f"{second.status} {second.json.get('code', second.json.get('state'))}")
 
 
-CASES = {case.__name__: case for case in (half_open_socks5, slow_http, a_byte_a_second, zombie, garbage, stalled_starttls,
-                                          server_storm, disk_full, locked_store)}
 DISK_MIB = 12
 
 
-def small_disk(scene, path):
+def small_disk(scene, settings):
+    path = scene.directory / "disk"
     path.mkdir(parents=True)
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "jidpost-faults", str(path)],
                           capture_output=True, text=True)
@@ -314,21 +315,29 @@ def small_disk(scene, path):
         raise Fault(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
     scene.ends.append(lambda: subprocess.run(["umount", str(path)], check=True))
     scene.disk = f"a tmpfs of {DISK_MIB} MiB"
+    settings["SERVER_STATE_DIR"] = str(path)
 
 
-def one_case(name, case, options):
+def demand_tls(scene, settings):
+    settings.update(XMPP_TLS="required", XMPP_CA=str(scene.server.authority.certificate), XMPP_SERVER=DOMAIN)
+
+
+# name: (the case, what makes its world ready)
+CASES = {case.__name__: (case, prepare) for case, prepare in (
+    (half_open_socks5, None), (slow_http, None), (a_byte_a_second, None), (zombie, None), (garbage, None),
+    (stalled_starttls, demand_tls), (server_storm, None), (disk_full, small_disk), (locked_store, None))}
+CASES.update(world.CASES)
+
+
+def one_case(name, case, prepare, options):
     with Scene(name, options.build) as scene:
         settings = {**DIRECT, **QUICK, "SOCKS5_LISTEN": f"{LOOPBACK}:{Ports.take()}"}
         scene.way = Staller(scene.server)
         scene.ends.append(scene.way.cut)
-        if case is disk_full:
-            small_disk(scene, scene.directory / "disk")
-            settings["SERVER_STATE_DIR"] = str(scene.directory / "disk")
-        if case is stalled_starttls:
-            settings.update(XMPP_TLS="required", XMPP_CA=str(scene.server.authority.certificate), XMPP_SERVER=DOMAIN)
+        if prepare:
+            prepare(scene, settings)
         gateway = scene.gateway(start=False, server=scene.way, **settings)
-        if case is disk_full:
-            gateway.state = scene.directory / "disk"
+        gateway.state = Path(gateway.settings["SERVER_STATE_DIR"])
         gateway.start()
         gateway.expected_errors.update(("store.write_failed", "store.unavailable"))
         by = Bystander(gateway, scene.recipient("alice"))
@@ -355,11 +364,11 @@ def hostile(options):
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     found, faults = [], []
-    for name, case in CASES.items():
+    for name, (case, prepare) in CASES.items():
         if options.only and name not in options.only:
             continue
         try:
-            found.append(one_case(name, case, options))
+            found.append(one_case(name, case, prepare, options))
         except (AssertionError, OSError) as fault:
             print(f"  {name}: {fault}", flush=True)
             faults.append(name)

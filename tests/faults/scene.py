@@ -18,6 +18,15 @@ class Fault(AssertionError):
     """What must not happen has happened."""
 
 
+def preload(name, build):
+    """The library of that name here, which needs not be of the build it is preloaded into."""
+    for preset in (build, "dev"):
+        library = peers.BUILD / preset / "tests" / f"{name}.so"
+        if library.exists():
+            return library
+    raise Fault(f"tests/{name}.so is not built: cmake --build --preset dev --target {name}")
+
+
 class Scene:
     """A context; keeps its directory, and says so, when it ends in an exception."""
 
@@ -25,6 +34,7 @@ class Scene:
         self.name, self.build = name, build
         self.directory = Path(tempfile.mkdtemp(prefix=f"jidpost-faults-{name}-"))
         self.ends, self.count = [], 0
+        self.environment = {}  # of the gateway, beside its settings
 
     def __enter__(self):
         try:
@@ -53,6 +63,7 @@ class Scene:
 
     def gateway(self, start=True, server=None, kind=Gateway, **settings):
         gateway = kind(server or self.server, self.path("gateway"), build=self.build, **settings)
+        gateway.environment = self.environment
         self.ends.append(gateway.kill)
         return gateway.start() if start else gateway
 
