@@ -246,12 +246,53 @@ char *strndup(const char *text, size_t size)
         return real(path, flags, mode);                                                                                \
     }
 
+/* An open eventfd has no error, only "not yet"; those of the gateway are open until its end. */
+static atomic_bool is_eventfd[65536];
+
+static bool can_fail(int fd)
+{
+    return fd < 0 || (size_t)fd >= sizeof is_eventfd / sizeof *is_eventfd || !is_eventfd[fd];
+}
+
+int eventfd(unsigned int value, int flags)
+{
+    int fd;
+
+    REAL(eventfd);
+    if (fails(KIND_CALL, "eventfd", CALLER)) {
+        errno = EMFILE;
+        return -1;
+    }
+    fd = real(value, flags);
+    if (fd >= 0 && (size_t)fd < sizeof is_eventfd / sizeof *is_eventfd)
+        is_eventfd[fd] = true;
+    return fd;
+}
+
+ssize_t read(int fd, void *to, size_t size)
+{
+    REAL(read);
+    if (can_fail(fd) && fails(KIND_CALL, "read", CALLER)) {
+        errno = EIO;
+        return -1;
+    }
+    return real(fd, to, size);
+}
+
+ssize_t write(int fd, const void *from, size_t size)
+{
+    REAL(write);
+    if (can_fail(fd) && fails(KIND_CALL, "write", CALLER)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return real(fd, from, size);
+}
+
 WRAP_OPEN(open)
 WRAP_OPEN(open64)
-WRAP(ssize_t, read, EIO, (int fd, void *to, size_t size), (fd, to, size))
 WRAP(ssize_t, pread, EIO, (int fd, void *to, size_t size, off_t at), (fd, to, size, at))
 WRAP(ssize_t, pread64, EIO, (int fd, void *to, size_t size, off64_t at), (fd, to, size, at))
-WRAP(ssize_t, write, ENOSPC, (int fd, const void *from, size_t size), (fd, from, size))
 WRAP(ssize_t, pwrite, ENOSPC, (int fd, const void *from, size_t size, off_t at), (fd, from, size, at))
 WRAP(ssize_t, pwrite64, ENOSPC, (int fd, const void *from, size_t size, off64_t at), (fd, from, size, at))
 WRAP(ssize_t, writev, ENOSPC, (int fd, const struct iovec *parts, int count), (fd, parts, count))
@@ -278,7 +319,6 @@ WRAP(ssize_t, recvmsg, ECONNRESET, (int fd, struct msghdr *message, int flags), 
 WRAP(ssize_t, sendfile, EIO, (int to, int from, off_t *at, size_t size), (to, from, at, size))
 WRAP(ssize_t, sendfile64, EIO, (int to, int from, off64_t *at, size_t size), (to, from, at, size))
 WRAP(int, epoll_create1, EMFILE, (int flags), (flags))
-WRAP(int, eventfd, EMFILE, (unsigned int value, int flags), (value, flags))
 
 /* To change or take out what is in the set needs no memory: the kernel has no error for that. */
 int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
