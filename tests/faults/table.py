@@ -114,6 +114,33 @@ def hostile_part(slices):
             + f"\n{when(slices)}.\n")
 
 
+def soak_part(slices):
+    one = slices[-1]
+    lines = [(row["name"], f"{row['mean']:,} {row['unit']}", f"{row['most']:,} {row['unit']}",
+              f"{row['slope']:+,} ± {row['error']:,} {row['unit']}", f"{row['matters']:,} {row['unit']}",
+              "**grows**" if row["grows"] else "–") for row in one["series"]]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in one["kinds"].items())
+    ends = ", ".join(f"{count} {state}" for state, count in one["ends"].items())
+    return ("## An hour's growth, from minutes\n\nModerate load: sizes to 4 MiB, modes auto, spool and stream, direct and "
+            "through the proxy, waited for and not, with links that are fetched, offers that are declined, streams that break "
+            f"and are tried again, held ones, cancelled ones; the XMPP session cut {one['cuts']} times. A sample every "
+            f"5 s for {one['minutes']:g} minutes, the first {one['warm-up s']} s left out; slope by least squares, with its "
+            "standard error (neighbouring samples being alike). A series fails if it grows by more than matters and by more "
+            "than twice the error.\n\n"
+            + rows(("what", "mean", "most", "slope in an hour", "matters from", "verdict"), lines)
+            + f"\n{one['uploads']} uploads: {kinds}. Of those not waited for: {ends}. Seed {one['seed']}; "
+            f"{one['samples']} samples. {when([one])}.\n")
+
+
+def fuzz_part(slices):
+    lines = [(f"`{one['row']}`", one["seconds"], f"{one['executions']:,}", one.get("finding", one["findings"]))
+             for one in sorted(slices, key=lambda one: one["row"])]
+    return ("## Parsers under a fuzzer\n\nlibFuzzer with AddressSanitizer and UndefinedBehaviorSanitizer on whatever reads foreign "
+            "bytes; the seeds are in [tests/fuzz/corpus](../tests/fuzz/corpus). `scripts/fuzz TARGET SECONDS` runs one, "
+            "`scripts/faults fuzz` enters here what it said last.\n\n"
+            + rows(("target", "seconds", "executions", "findings"), lines) + f"\n{when(slices)}.\n")
+
+
 def page(kept):
     parts = [HEAD]
     if of(kept, "kill"):
@@ -123,6 +150,9 @@ def page(kept):
             parts.append(points_part(title, text, of(kept, case)))
     if of(kept, "hostile"):
         parts.append(hostile_part(of(kept, "hostile")))
+    for case, part in ("soak", soak_part), ("fuzz", fuzz_part):
+        if of(kept, case):
+            parts.append(part(of(kept, case)))
     return "\n".join(parts)
 
 
@@ -135,8 +165,8 @@ POINTS = (
      "calls the process does not survive."),
     ("syscalls", "System calls that fail",
      "The same with the n-th system call of those that touch files, sockets, epoll sets and eventfds, each with the error "
-     "that is likeliest to be met (ENOSPC, EIO, EMFILE, ECONNRESET …). libuv ends the process when its own eventfd cannot be "
-     "read or written, which the kernel does to no open one; so that is not guarded against."),
+     "that is likeliest to be met (ENOSPC, EIO, EMFILE, ECONNRESET …). Left out are those for which the kernel has no error: "
+     "to read or write an open eventfd, and to change what is in an epoll set."),
 )
 
 if __name__ == "__main__":
