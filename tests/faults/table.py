@@ -23,6 +23,12 @@ def git(*arguments):
     return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True).stdout.strip()
 
 
+def revision():
+    """The commit, and "+" where the tree differs from it in more than what we write ourselves."""
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/reliability.*")
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+
+
 def load():
     return json.loads(KEPT.read_text()) if KEPT.exists() else []
 
@@ -40,7 +46,7 @@ def add(case, build, slices):
     """Writes both files anew."""
     kept = load()
     stamp = {"case": case, "build": build, "on": datetime.date.today().isoformat(),
-             "revision": git("describe", "--always", "--dirty=+", "--exclude=*")}
+             "revision": revision()}
     for facts in slices:
         one = {**stamp, **facts}
         kept = [other for other in kept if not superseded(other, by=one)] + [one]
