@@ -656,7 +656,7 @@ static void the_expiry_goes_by_the_wall_clock(void **state)
     set_wall_clock(f, DAY_MS);
     run_timers(f);
     assert_int_equal(record(f)->state, TRANSFER_EXPIRED);
-    assert_int_equal(record(f)->error.code, ERR_TTL_EXPIRED);
+    assert_int_equal(record(f)->error_code, ERR_TTL_EXPIRED);
 }
 
 static void a_lost_session_costs_no_round(void **state)
