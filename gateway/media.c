@@ -58,9 +58,13 @@ void media_sniff(const struct spool_file *file, char type[static MEDIA_TYPE])
     free(head);
 }
 
-static const struct {
+struct media {
     const char *type, *ending;
-} endings[] = {
+};
+
+/* Of several types with an ending the first is meant by it. */
+static const struct media usual[] = {
+    {"audio/ogg", ".ogg"},
     {"application/epub+zip", ".epub"},
     {"application/gzip", ".gz"},
     {"application/java-archive", ".jar"},
@@ -97,15 +101,14 @@ static const struct {
     {"audio/midi", ".mid"},
     {"audio/mp4", ".m4a"},
     {"audio/mpeg", ".mp3"},
-    {"audio/ogg", ".ogg"},
     {"audio/opus", ".opus"},
     {"audio/wav", ".wav"},
     {"audio/x-hx-aac-adts", ".aac"},
     {"audio/x-m4a", ".m4a"},
     {"audio/x-wav", ".wav"},
     {"font/otf", ".otf"},
-    {"font/sfnt", ".ttf"},
     {"font/ttf", ".ttf"},
+    {"font/sfnt", ".ttf"},
     {"font/woff", ".woff"},
     {"font/woff2", ".woff2"},
     {"image/avif", ".avif"},
@@ -144,13 +147,44 @@ static const struct {
     {"video/x-msvideo", ".avi"},
 };
 
+/* Endings that are not the first that one would give. */
+static const struct media other[] = {
+    {"application/gzip", ".tgz"},  {"application/octet-stream", ".bin"},
+    {"application/yaml", ".yaml"}, {"application/yaml", ".yml"},
+    {"audio/ogg", ".oga"},         {"image/heic", ".heif"},
+    {"image/jpeg", ".jpeg"},       {"image/tiff", ".tif"},
+    {"text/html", ".htm"},         {"text/plain", ".log"},
+    {"text/x-diff", ".patch"},     {"video/mpeg", ".mpg"},
+};
+
+enum { USUAL = sizeof usual / sizeof *usual, OTHER = sizeof other / sizeof *other };
+
+static const char *type_of(const struct media *list, size_t count, const char *ending)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(list[i].ending, ending) == 0)
+            return list[i].type;
+    }
+    return NULL;
+}
+
+const char *media_of_name(const char *name)
+{
+    const char *ending = strrchr(name, '.'), *type;
+
+    if (!ending || ending == name) /* a hidden file's name is no ending */
+        return NULL;
+    type = type_of(usual, USUAL, ending);
+    return type ? type : type_of(other, OTHER, ending);
+}
+
 const char *media_ending(const char *type)
 {
     size_t len = strcspn(type, "; \t");
 
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        if (strlen(endings[i].type) == len && strncasecmp(endings[i].type, type, len) == 0)
-            return endings[i].ending;
+    for (size_t i = 0; i < USUAL; i++) {
+        if (strlen(usual[i].type) == len && strncasecmp(usual[i].type, type, len) == 0)
+            return usual[i].ending;
     }
     return "";
 }

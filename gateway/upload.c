@@ -346,12 +346,13 @@ static struct record *record_of(const struct upload *u, const struct submission 
 /* What nobody said of it. file NULL: there is nothing to look at. */
 static bool describe(struct record *r, const struct spool_file *file)
 {
-    char type[MEDIA_TYPE] = "application/octet-stream", name[ID_SIZE + 32];
+    char seen[MEDIA_TYPE] = "application/octet-stream", name[ID_SIZE + 32];
+    const char *type = r->name ? media_of_name(r->name) : NULL;
 
     if (!r->type) {
-        if (file)
-            media_sniff(file, type);
-        if (!record_text(&r->type, type))
+        if (!type && file)
+            media_sniff(file, seen);
+        if (!record_text(&r->type, type ? type : seen))
             return false;
     }
     if (!r->name) {

@@ -16,7 +16,7 @@ def pings(server, window, seconds):
 def arrivals(requests, told):
     """Milliseconds from the first byte of each upload to the last one at the recipient."""
     last = {stream["name"]: stream["last"] for stream in told["streams"]}
-    return [(last[str(number)] - began) / 1e6 for number, began, _, _ in requests]
+    return [(last[f"{number}.bin"] - began) / 1e6 for number, began, _, _ in requests]
 
 
 def one_by_one(gateway, recipient, path, count):

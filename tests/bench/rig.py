@@ -223,8 +223,8 @@ def gateway_url(gateway, to, name=None, **query):
 
 
 def put_many(gateway, to, count, at_once, path, **query):
-    """[(number, began, ended, status)] of uploads named after their number."""
-    target = Client.target(to, "NUMBER", **query).replace("NUMBER", "{}")
+    """[(number, began, ended, status)] of uploads named after their number, with an ending as files have."""
+    target = Client.target(to, "NUMBER.bin", **query).replace("NUMBER", "{}")
     requests = run("http_load", gateway.port, "put", target, count, at_once, path)["requests"]
     bad = [status for *_, status in requests if status // 100 != 2]
     if bad:

@@ -134,6 +134,51 @@ static void many_threads_may_ask_at_once(void **state)
     }
 }
 
+static void a_name_tells_the_type_by_its_ending(void **state)
+{
+    static const struct {
+        const char *name, *type;
+    } rows[] = {
+        {"report.pdf", "application/pdf"},
+        {"REPORT.PDF", "application/pdf"},
+        {"a.b.txt", "text/plain"},
+        {"backup.tar.gz", "application/gzip"},
+        {"song.ogg", "audio/ogg"},
+        {"photo.jpg", "image/jpeg"},
+        {"photo.jpeg", "image/jpeg"},
+        {"data.bin", "application/octet-stream"},
+        {"report", NULL},
+        {"report.", NULL},
+        {"report.pdf ", NULL},
+        {"version 1.2", NULL},
+        {".pdf", NULL},
+        {"", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *type = media_of_name(rows[i].name);
+
+        assert_int_equal(type == NULL, rows[i].type == NULL);
+        if (type)
+            assert_string_equal(type, rows[i].type);
+    }
+}
+
+static void each_ending_leads_back_to_a_type_with_it(void **state)
+{
+    static const char *const types[] = {"audio/ogg", "application/ogg", "font/sfnt", "application/xml", "text/x-c"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        char name[64];
+
+        snprintf(name, sizeof name, "file%s", media_ending(types[i]));
+        assert_non_null(media_of_name(name));
+        assert_string_equal(media_ending(media_of_name(name)), media_ending(types[i]));
+    }
+}
+
 static void an_ending_fits_its_type(void **state)
 {
     static const struct {
@@ -160,6 +205,8 @@ int main(void)
         cmocka_unit_test(a_type_is_told_by_the_first_bytes),
         cmocka_unit_test(what_comes_after_64_kib_does_not_matter),
         cmocka_unit_test(many_threads_may_ask_at_once),
+        cmocka_unit_test(a_name_tells_the_type_by_its_ending),
+        cmocka_unit_test(each_ending_leads_back_to_a_type_with_it),
         cmocka_unit_test(an_ending_fits_its_type),
     };
 
