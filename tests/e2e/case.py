@@ -72,7 +72,7 @@ class Case(unittest.TestCase):
     def recipient(self, user, *options, client=peers.slixmpp, resource="desk", server=None):
         peer = client(server or self.server, user, self.path(f"{user}.log"), *options, resource=resource)
         self.addCleanup(peer.kill)
-        peer.wait("ready")
+        peer.wait_ready()
         return peer
 
     def cable(self):

@@ -35,7 +35,7 @@ def deliver(directory, upload, finally_):
     inbox.mkdir()
     ana = peers.slixmpp(server, "ana", directory / "ana.log", "--dir", str(inbox))
     finally_.callback(ana.kill)
-    ana.wait("ready")
+    ana.wait_ready()
     print(f"   online as {ana.jid}")
 
     say("the upload")

@@ -49,6 +49,10 @@ class Peer:
             self.events.append({"event": "ended"})
             self.news.notify_all()
 
+    def wait_ready(self):
+        """A client with a window and plugins takes 25 s to begin on a machine that others use, too."""
+        return self.wait("ready", 120)
+
     def wait(self, event, seconds=30, **facts):
         """The first event of that name with those facts, past or to come."""
         deadline = time.monotonic() + seconds

@@ -70,7 +70,7 @@ class Scene:
     def recipient(self, user, *options):
         peer = peers.slixmpp(self.server, user, self.path(f"{user}.log"), *options)
         self.ends.append(peer.kill)
-        peer.wait("ready")
+        peer.wait_ready()
         return peer
 
 
