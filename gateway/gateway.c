@@ -377,7 +377,7 @@ static void say_why(struct gateway_rung *rung, enum ladder_verdict verdict)
     snprintf(rung->why, sizeof rung->why, "%s", texts[verdict]);
 }
 
-/* As transfer.c walks it: the first resource that can be offered to, else what needs none. */
+/* As transfer_round.c walks it: the first resource that can be offered to, else what needs none. */
 static void describe_ladder(struct search *s, const struct recipient *r, struct gateway_ladder *out)
 {
     struct network *network = s->gw->network;
