@@ -3,570 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-#include <utlist.h>
-
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/core_parts.h"
 #include "gateway/links.h"
 
 enum {
     HEARTBEAT_MS = 500,
     JUMP_MS = 1000, /* less than that time servers do all the time */
     FORGET_EVERY_MS = 3600 * 1000,
-    STORE_RETRY_MS = 5000,
-    SAVE_SOON_MS = 250,
     CORE_STACK = 8 << 20,
     NUDGE_SECONDS = 1
 };
-
-/* Somebody who waits for a transfer to become final. */
-struct waiter {
-    struct waiter *prev, *next;
-    struct live *live;
-    uv_timer_t timer;
-    gateway_record_fn *done;
-    void *user;
-};
-
-/* A transfer that is not over, or whose end is not committed yet. */
-struct live {
-    UT_hash_handle hh;
-    struct live *prev, *next;                 /* in gw->runs */
-    struct live *rowless_prev, *rowless_next; /* in gw->rowless, while it is */
-    bool rowless;
-    struct growth growth;
-    struct gateway *gw;
-    struct transfer *transfer;
-    struct waiter *waiters;
-    char id[ID_SIZE];
-    char *key; /* the recipient's bare JID */
-    bool in_runs;
-    bool has_events;
-    bool publish; /* the record changed */
-    bool write;   /* so that its row has to */
-    bool in_line;
-    bool resting;   /* prepared, and waits for the commit of its first row */
-    bool unplaced;  /* there was no memory for its place in line */
-    int64_t row_at; /* for a row that may wait a little, and another try at one that was not written; 0: none */
-};
-
-/* ---- what the files of the gateway share */
-
-struct live *core_live(struct gateway *gw, const char *id)
-{
-    struct live *live = NULL;
-
-    HASH_FIND_STR(gw->lives, id, live);
-    return live;
-}
-
-const struct record *core_record(const struct live *live)
-{
-    return transfer_record(live->transfer);
-}
-
-struct transfer *core_transfer(const struct live *live)
-{
-    return live->transfer;
-}
-
-void core_cancel(struct live *live)
-{
-    transfer_cancel(live->transfer);
-}
-
-/* ---- waiting */
-
-static void free_waiter(uv_handle_t *timer)
-{
-    free(timer->data);
-}
-
-static void waiter_answer(struct waiter *w)
-{
-    struct record *r = record_copy(core_record(w->live));
-    struct error error;
-
-    if (!r)
-        error_set(&error, ERR_INTERNAL, "out of memory");
-    w->done(w->user, r, r ? NULL : &error);
-    DL_DELETE(w->live->waiters, w);
-    uv_close((uv_handle_t *)&w->timer, free_waiter);
-}
-
-/* Not over, and not on its way either. */
-static bool stands_still(const struct live *live)
-{
-    enum transfer_state state = core_record(live)->state;
-
-    return state != TRANSFER_CONNECTING && state != TRANSFER_TRANSFERRING && !transfer_state_final(state);
-}
-
-static void on_wait_over(uv_timer_t *timer)
-{
-    waiter_answer(timer->data);
-}
-
-void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user)
-{
-    struct waiter *w = calloc(1, sizeof *w);
-    struct error error;
-
-    if (!w) {
-        error_set(&error, ERR_INTERNAL, "out of memory");
-        done(user, NULL, &error);
-        return;
-    }
-    *w = (struct waiter){.live = live, .done = done, .user = user};
-    uv_timer_init(&gw->loop, &w->timer);
-    w->timer.data = w;
-    uv_timer_start(&w->timer, on_wait_over, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
-    DL_APPEND(live->waiters, w);
-    if (atomic_load(&gw->draining) && stands_still(live))
-        waiter_answer(w);
-}
-
-static void answer_waiters(struct live *live)
-{
-    while (live->waiters)
-        waiter_answer(live->waiters);
-}
-
-/* ---- the end of a transfer: its last row is committed, then the payload goes */
-
-struct removal {
-    uv_work_t work;
-    struct gateway *gw;
-    char id[ID_SIZE];
-};
-
-static void remove_work(uv_work_t *work)
-{
-    struct removal *removal = work->data;
-
-    spool_remove(removal->gw->spool, removal->id);
-}
-
-static void remove_done(uv_work_t *work, int status)
-{
-    struct removal *removal = work->data;
-
-    (void)status;
-    removal->gw->pending--;
-    free(removal);
-}
-
-void core_remove_payload(struct gateway *gw, const char *id)
-{
-    struct removal *removal = calloc(1, sizeof *removal);
-
-    if (!removal) { /* out of memory: rather here, though the disk may keep us waiting, than never */
-        spool_remove(gw->spool, id);
-        return;
-    }
-    removal->work.data = removal;
-    removal->gw = gw;
-    memcpy(removal->id, id, ID_SIZE);
-    gw->pending++;
-    uv_queue_work(&gw->loop, &removal->work, remove_work, remove_done);
-}
-
-static void count_work(struct gateway *gw)
-{
-    pthread_mutex_lock(&gw->view_lock);
-    gw->active = turns_active(gw->turns);
-    gw->queued = HASH_COUNT(gw->lives) - gw->active;
-    pthread_mutex_unlock(&gw->view_lock);
-}
-
-/* While draining. By all that can become one less, and never once for each of many. */
-static void count_flowing(struct gateway *gw)
-{
-    struct live *live, *next;
-    size_t flowing = 0;
-
-    HASH_ITER(hh, gw->lives, live, next)
-    flowing += !stands_still(live);
-    pthread_mutex_lock(&gw->view_lock);
-    gw->flowing = flowing;
-    gw->counted = true;
-    pthread_mutex_unlock(&gw->view_lock);
-}
-
-static void has_row(struct live *live)
-{
-    if (live->rowless)
-        DL_DELETE2(live->gw->rowless, live, rowless_prev, rowless_next);
-    live->rowless = false;
-}
-
-static void stop_growing(struct live *live)
-{
-    feed_release(&live->growth.feed);
-    live->growth = (struct growth){0};
-}
-
-static void live_destroy(struct live *live)
-{
-    struct gateway *gw = live->gw;
-    struct growth growth = live->growth;
-
-    if (live->in_runs)
-        DL_DELETE(gw->runs, live);
-    if (live->in_line)
-        turns_leave(gw->turns, live->key, live);
-    HASH_DEL(gw->lives, live);
-    board_remove(gw->board, live->id);
-    if (growth.ended && live->transfer)
-        growth.ended(growth.user, core_record(live));
-    stop_growing(live);
-    has_row(live);
-    transfer_destroy(&live->transfer);
-    free(live->key);
-    free(live);
-    count_work(gw);
-}
-
-struct committed {
-    struct message message;
-    struct gateway *gw;
-    char id[ID_SIZE];
-    bool failed;
-};
-
-static void touch(struct live *live);
-
-static void try_again(uv_timer_t *timer);
-
-/* What a failed transfer can be tried again with stays a while. */
-static bool may_be_retried(const struct gateway *gw, const struct record *r)
-{
-    return r->state == TRANSFER_FAILED && r->upload == UPLOAD_COMPLETE && r->mode != MODE_STREAM &&
-           r->finished + gw->config->spool.retention > clock_wall_ms();
-}
-
-static void part_with_payload(struct gateway *gw, const struct record *r)
-{
-    if (may_be_retried(gw, r))
-        spool_spare(gw->spool, r->id, r->finished + gw->config->spool.retention);
-    else
-        core_remove_payload(gw, r->id);
-}
-
-/* One timer for all, which needs no memory: that may be what was missing. */
-static void try_again_soon(struct gateway *gw)
-{
-    if (!uv_is_active((uv_handle_t *)&gw->again))
-        uv_timer_start(&gw->again, try_again, SAVE_SOON_MS, 0);
-}
-
-static void write_after(struct live *live, int64_t ms)
-{
-    live->row_at = clock_ms() + ms;
-    try_again_soon(live->gw);
-}
-
-void core_over(struct live *live)
-{
-    struct gateway *gw = live->gw;
-
-    if (!downloads_keep(gw, core_record(live)))
-        part_with_payload(gw, core_record(live));
-    answer_waiters(live);
-    live_destroy(live);
-    if (atomic_load(&gw->draining))
-        count_flowing(gw);
-}
-
-static void handle_committed(void *owner, struct message *m)
-{
-    struct gateway *gw = owner;
-    struct committed *c = (struct committed *)m;
-    struct live *live = core_live(gw, c->id);
-
-    gw->pending--;
-    if (live && c->failed) { /* who waits for a committed end goes on waiting, within his own time */
-        write_after(live, STORE_RETRY_MS);
-    } else if (live) {
-        core_over(live);
-    }
-    free(c);
-}
-
-/* Writer's thread. */
-static void on_final_row(void *user, const struct error *err)
-{
-    struct committed *c = user;
-
-    c->failed = err != NULL;
-    if (err)
-        log_error("store.write_failed", log_str("transfer", c->id), log_str("error", err->text));
-    inbox_post(c->gw->inbox, &c->message); /* open: gateway_stop() waits for all that is pending */
-}
-
-static void write_row(struct live *live)
-{
-    const struct record *r = core_record(live);
-    struct record *row = record_copy(r);
-    struct committed *c = NULL;
-
-    live->row_at = 0;
-    if (row && transfer_state_final(r->state)) {
-        c = calloc(1, sizeof *c);
-        if (c) {
-            c->message.handle = handle_committed;
-            c->gw = live->gw;
-            memcpy(c->id, live->id, ID_SIZE);
-        }
-    }
-    if (!row || (transfer_state_final(r->state) && !c)) {
-        record_free(&row);
-        log_error("store.write_failed", log_str("transfer", live->id), log_str("error", "out of memory"));
-        write_after(live, STORE_RETRY_MS);
-        return;
-    }
-    if (c)
-        live->gw->pending++;
-    store_put(live->gw->store, row, c ? on_final_row : NULL, c);
-}
-
-/* ---- running transfers: whatever happened to them is handled here, as many of them a turn of the loop as fit in */
-
-static void schedule(struct gateway *gw)
-{
-    struct live *live;
-
-    if (!gw->online || atomic_load(&gw->draining))
-        return;
-    while ((live = turns_next(gw->turns))) {
-        live->in_line = false;
-        transfer_start(live->transfer);
-    }
-}
-
-/* How far its upload is, for those who look. */
-static void note_growth(struct live *live)
-{
-    if (live->growth.feed)
-        transfer_received(live->transfer, feed_look(live->growth.feed).available);
-}
-
-/* While draining. What is left final has waiters still: for its row. */
-static void park_still(struct live *live)
-{
-    if (!stands_still(live))
-        return;
-    transfer_park(live->transfer);
-    if (!transfer_state_final(core_record(live)->state))
-        answer_waiters(live);
-}
-
-static void publish(struct live *live)
-{
-    struct record *snapshot = transfer_snapshot(live->transfer);
-
-    if (snapshot)
-        board_put(live->gw->board, snapshot);
-}
-
-static void flush(struct live *live)
-{
-    if (live->has_events) {
-        live->has_events = false;
-        note_growth(live); /* never less than what was sent of it */
-        transfer_run(live->transfer);
-        if (atomic_load(&live->gw->draining) && stands_still(live)) {
-            park_still(live);
-            count_flowing(live->gw);
-        }
-    }
-    if (live->publish) {
-        live->publish = false;
-        publish(live);
-    }
-    if (live->write && (!live->growth.feed || feed_refused(live->growth.feed))) {
-        live->write = false;
-        write_row(live);
-    }
-}
-
-struct record *core_first_row(struct live *live)
-{
-    live->write = false;
-    live->row_at = 0;
-    return record_copy(core_record(live));
-}
-
-void core_upload_over(struct live *live, bool written)
-{
-    stop_growing(live);
-    if (written)
-        has_row(live);
-    else
-        live->write = true;
-    touch(live);
-}
-
-void core_each_rowless(struct gateway *gw, void (*each)(void *user, const struct record *r), void *user)
-{
-    struct live *live;
-
-    DL_FOREACH2(gw->rowless, live, rowless_next)
-    each(user, core_record(live));
-}
-
-static void tell_open(struct live *live)
-{
-    struct growth *g = &live->growth;
-    void (*open)(void *user, const struct record *r) = g->open;
-
-    if (!open || core_record(live)->state != TRANSFER_TRANSFERRING)
-        return;
-    g->open = NULL;
-    open(g->user, core_record(live));
-}
-
-static void on_run(uv_idle_t *idle)
-{
-    struct gateway *gw = idle->data;
-    struct share share = share_begin();
-    struct live *live;
-
-    while ((live = gw->runs)) {
-        DL_DELETE(gw->runs, live);
-        live->in_runs = false;
-        flush(live);
-        if (!share_left(&share))
-            break;
-    }
-    if (!gw->runs)
-        uv_idle_stop(idle);
-    count_work(gw);
-}
-
-static void touch(struct live *live)
-{
-    if (!live->in_runs) {
-        live->in_runs = true;
-        DL_APPEND(live->gw->runs, live);
-    }
-    uv_idle_start(&live->gw->run, on_run);
-}
-
-static void env_wake(void *user, struct transfer *t)
-{
-    struct live *live = transfer_owner(t);
-
-    (void)user;
-    live->has_events = true;
-    touch(live);
-}
-
-static void env_changed(void *user, struct transfer *t, enum saving save)
-{
-    struct live *live = transfer_owner(t);
-
-    (void)user;
-    live->publish = true;
-    live->write = live->write || save == SAVE_NOW;
-    if (save == SAVE_SOON && live->row_at == 0)
-        write_after(live, SAVE_SOON_MS);
-    downloads_follow(live->gw, core_record(live));
-    tell_open(live);
-    if (transfer_state_final(core_record(live)->state) && live->in_line) {
-        live->in_line = false;
-        turns_leave(live->gw->turns, live->key, live);
-    }
-    touch(live);
-}
-
-static int64_t env_online_since(void *user)
-{
-    return ((struct gateway *)user)->online_since;
-}
-
-static void get_in_line(struct live *live)
-{
-    if (!live->in_line)
-        live->in_line = turns_wait(live->gw->turns, live->key, live);
-    live->unplaced = !live->in_line;
-    if (live->unplaced)
-        try_again_soon(live->gw);
-    schedule(live->gw);
-}
-
-static void env_waiting(void *user, struct transfer *t)
-{
-    (void)user;
-    get_in_line(transfer_owner(t));
-}
-
-static void env_idle(void *user, struct transfer *t)
-{
-    struct gateway *gw = user;
-    struct live *live = transfer_owner(t);
-
-    turns_done(gw->turns, live->key);
-    schedule(gw);
-}
-
-struct live *core_prepare(struct gateway *gw, struct record *r, const struct growth *growth)
-{
-    struct live *live = calloc(1, sizeof *live);
-    struct error error;
-    struct jid to;
-
-    jid_parse(&to, r->to, strlen(r->to), &error); /* else it is empty, and the transfer says so */
-    if (live) {
-        live->key = strndup(to.text, to.bare);
-        memcpy(live->id, r->id, ID_SIZE);
-        HASH_ADD_STR(gw->lives, id, live);
-    }
-    if (!live || !live->key || !live->hh.tbl) {
-        if (live && live->hh.tbl)
-            HASH_DEL(gw->lives, live);
-        if (live)
-            free(live->key);
-        free(live);
-        record_free(&r);
-        return NULL;
-    }
-    live->gw = gw;
-    live->resting = true;
-    if (growth) {
-        live->growth = *growth;
-        feed_hold(growth->feed);
-        live->rowless = true;
-        DL_APPEND2(gw->rowless, live, rowless_prev, rowless_next);
-    }
-    live->transfer = transfer_create(&gw->env, r, growth ? growth->feed : NULL, live);
-    if (live->transfer)
-        return live;
-    live_destroy(live);
-    return NULL;
-}
-
-void core_forget(struct live *live)
-{
-    live_destroy(live);
-}
-
-void core_begin(struct live *live)
-{
-    live->resting = false;
-    publish(live); /* at once: whoever is told of it now may ask for it now */
-    transfer_queue(live->transfer);
-}
-
-bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth)
-{
-    struct live *live = core_prepare(gw, r, growth);
-
-    if (live)
-        core_begin(live);
-    return live != NULL;
-}
 
 /* ---- news from the network */
 
@@ -581,7 +29,7 @@ static void on_network(void *user, const struct network_view *view)
         gw->online = !gw->online;
         gw->online_since = gw->online ? clock_ms() : 0;
     }
-    schedule(gw);
+    core_schedule(gw);
 }
 
 /* What pauses or is held for who came online need not be; an offer to who went is in vain. */
@@ -616,26 +64,7 @@ static void on_subscription(void *user, const struct jid *who, bool granted)
         transfer_subscription(live->transfer, granted);
 }
 
-/* What may be due by now, or be possible. */
-static void try_again(uv_timer_t *timer)
-{
-    struct gateway *gw = timer->data;
-    int64_t now = clock_ms();
-    struct live *live, *next;
-
-    HASH_ITER(hh, gw->lives, live, next)
-    {
-        if (live->unplaced && core_record(live)->state == TRANSFER_QUEUED)
-            get_in_line(live);
-        if (live->row_at > now) {
-            try_again_soon(gw);
-        } else if (live->row_at > 0) {
-            live->row_at = 0;
-            live->write = true;
-            touch(live);
-        }
-    }
-}
+/* ---- heartbeat */
 
 /* Deadlines are of the monotonic clock, so what is due by the wall clock is looked at anew when that one was set, or
  * went on while the machine slept. */
@@ -665,7 +94,7 @@ static void on_heartbeat(uv_timer_t *timer)
     atomic_store(&gw->beat, now);
     notice_jump(gw);
     DL_FOREACH2(gw->rowless, live, rowless_next)
-    note_growth(live);
+    core_note_growth(live);
     downloads_expire(gw);
     while (spool_over(gw->spool, clock_wall_ms(), over))
         core_remove_payload(gw, over);
@@ -675,46 +104,7 @@ static void on_heartbeat(uv_timer_t *timer)
     }
 }
 
-/* ---- life */
-
-uv_loop_t *gateway_loop(struct gateway *gw)
-{
-    return &gw->loop;
-}
-
-struct gateway *gateway_create(const struct config *config, struct store *store, struct spool *spool, struct error *err)
-{
-    struct gateway *gw = calloc(1, sizeof *gw);
-
-    if (!gw || uv_loop_init(&gw->loop) != 0) {
-        free(gw);
-        error_set(err, ERR_SYSTEM, "cannot make the core loop");
-        return NULL;
-    }
-    gw->config = config;
-    gw->store = store;
-    gw->spool = spool;
-    pthread_mutex_init(&gw->view_lock, NULL);
-    uv_cond_init(&gw->over);
-    gw->wall_ahead = clock_wall_ms() - clock_ms();
-    atomic_store(&gw->beat, clock_ms());
-    uv_idle_init(&gw->loop, &gw->run);
-    gw->run.data = gw;
-    uv_timer_init(&gw->loop, &gw->heartbeat);
-    uv_timer_init(&gw->loop, &gw->again);
-    gw->heartbeat.data = gw->again.data = gw;
-    meter_open(&gw->meter, &gw->loop);
-    gw->board = board_create();
-    gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
-    gw->links = links_create();
-    gw->keys = keys_create();
-    gw->inbox = inbox_create(&gw->loop, gw);
-    if (!gw->board || !gw->turns || !gw->links || !gw->keys || !gw->inbox) {
-        error_set(err, ERR_SYSTEM, "out of memory");
-        gateway_destroy(&gw);
-    }
-    return gw;
-}
+/* ---- what an earlier run left */
 
 static void note_interruption(struct record *r)
 {
@@ -791,7 +181,7 @@ static bool spares_payload(struct gateway *gw, const char *id)
 {
     struct error error;
     struct record *r = gw->config->spool.retention > 0 ? store_get(gw->store, id, &error) : NULL;
-    bool spared = r && may_be_retried(gw, r);
+    bool spared = r && core_may_be_retried(gw, r);
 
     if (spared)
         spool_spare(gw->spool, id, r->finished + gw->config->spool.retention);
@@ -802,6 +192,47 @@ static bool spares_payload(struct gateway *gw, const char *id)
 static bool claims_payload(void *user, const char *id)
 {
     return core_live(user, id) || downloads_claim(user, id) || spares_payload(user, id);
+}
+
+/* ---- life */
+
+uv_loop_t *gateway_loop(struct gateway *gw)
+{
+    return &gw->loop;
+}
+
+struct gateway *gateway_create(const struct config *config, struct store *store, struct spool *spool, struct error *err)
+{
+    struct gateway *gw = calloc(1, sizeof *gw);
+
+    if (!gw || uv_loop_init(&gw->loop) != 0) {
+        free(gw);
+        error_set(err, ERR_SYSTEM, "cannot make the core loop");
+        return NULL;
+    }
+    gw->config = config;
+    gw->store = store;
+    gw->spool = spool;
+    pthread_mutex_init(&gw->view_lock, NULL);
+    uv_cond_init(&gw->over);
+    gw->wall_ahead = clock_wall_ms() - clock_ms();
+    atomic_store(&gw->beat, clock_ms());
+    uv_idle_init(&gw->loop, &gw->run);
+    gw->run.data = gw;
+    uv_timer_init(&gw->loop, &gw->heartbeat);
+    uv_timer_init(&gw->loop, &gw->again);
+    gw->heartbeat.data = gw->again.data = gw;
+    meter_open(&gw->meter, &gw->loop);
+    gw->board = board_create();
+    gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
+    gw->links = links_create();
+    gw->keys = keys_create();
+    gw->inbox = inbox_create(&gw->loop, gw);
+    if (!gw->board || !gw->turns || !gw->links || !gw->keys || !gw->inbox) {
+        error_set(err, ERR_SYSTEM, "out of memory");
+        gateway_destroy(&gw);
+    }
+    return gw;
 }
 
 static void core_thread(void *user)
@@ -842,19 +273,7 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
     gw->network = network;
     gw->carrier = carrier;
     gw->streams = streams;
-    gw->env = (struct transfer_env){
-        .loop = &gw->loop,
-        .network = network,
-        .carrier = carrier,
-        .spool = gw->spool,
-        .config = gw->config,
-        .wake = env_wake,
-        .changed = env_changed,
-        .online_since = env_online_since,
-        .waiting = env_waiting,
-        .idle = env_idle,
-        .user = gw,
-    };
+    gw->env = core_env(gw);
     name_methods(gw);
     if (!recover(gw, err) || !downloads_recover(gw, err))
         return false;
@@ -879,7 +298,7 @@ static void handle_limits(void *owner, struct message *m)
 
     turns_limit(gw->turns, limits->parallel, limits->per_recipient);
     free(m);
-    schedule(gw);
+    core_schedule(gw);
 }
 
 void gateway_limit(struct gateway *gw, size_t parallel, size_t per_recipient)
@@ -903,9 +322,9 @@ static void handle_drain(void *owner, struct message *m)
 
     free(m);
     HASH_ITER(hh, gw->lives, live, next)
-    park_still(live);
-    count_flowing(gw);
-    count_work(gw);
+    core_park_still(live);
+    core_count_flowing(gw);
+    core_count_work(gw);
 }
 
 static void post_new(struct gateway *gw, void (*handle)(void *owner, struct message *m))
@@ -955,10 +374,10 @@ static void handle_stop(void *owner, struct message *m)
     {
         if (live->resting) /* its row is on its way; it begins at the next start */
             continue;
-        flush(live); /* what happened in this very turn counts first */
+        core_flush(live); /* what happened in this very turn counts first */
         transfer_park(live->transfer);
-        flush(live);
-        answer_waiters(live);
+        core_flush(live);
+        core_answer_waiters(live);
     }
     uv_timer_stop(&gw->heartbeat);
     uv_timer_stop(&gw->again);
@@ -1001,8 +420,8 @@ void gateway_destroy(struct gateway **gw)
         return;
     HASH_ITER(hh, g->lives, live, next)
     {
-        answer_waiters(live);
-        live_destroy(live);
+        core_answer_waiters(live);
+        core_forget(live);
     }
     uv_close((uv_handle_t *)&g->run, NULL);
     uv_close((uv_handle_t *)&g->heartbeat, NULL);

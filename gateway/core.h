@@ -106,7 +106,7 @@ void gateway_stop(struct gateway *gw, void (*nudge)(void *user), void *user);
 /* After carrier and network were destroyed: runs the loop to its end. *gw becomes NULL. */
 void gateway_destroy(struct gateway **gw);
 
-/* ---- shared by core.c, gateway.c and upload.c; core's thread */
+/* ---- core_lives.c and core_rows.c, for gateway.c, retry.c and upload.c; core's thread */
 
 /* Of a transfer that begins before its upload is over. Until core_upload_over() no row of it is written, unless it
  * ends: a crash leaves a .part file, which the sweep removes, and no promise. */
