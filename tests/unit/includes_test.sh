@@ -25,7 +25,7 @@ check() {
                 home["expat.h"]      = "^xmpp/stanza_limit[.]c$"
                 home["microhttpd.h"] = "^api/"
                 home["jansson.h"]    = "^api/"
-                home["sqlite3.h"]    = "^gateway/store_sqlite[.]c$"
+                home["sqlite3.h"]    = "^gateway/store_sqlite(_[a-z]+)?[.][ch]$"
                 home["libpq-fe.h"]   = "^gateway/store_postgres[.]c$"
                 home["ini.h"]        = "^gateway/config[.]c$"
                 home["curl/curl.h"]  = "^gateway/http_put[.]c$"
