@@ -50,25 +50,6 @@ static void __attribute__((format(printf, 2, 0))) on_log(void *user, const char 
     log_debug("http.library", log_str("text", text));
 }
 
-/* Every connection has a slot for the request it is at: the library tells the end of a request only when it has called
- * on_request() for it, and some fail between their target and that, say for want of memory for their headers. */
-static void on_connection(void *user, struct MHD_Connection *connection, void **slot,
-                          enum MHD_ConnectionNotificationCode code)
-{
-    struct request **held = *slot;
-
-    (void)user;
-    (void)connection;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *slot = calloc(1, sizeof held);
-        return;
-    }
-    if (held && *held)
-        request_release(*held);
-    free(held);
-    *slot = NULL;
-}
-
 /* NULL: memory was short when the connection came. */
 static struct request **slot_of(struct MHD_Connection *connection)
 {
@@ -159,17 +140,9 @@ static void linger_on(struct api *api, const struct request *rq)
         drainer_take(api->drainer, fd);
 }
 
-/* Comes for every request that on_request() was called for, also when its caller went away in the middle. */
-static void on_completed(void *user, struct MHD_Connection *connection, void **state,
-                         enum MHD_RequestTerminationCode why)
+/* rq is heard of no more. */
+static void end_request(struct api *api, struct request *rq, enum MHD_RequestTerminationCode why)
 {
-    struct api *api = user;
-    struct request *rq = *state;
-
-    if (!rq)
-        return;
-    *state = NULL;
-    *slot_of(connection) = NULL;
     if (rq->link) {
         api_upload_drop(rq);
         api_upload_settle(rq);
@@ -181,6 +154,40 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
         delist(api, rq);
     }
     request_release(rq);
+}
+
+/* Comes for nearly every request that on_request() was called for, also when its caller went away in the middle. */
+static void on_completed(void *user, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct request *rq = *state;
+
+    if (!rq)
+        return;
+    *state = NULL;
+    *slot_of(connection) = NULL;
+    end_request(user, rq, why);
+}
+
+/* Every connection has a slot for the request it is at. The library does not tell the end of each: some fail between
+ * their target and on_request(), say for want of memory for their headers, and some as the epoll set does not take
+ * their socket back after a wait. */
+static void on_connection(void *user, struct MHD_Connection *connection, void **slot,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct request **held = *slot;
+
+    (void)connection;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *slot = calloc(1, sizeof held);
+        return;
+    }
+    if (held && *held) {
+        request_claim(*held, true); /* nobody may wake what is gone */
+        end_request(user, *held, MHD_REQUEST_TERMINATED_WITH_ERROR);
+    }
+    free(held);
+    *slot = NULL;
 }
 
 /* ---- waking those who wait */

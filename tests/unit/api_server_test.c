@@ -6,10 +6,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -1678,6 +1681,40 @@ static void who_hangs_up_waits_no_longer(void **state)
     fd_close(&half_closed.fd);
 }
 
+static atomic_bool epoll_is_full;
+
+/* The library's as well as ours. */
+int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    if (what == EPOLL_CTL_ADD && epoll_is_full) {
+        errno = ENOSPC; /* /proc/sys/fs/epoll/max_user_watches */
+        return -1;
+    }
+    return (int)syscall(SYS_epoll_ctl, epoll, what, fd, event);
+}
+
+/* Behind a wait the library puts a connection back into its epoll set; if that fails, it closes it and does not say
+ * that the request is over. */
+static void a_wait_that_ends_in_a_full_epoll_set_is_the_end_of_its_request(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script silent = {.silent = true};
+    struct stopping put;
+    char byte;
+
+    fake_gateway_script(w->gw, &silent);
+    open_question(w, &put, PUT(ANA "/a?mode=stream") "Content-Length: 3\r\n\r\n");
+    assert_true(fake_gateway_await_questions(w->gw, 1));
+    epoll_is_full = true;
+    fake_gateway_speak(w->gw);
+    assert_true(recv(put.fd, &byte, 1, 0) <= 0);
+    epoll_is_full = false;
+    assert_true(fake_gateway_await_aborted(w->gw, 1));
+    ask(w, GET("/v1/transfers"));
+    expect(w, "the next", 200, NULL);
+    fd_close(&put.fd);
+}
+
 static void an_accepted_upload_is_told_so_when_the_server_stops(void **state)
 {
     struct world *w = *state;
@@ -1963,6 +2000,7 @@ int main(void)
         TEST(who_waits_is_answered_when_the_server_stops),
         TEST(who_is_slow_is_cut_when_there_is_no_time),
         TEST(who_hangs_up_waits_no_longer),
+        TEST(a_wait_that_ends_in_a_full_epoll_set_is_the_end_of_its_request),
         TEST(an_accepted_upload_is_told_so_when_the_server_stops),
         TEST(what_does_not_end_is_cut),
         TEST(before_its_body_a_stream_waits_for_the_recipient),
