@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "xmpp/dns.h"
+#include "xmpp/reserve.h"
 #include "xmpp/stanza_limit.h"
 #include "xmpp/tcp_written.h"
 
@@ -642,7 +643,7 @@ struct session *session_create(const struct xmpp_settings *settings, const struc
     s->phase = PHASE_CLOSED;
     s->log = (xmpp_log_t){on_log, s};
     s->inner = epoll_create1(EPOLL_CLOEXEC);
-    s->ctx = xmpp_ctx_new(NULL, &s->log);
+    s->ctx = xmpp_ctx_new(reserve_memory(), &s->log);
     if (s->inner >= 0 && s->ctx)
         return s;
 out:
