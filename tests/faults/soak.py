@@ -1,5 +1,5 @@
-"""Hours of moderate load in minutes: whether anything grows that should not. Samples are taken every few seconds; behind a
-warm-up, a straight line is laid through them by least squares. Neighbouring samples are alike, so the standard error of
+"""Moderate load for minutes, and whether anything grows that should not. Samples are taken every few seconds; behind a
+warm-up, in which caches are filled at several times the pace, a straight line is laid through them by least squares. Neighbouring samples are alike, so the standard error of
 the slope is widened by what the residuals tell of that (the effective number of samples of a first-order process)."""
 import collections
 import http.client
@@ -19,6 +19,7 @@ from scene import AGAIN, DIRECT, Fault, Scene
 
 EVERY = 5        # seconds from sample to sample
 UPLOADERS = 6
+HURRY = 0.1      # of the pause between two uploads, while it warms up
 CUT_EVERY = 45   # seconds from one loss of the XMPP session to the next
 KIBIBYTE, MEBIBYTE = 1 << 10, 1 << 20
 SETTINGS = {**DIRECT, **AGAIN, "DELIVERY_MAX_ATTEMPTS": "2", "DELIVERY_LINK_TTL": "10s", "DELIVERY_OFFER_TIMEOUT": "3s",
@@ -40,6 +41,7 @@ class Load:
         self.told = collections.Counter()
         self.open, self.lock, self.numbers = [], threading.Lock(), itertools.count(1)
         self.broken = []  # exceptions of the uploaders
+        self.pause = HURRY
         self.threads = [threading.Thread(target=self._go_on, args=(random.Random(f"{seed} {n}"),))
                         for n in range(UPLOADERS)]
         self.threads.append(threading.Thread(target=self._fetch))
@@ -77,7 +79,7 @@ class Load:
         return kind, answer
 
     def _go_on(self, chance):
-        while not self.over.wait(chance.uniform(0.1, 0.6)):
+        while not self.over.wait(self.pause * chance.uniform(0.1, 0.6)):
             try:
                 kind, answer = self.one(chance)
             except (OSError, http.client.HTTPException, ValueError) as error:
@@ -157,7 +159,7 @@ def judged(samples):
     return rows, growing
 
 
-def observe(options, gateway, way):
+def observe(options, gateway, way, load):
     """The samples behind the warm-up: (seconds, values)."""
     database = sqlite3.connect(f"file:{gateway.state / 'jidpost.db'}?mode=ro", uri=True)
     began, seconds, samples, cuts = time.monotonic(), options.minutes * 60, [], 0
@@ -167,6 +169,8 @@ def observe(options, gateway, way):
             way.cut()
             way.mend()
             cuts += 1
+        if at >= warm:
+            load.pause = 1
         samples.append((at, sample(gateway, database)))
         if options.verbose:
             print(f"  {at:.0f} s: {samples[-1][1]}", flush=True)
@@ -187,7 +191,7 @@ def soak(options):
                                 SERVER_PUBLIC_URL=f"http://{LOOPBACK}:{port}", **SETTINGS)
         load = Load(gateway, peers, seed)
         try:
-            samples, warm, cuts = observe(options, gateway, way)
+            samples, warm, cuts = observe(options, gateway, way, load)
         finally:
             load.over.set()
         load.end()

@@ -130,7 +130,7 @@ def soak_part(slices):
     return ("## An hour's growth, from minutes\n\nModerate load: sizes to 4 MiB, modes auto, spool and stream, direct and "
             "through the proxy, waited for and not, with links that are fetched, offers that are declined, streams that break "
             f"and are tried again, held ones, cancelled ones; the XMPP session cut {one['cuts']} times. A sample every "
-            f"5 s for {one['minutes']:g} minutes, the first {one['warm-up s']} s left out; slope by least squares, with its "
+            f"5 s for {one['minutes']:g} minutes, the first {one['warm-up s']} s, at several times the pace, left out; slope by least squares, with its "
             "standard error (neighbouring samples being alike). A series fails if it grows by more than matters and by more "
             "than twice the error.\n\n"
             + rows(("what", "mean", "most", "slope in an hour", "matters from", "verdict"), lines)
