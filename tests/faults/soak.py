@@ -150,7 +150,7 @@ def judged(samples):
     for column, (name, unit, divisor, matters) in enumerate(SERIES):
         values = [values[column] for _, values in samples]
         growth, error = slope(hours, values)
-        grows = growth > matters and growth > 2 * error
+        grows = growth > matters and growth > 3 * error
         growing += [name] * grows
         rows.append({"name": name, "unit": unit, "mean": round(sum(values) / len(values) / divisor, 1),
                      "most": round(max(values) / divisor, 1), "slope": round(growth / divisor, 1),

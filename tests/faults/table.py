@@ -132,7 +132,7 @@ def soak_part(slices):
             f"and are tried again, held ones, cancelled ones; the XMPP session cut {one['cuts']} times. A sample every "
             f"5 s for {one['minutes']:g} minutes, the first {one['warm-up s']} s, at several times the pace, left out; slope by least squares, with its "
             "standard error (neighbouring samples being alike). A series fails if it grows by more than matters and by more "
-            "than twice the error.\n\n"
+            "than three times the error.\n\n"
             + rows(("what", "mean", "most", "slope in an hour", "matters from", "verdict"), lines)
             + f"\n{one['uploads']} uploads: {kinds}. Of those not waited for: {ends}. Seed {one['seed']}; "
             f"{one['samples']} samples. {when([one])}.\n")
