@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/problem.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -318,17 +319,19 @@ json_t *json_of_network(const struct network_view *view)
                      of_count(view->reconnects), "proxies", proxies);
 }
 
+static int add_text(const char *text, size_t len, void *user)
+{
+    return buf_add(user, text, len) ? 0 : -1;
+}
+
+/* The library itself does not look whether a key could be written; the buffer remembers. */
 char *json_line(json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    size_t len = text ? strlen(text) : 0;
-    char *line = text ? realloc(text, len + 2) : NULL;
+    struct buf line = {0};
 
+    if (!value || json_dump_callback(value, add_text, &line, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+        line.failed = true;
     json_decref(value);
-    if (!line) {
-        free(text);
-        return NULL;
-    }
-    memcpy(line + len, "\n", 2);
-    return line;
+    buf_puts(&line, "\n");
+    return buf_steal(&line);
 }

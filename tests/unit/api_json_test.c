@@ -231,6 +231,37 @@ static void a_ladder_says_what_is_possible_and_why_not(void **state)
     json_decref(r);
 }
 
+static unsigned until_none; /* reallocations; 0: there is memory */
+
+void *__real_realloc(void *p, size_t size); /* NOLINT: the linker's names; see tests/CMakeLists.txt */
+void *__wrap_realloc(void *p, size_t size);
+
+void *__wrap_realloc(void *p, size_t size)
+{
+    return until_none > 0 && --until_none == 0 ? NULL : __real_realloc(p, size);
+}
+
+static void a_line_is_whole_or_there_is_none(void **state)
+{
+    unsigned failed = 0;
+    char *line = NULL;
+
+    (void)state;
+    for (unsigned n = 1; !line; n++) {
+        json_t *value = json_object();
+
+        for (char key[] = "key a"; key[4] <= 'z'; key[4]++)
+            json_object_set_new(value, key, json_string("and what it is worth"));
+        until_none = n;
+        line = json_line(value);
+        failed += !line;
+    }
+    until_none = 0;
+    assert_true(failed > 2);
+    assert_int_equal(strlen(line), 26 * strlen("\"key a\":\"and what it is worth\",") + strlen("{}\n") - 1);
+    free(line);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +269,7 @@ int main(void)
         cmocka_unit_test(a_delivered_transfer_tells_how),
         cmocka_unit_test(an_upload_has_a_state_of_its_own),
         cmocka_unit_test(a_line_is_one_line),
+        cmocka_unit_test(a_line_is_whole_or_there_is_none),
         cmocka_unit_test(a_recipient_who_can_nothing_is_not_reachable),
         cmocka_unit_test(a_ladder_says_what_is_possible_and_why_not),
     };
