@@ -112,7 +112,7 @@ class Victim:
         self.names += 1
         try:
             return send(self.gateway, self.peers[user].jid, f"{self.names}.bin")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             return error
 
     def arm(self, whose, at):
@@ -149,6 +149,8 @@ def judged(victim, answer, name, user):
     """The class of outcome that it is."""
     if isinstance(answer, TimeoutError):
         raise Fault("no answer: it hangs")
+    if isinstance(answer, ValueError):
+        raise Fault(f"an answer that is no JSON, though it says so: {answer}")
     if isinstance(answer, Exception):
         return "the caller's connection was closed"
     told = answer.json
