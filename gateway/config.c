@@ -509,9 +509,19 @@ static bool read_tokens(struct settings *s, struct config *c, struct error *err)
 
 static bool check_listener(const struct config *c, struct error *err)
 {
+    bool off = strcmp(c->http.listen, LISTEN_OFF) == 0;
     struct value_address a;
 
-    if (c->http.token || c->tokens.count > 0 || (value_address(c->http.listen, &a) && value_is_loopback(a.host)))
+    if (off && !c->http.unix_path)
+        return error_set(err, ERR_CONFIG, "http.listen = off leaves nothing to listen on; set http.unix to a path");
+    if (c->http.token || c->tokens.count > 0)
+        return true;
+    if (c->http.trusted_proxies[0])
+        return error_set(
+            err, ERR_CONFIG,
+            "the proxies of http.trusted_proxies bring callers from elsewhere, who need a token; make one: "
+            "jidpost token create --write, or export JIDPOST_HTTP_TOKEN=$(openssl rand -base64 32)");
+    if (off || (value_address(c->http.listen, &a) && value_is_loopback(a.host)))
         return true;
     return error_set(err, ERR_CONFIG,
                      "http.listen %s is open to others, so callers need a token; make one: jidpost token create "

@@ -20,6 +20,8 @@
 #include "gateway/record.h"
 #include "gateway/token.h"
 
+#define LISTEN_OFF "off" /* in place of an address to listen on */
+
 enum tls_mode { TLS_REQUIRED, TLS_DIRECT, TLS_OFF };           /* off: only towards a loopback server */
 enum direct_mode { DIRECT_AUTO, DIRECT_ALWAYS, DIRECT_NEVER }; /* auto: contacts and our own domain */
 enum digest_mode { DIGEST_AUTO, DIGEST_ALWAYS, DIGEST_NEVER }; /* auto: for the caller who asks, and for Jingle */
@@ -32,11 +34,18 @@ struct config {
         int64_t drain_timeout; /* how long what flows may go on when we stop; 0: not at all */
     } server;
     struct {
-        char *listen; /* "127.0.0.1:8080"; port 0: any */
-        char *token;  /* NULL: none; then loopback only */
-        char **hosts; /* names beside loopback that the Host header may carry; NULL at the end */
+        char *listen;    /* "127.0.0.1:8080"; port 0: any; "off": the unix socket alone */
+        char *unix_path; /* of a socket, absolute; NULL: none */
+        uint64_t unix_mode;
+        char **trusted_proxies; /* CIDR, and "unix"; NULL at the end */
+        char *token;            /* NULL: none; then loopback only */
+        char **hosts;           /* names beside loopback that the Host header may carry; NULL at the end */
         uint64_t max_connections;
-        int64_t idle_timeout; /* ms, as all times here */
+        uint64_t max_connections_per_address; /* 0: 64, and half of all for loopback */
+        int64_t idle_timeout;                 /* ms, as all times here */
+        int64_t header_timeout;               /* 0: none */
+        uint64_t min_rate;                    /* bytes a second of a body; 0: none */
+        int64_t min_rate_window;
         int64_t max_wait;
     } http;
     struct {

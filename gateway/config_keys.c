@@ -56,15 +56,13 @@ static bool read_token(const struct key *key, struct config *c, const char *text
 
 static const struct kind a_token = {read_token, drop_text};
 
-/* Folders are absolute from here on: the store's URL is made from one. */
-static bool read_folder(const struct key *key, struct config *c, const char *text, struct error *err)
+/* Paths are absolute from here on. */
+static bool keep_path(const struct key *key, struct config *c, const char *text, struct error *err)
 {
     char **field = field_of(key, c);
     char *here;
 
-    if (*text == '\0')
-        return error_set(err, ERR_CONFIG, "expected the path of a folder");
-    if (*text == '/')
+    if (*text == '/' || *text == '\0')
         return keep_text(key, c, text, err);
     here = getcwd(NULL, 0);
     if (!here)
@@ -75,7 +73,30 @@ static bool read_folder(const struct key *key, struct config *c, const char *tex
     return *field || out_of_memory(err);
 }
 
+static bool read_folder(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (*text == '\0')
+        return error_set(err, ERR_CONFIG, "expected the path of a folder");
+    return keep_path(key, c, text, err);
+}
+
 static const struct kind a_folder = {read_folder, drop_text};
+
+/* Room for a path in a socket's address (unix(7)). */
+static bool read_socket(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    enum { SOCKET_MAX = 107 };
+    char *const *field = field_of(key, c);
+
+    if (!keep_path(key, c, text, err))
+        return false;
+    if (*field && strlen(*field) > SOCKET_MAX)
+        return error_set(err, ERR_CONFIG, "the path of a socket has at most %d bytes; this one has %zu", SOCKET_MAX,
+                         strlen(*field));
+    return true;
+}
+
+static const struct kind a_socket = {read_socket, drop_text};
 
 static bool read_file_path(const struct key *key, struct config *c, const char *text, struct error *err)
 {
@@ -107,6 +128,15 @@ static bool read_listen(const struct key *key, struct config *c, const char *tex
 }
 
 static const struct kind a_listener = {read_listen, drop_text};
+
+static bool read_listen_or_off(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (strcmp(text, LISTEN_OFF) == 0)
+        return keep_text(key, c, text, err);
+    return read_listen(key, c, text, err);
+}
+
+static const struct kind a_listener_or_off = {read_listen_or_off, drop_text};
 
 static bool read_server(const struct key *key, struct config *c, const char *text, struct error *err)
 {
@@ -212,6 +242,22 @@ static bool read_nets(const struct key *key, struct config *c, const char *text,
 
 static const struct kind nets = {read_nets, drop_list};
 
+static bool read_front(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (!keep_list(key, c, text, err))
+        return false;
+    for (char **word = *(char ***)field_of(key, c); *word; word++) {
+        if (strcmp(*word, "unix") != 0 && !value_is_net(*word))
+            return error_set(err, ERR_CONFIG,
+                             "'%.50s' is no address; write 192.0.2.7, 192.0.2.0/24, 2001:db8::/32, or unix for the "
+                             "socket of http.unix",
+                             *word);
+    }
+    return true;
+}
+
+static const struct kind front_proxies = {read_front, drop_list};
+
 static bool has_word(const char *const *words, size_t n, const char *word)
 {
     for (size_t i = 0; i < n; i++) {
@@ -303,6 +349,20 @@ static bool read_port(const struct key *key, struct config *c, const char *text,
 
 static const struct kind a_port = {read_port, NULL};
 
+/* As chmod takes it: at least its owner has to get in. */
+static bool read_mode(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    size_t len = strlen(text);
+    unsigned long mode = strtoul(text, NULL, 8);
+
+    if (len < 3 || len > 4 || strspn(text, "01234567") != len || mode > 0777 || (mode & 0600) != 0600)
+        return error_set(err, ERR_CONFIG, "expected the mode of a file that its owner may read and write, as 0660");
+    *(uint64_t *)field_of(key, c) = mode;
+    return true;
+}
+
+static const struct kind a_mode = {read_mode, NULL};
+
 static bool read_size(const struct key *key, struct config *c, const char *text, struct error *err)
 {
     uint64_t value;
@@ -314,6 +374,16 @@ static bool read_size(const struct key *key, struct config *c, const char *text,
 }
 
 static const struct kind a_size = {read_size, NULL};
+
+static bool read_size_or_none(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (strcmp(text, "0") != 0)
+        return read_size(key, c, text, err);
+    *(uint64_t *)field_of(key, c) = 0;
+    return true;
+}
+
+static const struct kind a_size_or_none = {read_size_or_none, NULL};
 
 /* Less than a few reads of a socket would be waited for in vain. */
 static bool read_window(const struct key *key, struct config *c, const char *text, struct error *err)
@@ -414,11 +484,24 @@ static const struct key rows[] = {
     KEY(server, drain_timeout, a_time_or_none, "30s",
         "when stopped, streams and uploads may go on for so long; 0: not at all", .live = true),
 
-    KEY(http, listen, a_listener, "127.0.0.1:8080", "host:port, [v6]:port or :port; port 0 takes any"),
+    KEY(http, listen, a_listener_or_off, "127.0.0.1:8080",
+        "host:port, [v6]:port or :port; port 0 takes any; off: http.unix alone"),
+    {.name = "http.unix", .kind = &a_socket, .field = offsetof(struct config, http.unix_path), .fallback = "",
+     .help = "path of a socket to listen on as well; its mode and folder say who may connect"},
+    KEY(http, unix_mode, a_mode, "0660", "the mode of that socket"),
+    KEY(http, trusted_proxies, front_proxies, "",
+        "front proxies (addresses, CIDR, unix) whose Forwarded or X-Forwarded-For is believed"),
     KEY(http, token, a_token, "", "what callers show; needed to listen beyond loopback", .secret = true),
     KEY(http, hosts, a_list, "", "host names callers may use beside loopback"),
     KEY(http, max_connections, a_number, "4096", "connections at once", .least = 1, .most = 65536),
+    KEY(http, max_connections_per_address, a_number, "0",
+        "of one address; 0: 64, and half of all from loopback; front proxies: their callers' requests", .least = 0,
+        .most = 65536),
     KEY(http, idle_timeout, a_time, "60s", "after this long without a byte a connection ends"),
+    KEY(http, header_timeout, a_time_or_none, "15s",
+        "from the connection, or the answer before, until a request's header is complete; 0: no limit"),
+    KEY(http, min_rate, a_size_or_none, "1K", "bytes a second that a body has to come with; 0: any"),
+    KEY(http, min_rate_window, a_time, "30s", "over which that is averaged"),
     KEY(http, max_wait, a_time, "10m", "the longest ?wait= that is honoured"),
 
     KEY(xmpp, jid, an_account, NULL, "the gateway's account; with a resource, that one is bound"),

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -38,10 +39,17 @@ static bool split(const char *listen, char *host, size_t host_max, char *port, s
     return true;
 }
 
+static void set_limits(int fd)
+{
+    const struct timeval limit = {.tv_sec = SECONDS};
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
 static int dial(const char *host, const char *port)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    const struct timeval limit = {.tv_sec = SECONDS};
     struct addrinfo *list = NULL;
     int fd = -1;
 
@@ -51,8 +59,7 @@ static int dial(const char *host, const char *port)
         fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
         if (fd < 0)
             continue;
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        set_limits(fd);
         if (connect(fd, a->ai_addr, a->ai_addrlen) != 0)
             fd_close(&fd);
     }
@@ -60,19 +67,52 @@ static int dial(const char *host, const char *port)
     return fd;
 }
 
-bool healthcheck(const char *listen, const char *path, struct error *err)
+static int dial_socket(const char *path)
 {
-    char host[256], port[8], request[512], answer[64] = "";
-    size_t got = 0;
-    ssize_t n = 1;
-    int fd = -1, len;
-    bool ok = false;
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (!split(listen, host, sizeof host, port, sizeof port))
-        return error_set(err, ERR_CONFIG, "'%s' is no host:port", listen);
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    if (fd < 0)
+        return -1;
+    set_limits(fd);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0)
+        fd_close(&fd);
+    return fd;
+}
+
+static int dial_either(const char *listen, struct error *err)
+{
+    char host[256], port[8];
+    int fd;
+
+    if (listen[0] == '/') {
+        fd = dial_socket(listen);
+        if (fd < 0)
+            error_set(err, ERR_SYSTEM, "nobody listens at %s: %s", listen, strerror(errno));
+        return fd;
+    }
+    if (!split(listen, host, sizeof host, port, sizeof port)) {
+        error_set(err, ERR_CONFIG, "'%s' is no host:port", listen);
+        return -1;
+    }
     fd = dial(host, port);
     if (fd < 0)
-        return error_set(err, ERR_SYSTEM, "nothing listens on %s port %s: %s", host, port, strerror(errno));
+        error_set(err, ERR_SYSTEM, "nothing listens on %s port %s: %s", host, port, strerror(errno));
+    return fd;
+}
+
+bool healthcheck(const char *listen, const char *path, struct error *err)
+{
+    char request[512], answer[64] = "";
+    size_t got = 0;
+    ssize_t n = 1;
+    int fd, len;
+    bool ok = false;
+
+    fd = dial_either(listen, err);
+    if (fd < 0)
+        return false;
     len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
     if (len <= 0 || (size_t)len >= sizeof request || send(fd, request, (size_t)len, MSG_NOSIGNAL) != len) {
         error_set(err, ERR_SYSTEM, "the request could not be sent");

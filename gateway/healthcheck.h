@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 
-/* GET path from the gateway listening at "host:port" (a wildcard address is asked on loopback); true on status 200
- * within five seconds, else *err says what was answered. */
+/* GET path from the gateway listening at "host:port" (a wildcard address is asked on loopback) or on the socket of an
+ * absolute path; true on status 200 within five seconds, else *err says what was answered. */
 bool healthcheck(const char *listen, const char *path, struct error *err);
 
 #endif

@@ -478,6 +478,7 @@ static int config_show_command(const struct command_line *cl)
 
 static int healthcheck_command(const struct command_line *cl)
 {
+    const char *listen;
     struct config config;
     struct error error;
     bool well;
@@ -486,7 +487,8 @@ static int healthcheck_command(const struct command_line *cl)
         fprintf(stderr, "jidpost: %s\n", error.text);
         return EXIT_USAGE;
     }
-    well = healthcheck(config.http.listen, cl->ready ? "/readyz" : "/livez", &error);
+    listen = strcmp(config.http.listen, LISTEN_OFF) == 0 ? config.http.unix_path : config.http.listen;
+    well = healthcheck(listen, cl->ready ? "/readyz" : "/livez", &error);
     if (!well)
         fprintf(stderr, "jidpost: %s\n", error.text);
     config_free(&config);

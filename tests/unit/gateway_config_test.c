@@ -100,6 +100,13 @@ static void account_and_password_are_enough(void **state)
     assert_string_equal(c.http.listen, "127.0.0.1:8080");
     assert_null(c.http.token);
     assert_list(c.http.hosts, "");
+    assert_null(c.http.unix_path);
+    assert_int_equal(c.http.unix_mode, 0660);
+    assert_list(c.http.trusted_proxies, "");
+    assert_int_equal(c.http.max_connections_per_address, 0);
+    assert_int_equal(c.http.header_timeout, 15000);
+    assert_int_equal(c.http.min_rate, 1024);
+    assert_int_equal(c.http.min_rate_window, 30000);
     assert_int_equal(c.http.max_connections, 4096);
     assert_int_equal(c.http.idle_timeout, 60000);
     assert_int_equal(c.http.max_wait, 600000);
@@ -159,7 +166,9 @@ static void every_key_of_a_file_arrives(void **state)
     static const char ini[] =
         "[server]\nstate_dir = /srv/jp\ndrain_timeout = 3m\npublic_url = https://gw.example.org/x//\n"
         "[http]\nlisten = [::]:80\ntoken = " TOKEN "\nhosts = gw.example.org, gw\n"
-        "max_connections = 10\nidle_timeout = 5s\nmax_wait = 1m\n"
+        "max_connections = 10\nidle_timeout = 5s\nmax_wait = 1m\nunix = /run/jp.sock\nunix_mode = 600\n"
+        "trusted_proxies = unix, 10.0.0.0/8\nmax_connections_per_address = 7\nheader_timeout = 0\nmin_rate = 0\n"
+        "min_rate_window = 8s\n"
         "[xmpp]\njid = Gw@Example.ORG/one\npassword = a ; b = c # d\nserver = xmpp.example.org\n"
         "port = 5223\ntls = direct\nca = some.ini\nproxies = proxy.example.org\n"
         "accept_subscriptions = *@a.org *@b.org\nping_interval = 1m\nping_timeout = 2s\n"
@@ -182,6 +191,13 @@ static void every_key_of_a_file_arrives(void **state)
     assert_string_equal(c.http.listen, "[::]:80");
     assert_string_equal(c.http.token, TOKEN);
     assert_list(c.http.hosts, "gw.example.org|gw|");
+    assert_string_equal(c.http.unix_path, "/run/jp.sock");
+    assert_int_equal(c.http.unix_mode, 0600);
+    assert_list(c.http.trusted_proxies, "unix|10.0.0.0/8|");
+    assert_int_equal(c.http.max_connections_per_address, 7);
+    assert_int_equal(c.http.header_timeout, 0);
+    assert_int_equal(c.http.min_rate, 0);
+    assert_int_equal(c.http.min_rate_window, 8000);
     assert_int_equal(c.http.max_connections, 10);
     assert_int_equal(c.http.idle_timeout, 5000);
     assert_int_equal(c.http.max_wait, 60000);
@@ -599,6 +615,20 @@ static void a_named_file_must_be_there(void **state)
     assert_non_null(strstr(err.text, "cannot be read: Is a directory"));
 }
 
+static void the_unix_socket_needs_no_token_and_its_path_is_absolute(void **state)
+{
+    static const char *const environment[] = {ACCOUNT, "JIDPOST_HTTP_LISTEN=off", "JIDPOST_HTTP_UNIX=http.sock", NULL};
+    char want[128];
+    struct config c;
+
+    (void)state;
+    must_load(&c, NULL, environment, NULL);
+    assert_string_equal(c.http.listen, LISTEN_OFF);
+    snprintf(want, sizeof want, "%s/http.sock", folder);
+    assert_string_equal(c.http.unix_path, want);
+    config_free(&c);
+}
+
 static void a_bad_environment_is_refused_by_name(void **state)
 {
     static const struct {
@@ -637,6 +667,17 @@ static void a_bad_environment_is_refused_by_name(void **state)
         {"a proxy that is no address", {ACCOUNT, "JIDPOST_XMPP_PROXIES=a.org @b"}, "xmpp.proxies = 'a.org @b'"},
         {"a listener without a port", {ACCOUNT, "JIDPOST_HTTP_LISTEN=127.0.0.1"}, "expected host:port"},
         {"no listener", {ACCOUNT, "JIDPOST_SOCKS5_LISTEN=5086"}, "socks5.listen = '5086'"},
+        {"off, where there is nothing else", {ACCOUNT, "JIDPOST_SOCKS5_LISTEN=off"}, "expected host:port"},
+        {"nothing to listen on", {ACCOUNT, "JIDPOST_HTTP_LISTEN=off"}, "set http.unix to a path"},
+        {"a path too long for a socket",
+         {ACCOUNT, "JIDPOST_HTTP_UNIX=/0123456789012345678901234567890123456789012345678901234567890123456789012345678"
+                   "9012345678901234567890123456"},
+         "at most 107 bytes; this one has 108"},
+        {"a mode that is none", {ACCOUNT, "JIDPOST_HTTP_UNIX_MODE=rw"}, "as 0660"},
+        {"a mode with more", {ACCOUNT, "JIDPOST_HTTP_UNIX_MODE=4660"}, "as 0660"},
+        {"a mode that keeps us out", {ACCOUNT, "JIDPOST_HTTP_UNIX_MODE=0066"}, "as 0660"},
+        {"a proxy by name", {ACCOUNT, "JIDPOST_HTTP_TRUSTED_PROXIES=unix nginx"}, "'nginx' is no address"},
+        {"a proxy without a token", {ACCOUNT, "JIDPOST_HTTP_TRUSTED_PROXIES=unix"}, "who need a token"},
         {"a port beside the server", {ACCOUNT, "JIDPOST_XMPP_SERVER=a.org:5222"}, "the port goes to xmpp.port"},
         {"no port", {ACCOUNT, "JIDPOST_XMPP_PORT=65536"}, "a port number up to 65535"},
         {"no such mode", {ACCOUNT, "JIDPOST_XMPP_TLS=on"}, "expected one of required, direct, off"},
@@ -867,6 +908,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_bad_file_is_refused_with_its_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_line_beyond_reason_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_named_file_must_be_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_unix_socket_needs_no_token_and_its_path_is_absolute, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bad_environment_is_refused_by_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bad_command_line_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(showing_tells_each_value_and_where_it_is_from_but_no_secret, set_up, tear_down),
