@@ -36,7 +36,7 @@ static bool read_authority(const char *text, struct authority *out)
     memset(out, 0, sizeof *out);
     text += bracket;
     len = strcspn(text, bracket ? "]" : ":");
-    if (len == 0 || len >= sizeof out->name || (bracket && text[len] != ']') || memchr(text, '@', len))
+    if (len == 0 || len >= sizeof out->name || (bracket && text[len] != ']') || strcspn(text, "@/?#, \t\"<>\\") < len)
         return false;
     memcpy(out->name, text, len);
     return read_port(text + len + bracket, out);

@@ -68,6 +68,9 @@ struct problem problem_of(enum error_code code)
                        "Take a new key for each file; a repeated request has the same method, path and length.");
     case ERR_BODY_TOO_LARGE:
         return problem(413, FINAL, "The file is too large", "Send a smaller file, or raise [spool] max_file.");
+    case ERR_REQUEST_TIMEOUT:
+        return problem(408, AGAIN, "The request came too slowly",
+                       "Send it again, faster; or raise [http] header_timeout, or lower min_rate.");
     case ERR_MEDIA_REFUSED:
         return problem(415, FINAL, "That media type is not taken here",
                        "Send multipart/form-data, or the raw file to PUT /v1/to/{jid}/{name}.");

@@ -169,6 +169,14 @@ static void add_to_text(void *out, const char *name, const char *value)
     buf_printf(out, "%s: %s\r\n", name, value);
 }
 
+/* Nothing was sent before, so a kilobyte fits the socket's buffer; if not, the caller is gone or hostile. */
+static void send_past(int fd, struct buf *text)
+{
+    if (!text->failed)
+        (void)!send(fd, text->data, text->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_free(text);
+}
+
 enum MHD_Result reply_mid_body(struct request *rq, const struct error *err, enum stage stage)
 {
     unsigned status = problem_of(err->code).status;
@@ -183,10 +191,23 @@ enum MHD_Result reply_mid_body(struct request *rq, const struct error *err, enum
     buf_printf(&text, "HTTP/1.1 %u %s\r\n", status, MHD_get_reason_phrase_for(status));
     each_header(rq, body ? PROBLEM_TYPE : NULL, add_to_text, &text);
     buf_printf(&text, "Content-Length: %zu\r\n\r\n%s", body ? strlen(body) : 0, body ? body : "");
-    /* Nothing was sent before, so a kilobyte fits the socket's buffer; if not, the caller is gone or hostile. */
-    if (info && !text.failed)
-        (void)!send(info->connect_fd, text.data, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    buf_free(&text);
+    if (info)
+        send_past(info->connect_fd, &text);
     free(body);
     return MHD_NO;
+}
+
+void reply_unasked(int fd, const struct error *err, enum stage stage, const char *id)
+{
+    unsigned status = problem_of(err->code).status;
+    char *body = json_line(problem_json(err, stage, id, NULL));
+    struct buf text = {0};
+
+    buf_printf(&text, "HTTP/1.1 %u %s\r\n", status, MHD_get_reason_phrase_for(status));
+    buf_printf(&text,
+               "Content-Type: " PROBLEM_TYPE "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    buf_printf(&text, "X-Request-Id: %s\r\nConnection: close\r\n", id);
+    buf_printf(&text, "Content-Length: %zu\r\n\r\n%s", body ? strlen(body) : 0, body ? body : "");
+    send_past(fd, &text);
+    free(body);
 }

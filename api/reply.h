@@ -31,4 +31,7 @@ enum MHD_Result reply_problem(struct request *rq, const struct error *err, enum 
  * connection: a caller who sends without end, or into a full spool, still learns why. */
 enum MHD_Result reply_mid_body(struct request *rq, const struct error *err, enum stage stage);
 
+/* On any thread, and without a request: past the library too, and nothing may follow on that socket. */
+void reply_unasked(int fd, const struct error *err, enum stage stage, const char *id);
+
 #endif

@@ -8,13 +8,14 @@
 #include <sys/socket.h>
 
 #include "api/handlers.h"
+#include "api/head.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/clock.h"
 #include "base/id.h"
 
 struct request *request_create(struct gateway *gw, struct gate *gate, const char *raw,
-                               struct MHD_Connection *connection)
+                               struct MHD_Connection *connection, struct connection *conn)
 {
     struct request *rq = calloc(1, sizeof *rq);
 
@@ -25,8 +26,12 @@ struct request *request_create(struct gateway *gw, struct gate *gate, const char
     rq->gw = gw;
     rq->gate = gate;
     rq->connection = connection;
+    rq->conn = conn;
+    rq->caller = *connection_peer(conn);
     rq->started = clock_ms();
     rq->got.download.fd = -1;
+    rq->raw = raw;
+    rq->raw_len = strlen(raw);
     target_parse(&rq->target, raw, &rq->error);
     return rq;
 }
@@ -124,7 +129,7 @@ static bool check_names(const struct framing *f, const char *version, struct err
 /* Where two readers could disagree about where this request ends, a front proxy and we could be made to see different
  * requests (RFC 9112 section 6.3 and 11.2). The library takes all of these, so they are counted here. The two values
  * are looked at as the library sees them, with any space behind them. */
-static bool check_framing(struct request *rq, const char *version, struct error *err)
+static bool check_framing(struct request *rq, const char *method, const char *version, struct error *err)
 {
     const char *encoding = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, "Transfer-Encoding");
     const char *length = MHD_lookup_connection_value(rq->connection, MHD_HEADER_KIND, "Content-Length");
@@ -133,7 +138,7 @@ static bool check_framing(struct request *rq, const char *version, struct error 
 
     MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, count_header, &f);
     /* Until it is sure, something may follow. */
-    rq->announced = f.count[ENCODING] || f.count[LENGTH] || f.folded || f.bad_name ? -1 : 0;
+    rq->announced = -1;
     rq->close = true;
     if (f.count[LENGTH] > 1)
         return error_set(err, ERR_LENGTH_CONFLICT, "%u Content-Length headers", f.count[LENGTH]);
@@ -145,7 +150,7 @@ static bool check_framing(struct request *rq, const char *version, struct error 
         return error_set(err, ERR_REQUEST_MALFORMED, "the only Transfer-Encoding taken is 'chunked'");
     if (encoding && strcmp(version, "HTTP/1.1") != 0)
         return error_set(err, ERR_REQUEST_MALFORMED, "Transfer-Encoding needs HTTP/1.1");
-    if (!check_names(&f, version, err))
+    if (!check_names(&f, version, err) || !head_check(rq->connection, method, rq->raw, rq->raw_len, version, err))
         return false;
     rq->close = false;
     rq->announced = encoding ? -1 : (int64_t)announced;
@@ -165,7 +170,8 @@ static void take_id(struct request *rq)
         id_make(rq->id, "rq", clock_wall_ms());
 }
 
-/* The authority of an absolute target overrides the Host header (RFC 9112 section 3.2.2). */
+/* The authority of an absolute target overrides the Host header, which has to be the same (RFC 9112 section 3.2); where
+ * it is not, a cache in front may file the answer under either. */
 static bool check_guard(struct request *rq, struct error *err)
 {
     const char *host = request_header(rq, "Host");
@@ -176,6 +182,8 @@ static bool check_guard(struct request *rq, struct error *err)
     if (rq->target.authority.len > 0) {
         memcpy(authority, rq->target.authority.at, rq->target.authority.len);
         authority[rq->target.authority.len] = '\0';
+        if (host && strcasecmp(host, authority) != 0)
+            return error_set(err, ERR_REQUEST_MALFORMED, "the target and the Host header name different hosts");
         host = authority;
     }
     if (route_is_public(&rq->target))
@@ -197,11 +205,33 @@ static bool not_found(const struct request *rq, struct error *err)
     return error_set(err, ERR_NOT_FOUND, "there is nothing at this path");
 }
 
+static enum MHD_Result keep_forwarded(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct forwarded *said = user;
+
+    (void)kind;
+    if (strcasecmp(name, "X-Forwarded-For") == 0 && said->x_fors++ < FORWARDED_LINES)
+        said->x_for[said->x_fors - 1] = value ? value : "";
+    if (strcasecmp(name, "Forwarded") == 0 && said->standards++ < FORWARDED_LINES)
+        said->standard[said->standards - 1] = value ? value : "";
+    return MHD_YES;
+}
+
+/* Whom a trusted proxy names as its caller; from then on he is who counts. */
+static bool check_caller(struct request *rq, struct error *err)
+{
+    struct forwarded said = {0};
+
+    if (!trust_has(rq->gate->trust, &rq->caller))
+        return true;
+    MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, keep_forwarded, &said);
+    return forwarded_caller(rq->gate->trust, &said, &rq->caller, err) && connection_count(rq->conn, &rq->caller, err);
+}
+
 /* Too many wrong tokens from where this one comes from, wrong or not? */
 static bool check_lockout(struct request *rq, bool wrong, struct error *err)
 {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(rq->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *from = info ? info->client_addr : NULL;
+    const struct sockaddr *from = (const struct sockaddr *)&rq->caller.at;
 
     rq->refusal.again_s = lockout_left(rq->gate->lockout, from, wrong);
     if (rq->refusal.again_s > 0)
@@ -265,11 +295,14 @@ static bool check_headers(struct request *rq, const char *method, const char *ve
 {
     const struct error target = rq->error;
 
-    if (!check_framing(rq, version, err))
+    if (!check_framing(rq, method, version, err))
         return false;
-    if (target.code != ERR_NONE)
+    if (target.code != ERR_NONE) {
+        rq->close = true;
         return error_set(err, target.code, "%s", target.text);
-    if (!check_guard(rq, err) || !check_route(rq, method, err) || !check_closing(rq, err) || !check_body(rq, err))
+    }
+    if (!check_caller(rq, err) || !check_guard(rq, err) || !check_route(rq, method, err) || !check_closing(rq, err) ||
+        !check_body(rq, err))
         return false;
     if (!rq->route)
         return true;

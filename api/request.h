@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 #include "api/auth.h"
+#include "api/connections.h"
 #include "api/guard.h"
 #include "api/header.h"
 #include "api/limits.h"
@@ -36,6 +37,8 @@ struct gate {
     struct tokens *tokens;
     struct limits *limits;
     struct lockout *lockout;
+    struct trust *trust;
+    struct connections *connections;
     atomic_bool closing;  /* the server stops: nothing new is begun */
     atomic_bool closed;   /* its time is up: no step is taken any more */
     atomic_bool stepping; /* the HTTP thread is inside a step, which may begin to wait */
@@ -63,6 +66,8 @@ struct request {
     struct request *next, **link; /* the server's list of those in progress; link NULL: not in it */
     struct request *claimed;      /* the server's list of those it wakes */
     int fd;                       /* the connection's */
+    struct connection *conn;      /* good until the request is over */
+    struct caller caller;         /* who it is from; not sure before the headers are checked */
     atomic_uint refs;             /* the server's, and one per question asked */
     atomic_int waiting;           /* enum waiting; whoever sets it to WAIT_NONE resumes */
 
@@ -91,6 +96,8 @@ struct request {
     uint64_t spent;            /* those that the token has paid for */
     char counted[ID_SIZE];     /* the transfer that counts as one of the token's; empty: none */
 
+    const char *raw; /* the target, in the library's memory; its bytes are good in the first call alone */
+    size_t raw_len;
     struct target target;
     struct params params;
     struct prefer prefer;
@@ -134,7 +141,7 @@ struct request {
 
 /* raw: the target as sent. NULL: out of memory. */
 struct request *request_create(struct gateway *gw, struct gate *gate, const char *raw,
-                               struct MHD_Connection *connection);
+                               struct MHD_Connection *connection, struct connection *conn);
 void request_release(struct request *rq);
 
 enum MHD_Result request_handle(struct request *rq, const char *method, const char *version, const char *data,

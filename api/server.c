@@ -17,7 +17,9 @@
 #include <microhttpd.h>
 
 #include "api/handlers.h"
+#include "api/connections.h"
 #include "api/drain.h"
+#include "api/local.h"
 #include "api/request.h"
 #include "api/routes.h"
 #include "base/clock.h"
@@ -29,16 +31,18 @@ enum { DRAIN_MS = 5000, MOMENT_MS = 200, FORCE_MS = 1000, DRAIN_TURN_MS = 50 };
 struct api {
     struct gateway *gw;
     struct gate gate;
-    struct MHD_Daemon *daemon;
+    struct MHD_Daemon *daemon, *local_daemon; /* of the address and of the unix socket; NULL: not listened on */
     struct drainer *drainer;
-    int listener;
+    int listener, local_listener;
+    struct local local;
     uint16_t port;
+    pthread_mutex_t turn; /* held in every call of the library: its two threads are the HTTP thread by turns */
     pthread_mutex_t lock;
     pthread_cond_t fewer;     /* a request has ended */
     struct request *requests; /* in progress; under lock */
 };
 
-/* ---- the library's calls, all on its thread */
+/* ---- the library's calls, on the HTTP thread; with the turn but for the log */
 
 static void __attribute__((format(printf, 2, 0))) on_log(void *user, const char *fmt, va_list args)
 {
@@ -50,8 +54,35 @@ static void __attribute__((format(printf, 2, 0))) on_log(void *user, const char 
     log_debug("http.library", log_str("text", text));
 }
 
+static int socket_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    return info ? info->connect_fd : -1;
+}
+
+static enum MHD_Result on_arrival(void *user, const struct sockaddr *from, socklen_t len)
+{
+    struct api *api = user;
+    bool welcome;
+
+    (void)len;
+    pthread_mutex_lock(&api->turn);
+    welcome = connections_admit(api->gate.connections, from);
+    pthread_mutex_unlock(&api->turn);
+    return welcome ? MHD_YES : MHD_NO;
+}
+
+static struct connection *open_connection(struct api *api, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *from = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    bool tls = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+    return connection_open(api->gate.connections, socket_of(connection), from ? from->client_addr : NULL, tls);
+}
+
 /* NULL: memory was short when the connection came. */
-static struct request **slot_of(struct MHD_Connection *connection)
+static struct connection *slot_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
@@ -61,22 +92,20 @@ static struct request **slot_of(struct MHD_Connection *connection)
 /* The first that is heard of a request: its target, before the library decodes it in place. */
 static void *on_target(void *user, const char *raw, struct MHD_Connection *connection)
 {
-    struct request **slot = slot_of(connection);
+    struct connection *conn = slot_of(connection);
+    struct request *rq = NULL;
     struct api *api = user;
 
-    if (!slot)
-        return NULL;
-    if (*slot)
-        request_release(*slot);
-    *slot = request_create(api->gw, &api->gate, raw, connection);
-    return *slot;
-}
-
-static int socket_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-    return info ? info->connect_fd : -1;
+    pthread_mutex_lock(&api->turn);
+    if (conn) {
+        if (connection_request(conn))
+            request_release(connection_request(conn));
+        rq = request_create(api->gw, &api->gate, raw, connection, conn);
+        connection_hold(conn, rq);
+        connection_begin(conn);
+    }
+    pthread_mutex_unlock(&api->turn);
+    return rq;
 }
 
 /* From its headers on a request is in progress, and stopping waits for it. */
@@ -102,27 +131,46 @@ static void delist(struct api *api, struct request *rq)
     pthread_mutex_unlock(&api->lock);
 }
 
+/* A body of which nothing is left over is awaited; what was not taken waits for us. */
+static enum MHD_Result handle(struct api *api, struct request *rq, const char *method, const char *version,
+                              const char *data, size_t *len)
+{
+    enum MHD_Result result;
+
+    if (!connection_take(rq->conn))
+        return MHD_NO;
+    if (!rq->link)
+        enlist(api, rq);
+    result = request_handle(rq, method, version, data, len);
+    if (result == MHD_YES && rq->phase == PHASE_BODY && *len == 0)
+        connection_await_body(rq->conn, rq->received, rq->id);
+    return result;
+}
+
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *len, void **state)
 {
-    struct request *rq = *state;
+    enum MHD_Result result = MHD_NO;
+    struct api *api = user;
 
     (void)connection;
     (void)url;
-    if (!rq)
-        return MHD_NO; /* memory was short when its target came */
-    if (!rq->link)
-        enlist(user, rq);
-    return request_handle(rq, method, version, data, len);
+    pthread_mutex_lock(&api->turn);
+    if (*state) /* else memory was short when its target came */
+        result = handle(api, *state, method, version, data, len);
+    pthread_mutex_unlock(&api->turn);
+    return result;
 }
 
 static void log_request(const struct request *rq)
 {
     const char *method = rq->route ? rq->route->method : NULL;
     bool quiet = rq->status < 400 && method && strcmp(method, "GET") == 0;
+    char addr[CALLER_TEXT];
 
     log_write(quiet ? LOG_DEBUG : LOG_INFO, "http.request",
               (const struct log_field[]){log_str("request_id", rq->id),
+                                         log_str("addr", caller_text(&rq->caller, addr)),
                                          log_str("method", method),
                                          log_str("route", rq->route ? rq->route->path : NULL),
                                          log_int("status", rq->status),
@@ -143,7 +191,14 @@ static void linger_on(struct api *api, const struct request *rq)
 /* rq is heard of no more. */
 static void end_request(struct api *api, struct request *rq, enum MHD_RequestTerminationCode why)
 {
+    bool late = connection_end(rq->conn);
+
+    connection_hold(rq->conn, NULL);
     if (rq->link) {
+        if (late && rq->status == 0) {
+            rq->status = 408;
+            error_set(&rq->error, ERR_REQUEST_TIMEOUT, "the body came too slowly");
+        }
         api_upload_drop(rq);
         api_upload_settle(rq);
         if (rq->sending.counts && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
@@ -160,13 +215,14 @@ static void end_request(struct api *api, struct request *rq, enum MHD_RequestTer
 static void on_completed(void *user, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode why)
 {
-    struct request *rq = *state;
+    struct api *api = user;
 
-    if (!rq)
-        return;
+    (void)connection;
+    pthread_mutex_lock(&api->turn);
+    if (*state)
+        end_request(api, *state, why);
     *state = NULL;
-    *slot_of(connection) = NULL;
-    end_request(user, rq, why);
+    pthread_mutex_unlock(&api->turn);
 }
 
 /* Every connection has a slot for the request it is at. The library does not tell the end of each: some fail between
@@ -175,19 +231,23 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
 static void on_connection(void *user, struct MHD_Connection *connection, void **slot,
                           enum MHD_ConnectionNotificationCode code)
 {
-    struct request **held = *slot;
+    struct connection *conn = *slot;
+    struct api *api = user;
 
-    (void)connection;
+    pthread_mutex_lock(&api->turn);
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        *slot = calloc(1, sizeof held);
-        return;
+        *slot = open_connection(api, connection);
+    } else {
+        struct request *rq = conn ? connection_request(conn) : NULL;
+
+        if (rq) {
+            request_claim(rq, true); /* nobody may wake what is gone */
+            end_request(api, rq, MHD_REQUEST_TERMINATED_WITH_ERROR);
+        }
+        connection_close(conn);
+        *slot = NULL;
     }
-    if (held && *held) {
-        request_claim(*held, true); /* nobody may wake what is gone */
-        end_request(user, *held, MHD_REQUEST_TERMINATED_WITH_ERROR);
-    }
-    free(held);
-    *slot = NULL;
+    pthread_mutex_unlock(&api->turn);
 }
 
 /* ---- waking those who wait */
@@ -232,7 +292,15 @@ static void wake_hung_up(void *user)
     resume_all(claimed);
 }
 
-/* ---- the listening socket */
+static void on_second(void *user)
+{
+    struct api *api = user;
+
+    wake_hung_up(api);
+    connections_sweep(api->gate.connections);
+}
+
+/* ---- the listening sockets */
 
 /* "127.0.0.1:8080", "[::1]:0", "localhost:8080"; ":8080" is every address. */
 static struct addrinfo *resolve(const char *listen, struct error *err)
@@ -289,6 +357,8 @@ static void log_listening(struct api *api)
     socklen_t len = sizeof addr;
     char host[NI_MAXHOST], port[NI_MAXSERV];
 
+    if (api->listener < 0)
+        return;
     if (getsockname(api->listener, (struct sockaddr *)&addr, &len) != 0 ||
         getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
@@ -297,7 +367,7 @@ static void log_listening(struct api *api)
     log_info("http.listening", log_str("addr", host), log_int("port", api->port));
 }
 
-static bool listen_on(struct api *api, const struct config *config, struct error *err)
+static bool listen_at_address(struct api *api, const struct config *config, struct error *err)
 {
     struct addrinfo *found = resolve(config->http.listen, err);
     bool ok = false;
@@ -321,34 +391,81 @@ out:
     return ok;
 }
 
+static bool listen_on(struct api *api, const struct config *config, struct error *err)
+{
+    if (strcmp(config->http.listen, LISTEN_OFF) != 0 && !listen_at_address(api, config, err))
+        return false;
+    if (!config->http.unix_path)
+        return true;
+    api->local_listener = local_listen(&api->local, config->http.unix_path, (mode_t)config->http.unix_mode, err);
+    return api->local_listener >= 0;
+}
+
 /* ---- start and stop */
 
 /* The types of these options are what the library reads with va_arg: a wrong width shifts all that follow. */
-static struct MHD_Daemon *start_daemon(struct api *api, const struct config *config)
+static struct MHD_Daemon *start_daemon(struct api *api, const struct config *config, int listener)
 {
     unsigned connections = (unsigned)config->http.max_connections;
 
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-                            on_request, api, MHD_OPTION_EXTERNAL_LOGGER, on_log, api, /* must come first */
-                            MHD_OPTION_LISTEN_SOCKET, api->listener,                  /* */
-                            MHD_OPTION_URI_LOG_CALLBACK, on_target, api,              /* */
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,           /* */
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,         /* */
-                            MHD_OPTION_CONNECTION_LIMIT, connections,                 /* */
-                            MHD_OPTION_PER_IP_CONNECTION_LIMIT, connections / 2 + 1,  /* no single client takes all */
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,    /* */
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, on_arrival,
+                            api, on_request, api, MHD_OPTION_EXTERNAL_LOGGER, on_log, api, /* must come first */
+                            MHD_OPTION_LISTEN_SOCKET, listener,                            /* */
+                            MHD_OPTION_URI_LOG_CALLBACK, on_target, api,                   /* */
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,                /* */
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,              /* */
+                            MHD_OPTION_CONNECTION_LIMIT, connections,                      /* */
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,         /* */
                             MHD_OPTION_CONNECTION_TIMEOUT,
                             (unsigned)(config->http.idle_timeout / 1000), /* of silence */
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+                            MHD_OPTION_STRICT_FOR_CLIENT, 0, /* it says twice what it finds; head.h finds more */
+                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+}
+
+static void quiesce(struct api *api)
+{
+    if (api->daemon)
+        MHD_quiesce_daemon(api->daemon);
+    if (api->local_daemon)
+        MHD_quiesce_daemon(api->local_daemon);
+    local_remove(&api->local);
+}
+
+static void stop_daemons(struct api *api)
+{
+    if (api->daemon)
+        MHD_stop_daemon(api->daemon);
+    if (api->local_daemon)
+        MHD_stop_daemon(api->local_daemon);
+    api->daemon = api->local_daemon = NULL;
+}
+
+static bool start_daemons(struct api *api, const struct config *config, struct error *err)
+{
+    if (api->listener >= 0)
+        api->daemon = start_daemon(api, config, api->listener);
+    if (api->local_listener >= 0)
+        api->local_daemon = start_daemon(api, config, api->local_listener);
+    if ((api->listener < 0 || api->daemon) && (api->local_listener < 0 || api->local_daemon))
+        return true;
+    error_set(err, ERR_SYSTEM, "the HTTP server does not start: %s", strerror(errno));
+    quiesce(api);
+    stop_daemons(api);
+    return false;
 }
 
 static void destroy(struct api *api)
 {
     drainer_stop(&api->drainer);
+    connections_destroy(&api->gate.connections);
+    trust_destroy(&api->gate.trust);
     tokens_release(&api->gate.tokens);
     limits_destroy(&api->gate.limits);
     lockout_destroy(&api->gate.lockout);
     fd_close(&api->listener);
+    fd_close(&api->local_listener);
+    local_remove(&api->local);
+    pthread_mutex_destroy(&api->turn);
     pthread_cond_destroy(&api->fewer);
     pthread_mutex_destroy(&api->lock);
     free(api);
@@ -364,7 +481,8 @@ static struct api *create(struct gateway *gw, struct error *err)
         return NULL;
     }
     api->gw = gw;
-    api->listener = -1;
+    api->listener = api->local_listener = -1;
+    pthread_mutex_init(&api->turn, NULL);
     pthread_mutex_init(&api->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -390,7 +508,9 @@ struct api *api_start(struct gateway *gw, struct error *err)
         goto fail;
     api->gate.limits = limits_create(is_under_way, gw);
     api->gate.lockout = lockout_create();
-    if (!api->gate.limits || !api->gate.lockout) {
+    api->gate.trust = trust_create(config->http.trusted_proxies);
+    api->gate.connections = api->gate.trust ? connections_create(config, api->gate.trust) : NULL;
+    if (!api->gate.limits || !api->gate.lockout || !api->gate.connections) {
         error_set(err, ERR_SYSTEM, "out of memory");
         goto fail;
     }
@@ -399,15 +519,14 @@ struct api *api_start(struct gateway *gw, struct error *err)
         guard_public_host(&api->gate.guard, config->server.public_url);
     if (!listen_on(api, config, err))
         goto fail;
-    api->drainer = drainer_start(wake_hung_up, api, err);
+    api->drainer = drainer_start(on_second, api, err);
     if (!api->drainer)
         goto fail;
-    api->daemon = start_daemon(api, config);
-    if (!api->daemon) {
-        error_set(err, ERR_SYSTEM, "the HTTP server does not start: %s", strerror(errno));
+    if (!start_daemons(api, config, err))
         goto fail;
-    }
     log_listening(api);
+    if (config->http.unix_path)
+        log_info("http.listening", log_str("unix", config->http.unix_path));
     return api;
 fail:
     destroy(api);
@@ -481,7 +600,7 @@ void api_stop(struct api **api, bool (*hurry)(void *user), void *user)
     if (!a)
         return;
     atomic_store(&a->gate.closing, true);
-    MHD_quiesce_daemon(a->daemon);
+    quiesce(a);
     patience.least = clock_ms() + MOMENT_MS;
     patience.most = clock_ms() + DRAIN_MS;
     finish_requests(a, false, &patience);
@@ -490,7 +609,7 @@ void api_stop(struct api **api, bool (*hurry)(void *user), void *user)
         nanosleep(&moment, NULL);
     patience.least = patience.most = clock_ms() + FORCE_MS;
     finish_requests(a, true, &patience);
-    MHD_stop_daemon(a->daemon);
+    stop_daemons(a);
     assert(!a->requests);
     destroy(a);
 }

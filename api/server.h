@@ -1,6 +1,14 @@
 /* api/server.h - the HTTP server: one thread that serves the whole API of a gateway.
  *
- * Plain HTTP/1.1; TLS is a front proxy's business. The process ignores SIGPIPE (main's business). */
+ * Plain HTTP/1.1; TLS is a front proxy's business. The process ignores SIGPIPE (main's business).
+ *
+ * The library listens on one socket a daemon, and runs each on a thread of its own. With [http] unix there are two, the
+ * address's and the unix socket's. "The HTTP thread" of all these headers is then whichever of the two has the turn: a
+ * lock that each call of the library takes first and holds until it returns. No handler blocks, so none waits long, and
+ * what is the HTTP thread's needs no other lock. Those who resume a request, on any thread, do not take it.
+ *
+ * A unix socket is like loopback: its mode and its folder say who gets in, and no token is asked for where there is
+ * none. */
 #ifndef API_SERVER_H
 #define API_SERVER_H
 
@@ -11,11 +19,12 @@
 
 struct api;
 
-/* Listens where [http] listen says and logs http.listening. gw outlives the server. NULL: ERR_CONFIG (no such address;
- * beyond loopback without a token), ERR_SYSTEM (in use, no memory, no threads). */
+/* Listens where [http] listen and unix say and logs http.listening for each, the address first. gw outlives the server.
+ * NULL: ERR_CONFIG (no such address; beyond loopback without a token; a path that is taken), ERR_SYSTEM (in use, no
+ * memory, no threads). */
 struct api *api_start(struct gateway *gw, struct error *err);
 
-uint16_t api_port(const struct api *api); /* the one listened on, also when port 0 was asked for */
+uint16_t api_port(const struct api *api); /* the one listened on, also when port 0 was asked for; 0: none */
 
 /* Stops accepting, answers everybody who waits (503 `draining`, or 202 for an upload that is accepted), gives the
  * others five seconds and cuts the rest. hurry is asked twenty times a second whether they have a moment only; NULL:

@@ -24,12 +24,14 @@ static bool check_bytes(const char *raw, struct error *err)
     return true;
 }
 
-/* Returns where the path starts, NULL when there is none. */
+/* Returns where the path starts, NULL when there is none, or no host before it. */
 static const char *take_authority(struct target *t, const char *raw)
 {
     if (strncasecmp(raw, "http://", 7) == 0) {
         t->authority.at = raw + 7;
         t->authority.len = strcspn(raw + 7, "/?");
+        if (t->authority.len == 0)
+            return NULL;
         raw += 7 + t->authority.len;
     }
     return *raw == '/' ? raw : NULL;
@@ -97,7 +99,7 @@ bool target_parse(struct target *t, const char *raw, struct error *err)
         return error_set(err, ERR_INTERNAL, "out of memory");
     path = take_authority(t, t->raw);
     if (!path) {
-        error_set(err, ERR_REQUEST_MALFORMED, "the request target has no path");
+        error_set(err, ERR_REQUEST_MALFORMED, "the request target has no path or no host");
         goto fail;
     }
     len = strcspn(path, "?");

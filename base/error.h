@@ -40,6 +40,7 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_IDEMPOTENCY_KEY_REUSE,    "idempotency_key_reuse",    NEVER)   \
     X(ERR_BODY_TOO_LARGE,           "body_too_large",           NEVER)   \
     X(ERR_MEDIA_REFUSED,            "media_refused",            NEVER)   \
+    X(ERR_REQUEST_TIMEOUT,          "request_timeout",          LATER)   \
     X(ERR_RANGE_UNSATISFIABLE,      "range_unsatisfiable",      NEVER)   \
     X(ERR_NAME_INVALID,             "name_invalid",             NEVER)   \
     X(ERR_PARAMETER_INVALID,        "parameter_invalid",        NEVER)   \

@@ -293,8 +293,11 @@ static void bad_input_gets_its_status(void **state)
          "Content-Type: application/x-www-form-urlencoded\r\n" THREE,
          403, "host_not_allowed"},
         {"a rebound name", "GET /v1 HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403, "host_not_allowed"},
-        {"a rebound name in the target", "GET http://evil.example/v1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 403,
+        {"a rebound name in the target", "GET http://evil.example/v1 HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403,
          "host_not_allowed"},
+        {"another host in the target", "GET http://evil.example/v1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400,
+         "request_malformed"},
+        {"no host in the target", "GET http:///v1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "request_malformed"},
         {"a cross-site fetch", "GET /v1 HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n", 403,
          "host_not_allowed"},
     };
