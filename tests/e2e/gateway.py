@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 import urllib.parse
@@ -30,8 +31,22 @@ class Answer:
         return f"{self.status} {self.body[:2000].decode(errors='replace')}"
 
 
+class SocketConnection(http.client.HTTPConnection):
+    """Over a Unix socket."""
+
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
 class Client:
-    """What a caller can do over HTTP. headers go with every request."""
+    """What a caller can do over HTTP. headers go with every request. path: of a socket, where there is no port."""
+    path = None
 
     def __init__(self, port=None, headers=None):
         self.port, self.headers = port, headers or {}
@@ -40,7 +55,8 @@ class Client:
         wait_until(lambda: (self.get("/readyz").status == 200) == ready, seconds, f"/readyz {200 if ready else 503}")
 
     def request(self, method, target, body=None, headers=None, seconds=60):
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=seconds)
+        connection = (http.client.HTTPConnection(LOOPBACK, self.port, timeout=seconds) if self.port else
+                      SocketConnection(self.path, seconds))
         try:
             connection.request(method, target, body, {**self.headers, **(headers or {})})
             answer = connection.getresponse()
@@ -128,7 +144,8 @@ class Gateway(Client):
         self.read = self.log.stat().st_size if self.log.exists() else 0
         self.process = Process([str(self.program), "serve", *self.arguments], self.log, environment)
         line = wait_until(lambda: self._listening(), 30, "event=http.listening")
-        self.port = int(re.search(r':(\d+)"|"port":(\d+)', line).group(1) or re.search(r'"port":(\d+)', line).group(1))
+        listening = json.loads(line)
+        self.port, self.path = listening.get("port"), listening.get("unix")
         if ready:
             self.wait_ready()
         return self
