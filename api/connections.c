@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "api/reply.h"
@@ -10,7 +11,8 @@
 #include "base/id.h"
 #include "base/log.h"
 
-enum { BUCKETS = 256, PER_ADDRESS = 64, TELL_MS = 60 * 1000 };
+/* CUT_MOST: a body that is cut costs the HTTP thread the end of an upload, and others wait meanwhile. */
+enum { BUCKETS = 256, PER_ADDRESS = 64, TELL_MS = 60 * 1000, CUT_MOST = 256 };
 
 enum stage_of { AWAITS_HEADER, AWAITS_BODY, IS_OURS, IS_CUT };
 
@@ -39,8 +41,8 @@ struct connections {
     uint64_t per_address, per_loopback;
     int64_t header_ms, window_ms;
     uint64_t rate;
-    pthread_mutex_t lock; /* guards the list, and what of each the sweep looks at */
-    struct connection *all;
+    pthread_mutex_t lock;               /* guards the list, and what of each the sweep looks at */
+    struct connection *all, **last;     /* the oldest first, for it is the first to be cut */
     struct connection *bucket[BUCKETS]; /* the HTTP thread's */
     int64_t told;                       /* when a refusal was logged last; 0: never */
 };
@@ -58,6 +60,7 @@ struct connections *connections_create(const struct config *config, const struct
     set->header_ms = config->http.header_timeout;
     set->window_ms = config->http.min_rate_window;
     set->rate = config->http.min_rate;
+    set->last = &set->all;
     pthread_mutex_init(&set->lock, NULL);
     return set;
 }
@@ -173,11 +176,9 @@ struct connection *connection_open(struct connections *set, int fd, const struct
     if (counts(set, &c->peer))
         count(c, &c->peer);
     pthread_mutex_lock(&set->lock);
-    c->next = set->all;
-    c->link = &set->all;
-    if (c->next)
-        c->next->link = &c->next;
-    set->all = c;
+    c->link = set->last;
+    *set->last = c;
+    set->last = &c->next;
     pthread_mutex_unlock(&set->lock);
     return c;
 }
@@ -191,6 +192,8 @@ void connection_close(struct connection *c)
     *c->link = c->next;
     if (c->next)
         c->next->link = c->link;
+    else
+        c->set->last = c->link;
     pthread_mutex_unlock(&c->set->lock);
     free(c);
 }
@@ -283,6 +286,14 @@ static bool body_is_slow(const struct connections *set, struct connection *c, in
     return false;
 }
 
+/* What is on the socket already waits for us: then it is the HTTP thread that is late. */
+static bool waits_for_us(const struct connection *c)
+{
+    int unread = 0;
+
+    return ioctl(c->fd, FIONREAD, &unread) == 0 && unread > 0;
+}
+
 /* A kept connection on which nothing was asked yet is closed without a word: one would be taken for the answer to a
  * request that is just on its way (RFC 9110 section 15.5.9 knows that trouble). */
 static void cut(const struct connections *set, struct connection *c)
@@ -310,11 +321,11 @@ void connections_sweep(struct connections *set)
     char addr[CALLER_TEXT];
 
     pthread_mutex_lock(&set->lock);
-    for (struct connection *c = set->all; c; c = c->next) {
+    for (struct connection *c = set->all; c && headers + bodies < CUT_MOST; c = c->next) {
         bool header = c->at == AWAITS_HEADER && header_is_late(set, c, now);
         bool body = c->at == AWAITS_BODY && body_is_slow(set, c, now);
 
-        if (!header && !body)
+        if ((!header && !body) || waits_for_us(c))
             continue;
         if (headers + bodies == 0)
             caller_text(&c->peer, addr);

@@ -93,6 +93,26 @@ def still_open(sockets):
     return count
 
 
+def all_cut(sockets):
+    """Closes them once the gateway has; what each was told before."""
+    told, began = {}, time.monotonic()
+    for sock in sockets:
+        said = b""
+        sock.setblocking(True)
+        sock.settimeout(max(1, 60 - (time.monotonic() - began)))
+        try:
+            while data := sock.recv(4096):
+                said += data
+        except TimeoutError:
+            raise Fault("a slow HTTP client is still open") from None
+        except OSError:
+            pass
+        status = said[9:12].decode() or "no word"
+        told[status] = told.get(status, 0) + 1
+        sock.close()
+    return "all closed; told: " + ", ".join(f"{count} × {status}" for status, count in sorted(told.items()))
+
+
 def socks5_port(gateway):
     return int(gateway.settings["SOCKS5_LISTEN"].rpartition(":")[2])
 
@@ -119,13 +139,30 @@ def slow_http(scene, by):
                     sock.send(bytes([byte]))
     dripping = threading.Thread(target=drip)
     dripping.start()
-    yield f"{CROWD} HTTP clients, each sending a byte of its header every half second"
-    held = still_open(sockets)
+    yield f"{CROWD} HTTP clients, each sending a byte of its header every half second, header_timeout 3 s"
+    outcome = all_cut(sockets)
     over.set()
     dripping.join()
-    for sock in sockets:
-        sock.close()
-    yield f"{held} still open behind the measurement"
+    yield outcome
+
+
+def slow_bodies(scene, by):
+    head = f"PUT /v1/to/alice@{DOMAIN}/x HTTP/1.1\r\nHost: {LOOPBACK}\r\nContent-Length: 1000000\r\n\r\n".encode()
+    sockets, over = crowd(by.gateway.port, head), threading.Event()
+
+    def drip():
+        while not over.wait(0.5):
+            for sock in sockets:
+                with contextlib.suppress(OSError):
+                    sock.send(b"x")
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    yield f"{CROWD} uploads, each with a byte of its body every half second, min_rate 1K over 3 s"
+    outcome = all_cut(sockets)
+    over.set()
+    dripping.join()
+    wait_until(lambda: by.gateway.spooled() == [], 30, "an empty spool")
+    yield outcome
 
 
 class Scripted:
@@ -319,14 +356,19 @@ def small_disk(scene, settings):
     settings["SERVER_STATE_DIR"] = str(path)
 
 
+def little_patience(scene, settings):
+    settings.update(HTTP_HEADER_TIMEOUT="3s", HTTP_MIN_RATE_WINDOW="3s")
+
+
 def demand_tls(scene, settings):
     settings.update(XMPP_TLS="required", XMPP_CA=str(scene.server.authority.certificate), XMPP_SERVER=DOMAIN)
 
 
 # name: (the case, what makes its world ready)
 CASES = {case.__name__: (case, prepare) for case, prepare in (
-    (half_open_socks5, None), (slow_http, None), (a_byte_a_second, None), (zombie, None), (garbage, None),
-    (stalled_starttls, demand_tls), (server_storm, None), (disk_full, small_disk), (locked_store, None))}
+    (half_open_socks5, None), (slow_http, little_patience), (slow_bodies, little_patience), (a_byte_a_second, None),
+    (zombie, None), (garbage, None), (stalled_starttls, demand_tls), (server_storm, None), (disk_full, small_disk),
+    (locked_store, None))}
 CASES.update(world.CASES)
 
 

@@ -273,6 +273,19 @@ static void the_time_that_is_ours_does_not_count(void **state)
     assert_told(w, "upload");
 }
 
+static void what_we_have_not_read_yet_is_no_delay_of_the_callers(void **state)
+{
+    struct world *w = *state;
+    char byte;
+
+    assert_int_equal(send(w->theirs, "G", 1, 0), 1);
+    pass(w, 60 * SECOND);
+    assert_false(is_cut(w));
+    assert_int_equal(recv(w->ours, &byte, 1, 0), 1);
+    pass(w, SECOND);
+    assert_told(w, "request");
+}
+
 /* ---- how many */
 
 struct crowd {
@@ -387,6 +400,7 @@ int main(void)
         TEST(a_body_comes_with_a_kibibyte_a_second),
         TEST(what_came_before_is_no_credit),
         TEST(the_time_that_is_ours_does_not_count),
+        TEST(what_we_have_not_read_yet_is_no_delay_of_the_callers),
         TEST(an_address_has_so_many_connections),
         TEST(a_network_of_ipv6_is_one_address),
         TEST(behind_a_proxy_each_caller_has_so_many_requests),
