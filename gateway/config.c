@@ -613,6 +613,19 @@ void config_compare(struct settings *running, const struct settings *found,
     }
 }
 
+void config_each_file(const struct config *c, void (*each)(void *user, const char *path), void *user)
+{
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        const struct key *key = &config_table[i];
+        const char *path = NULL;
+
+        if (key->kind == kind_of_files)
+            memcpy(&path, (const char *)c + key->field, sizeof path);
+        if (path)
+            each(user, path);
+    }
+}
+
 void config_free(struct config *c)
 {
     for (size_t i = 0; i < KEY_COUNT; i++) {

@@ -26,12 +26,14 @@ enum tls_mode { TLS_REQUIRED, TLS_DIRECT, TLS_OFF };           /* off: only towa
 enum direct_mode { DIRECT_AUTO, DIRECT_ALWAYS, DIRECT_NEVER }; /* auto: contacts and our own domain */
 enum digest_mode { DIGEST_AUTO, DIGEST_ALWAYS, DIGEST_NEVER }; /* auto: for the caller who asks, and for Jingle */
 enum durability { DURABLE_POWER, DURABLE_PROCESS };
+enum sandbox_mode { SANDBOX_AUTO, SANDBOX_OFF, SANDBOX_REQUIRED };
 
 struct config {
     struct {
         char *state_dir;       /* spool, store and lock live here */
         char *public_url;      /* what recipients' browsers see of us, without a '/' at its end; NULL: nothing */
         int64_t drain_timeout; /* how long what flows may go on when we stop; 0: not at all */
+        enum sandbox_mode sandbox;
     } server;
     struct {
         char *listen;    /* "127.0.0.1:8080"; port 0: any; "off": the unix socket alone */
@@ -112,6 +114,9 @@ struct config {
 bool config_load(struct config *c, const char *file, char *const *environment, const char *const *overrides,
                  struct error *err);
 void config_free(struct config *c);
+
+/* Every file that a key names, as the authorities beside the system's. */
+void config_each_file(const struct config *c, void (*each)(void *user, const char *path), void *user);
 
 /* As config_load(), and what every key was given as, for config_compare(); NULL: it failed. */
 struct settings;

@@ -444,7 +444,7 @@ static const struct kind a_word = {read_word, NULL};
 _Static_assert(sizeof(enum tls_mode) == sizeof(unsigned) && sizeof(enum direct_mode) == sizeof(unsigned) &&
                    sizeof(enum digest_mode) == sizeof(unsigned) && sizeof(enum durability) == sizeof(unsigned) &&
                    sizeof(enum mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
-                   sizeof(enum log_format) == sizeof(unsigned),
+                   sizeof(enum log_format) == sizeof(unsigned) && sizeof(enum sandbox_mode) == sizeof(unsigned),
                "read_word() writes an unsigned");
 
 static bool read_account(const struct key *key, struct config *c, const char *text, struct error *err)
@@ -465,6 +465,7 @@ static const char *const direct_words[] = {"auto", "always", "never", NULL};
 static const char *const digest_words[] = {"auto", "always", "never", NULL};
 static const char *const mode_words[] = {"spool", "auto", "stream", NULL}; /* as the enum */
 static const char *const durability_words[] = {"power", "process", NULL};
+static const char *const sandbox_words[] = {"auto", "off", "required", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
 
@@ -483,6 +484,9 @@ static const struct key rows[] = {
         "where a front proxy passes /d/ on to us: https://host[/path]; left out: no links of our own"),
     KEY(server, drain_timeout, a_time_or_none, "30s",
         "when stopped, streams and uploads may go on for so long; 0: not at all", .live = true),
+    KEY(server, sandbox, a_word, "auto",
+        "give up what is never needed (seccomp, Landlock): auto (what the kernel has), required (all of it), off",
+        .words = sandbox_words),
 
     KEY(http, listen, a_listener_or_off, "127.0.0.1:8080",
         "host:port, [v6]:port or :port; port 0 takes any; off: http.unix alone"),
@@ -581,6 +585,7 @@ static const struct key rows[] = {
 _Static_assert(sizeof(rows) / sizeof(rows[0]) == KEY_COUNT, "config_keys.h counts the rows");
 
 const struct key *const config_table = rows;
+const struct kind *const kind_of_files = &a_file;
 
 const char *key_variable(const struct key *key, char out[static KEY_NAME])
 {

@@ -29,12 +29,15 @@ struct key {
 };
 
 /* Ordered: the placeholders in a fallback stand for keys before it. */
-enum { KEY_COUNT = 66 };
+enum { KEY_COUNT = 67 };
 extern const struct key *const config_table;
 
 /* "http.listen" as "JIDPOST_HTTP_LISTEN"; returns out. */
 enum { KEY_NAME = 64 };
 const char *key_variable(const struct key *key, char out[static KEY_NAME]);
+
+/* Whose value is the path of a file that is read. */
+extern const struct kind *const kind_of_files;
 
 /* NULL: there is no such key. */
 const struct key *key_find(const char *name);

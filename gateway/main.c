@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "gateway/config.h"
+#include "gateway/confine.h"
 #include "gateway/core.h"
 #include "gateway/healthcheck.h"
 #include "gateway/lock.h"
@@ -101,6 +102,7 @@ struct parts {
     struct config config;      /* as it was at the start: what all the others see */
     struct settings *settings; /* in force, of those that may change */
     int64_t drain_ms;
+    struct sandbox sandbox; /* what is in force */
     struct lock *lock;
     struct spool *spool;
     struct store *store;
@@ -202,6 +204,8 @@ static bool start(struct parts *p, struct error *err)
     p->spool = spool_open(c->spool.dir, &limits, err);
     if (!p->spool)
         return false;
+    if (!confine(c, p->cl->file, environ, &p->sandbox, err)) /* here every folder exists, and no second thread */
+        return false;
     p->store = store_open(c->store.url, err);
     if (!p->store)
         return false;
@@ -215,7 +219,7 @@ static bool start(struct parts *p, struct error *err)
     if (!p->network || !gateway_start(p->gateway, p->network, p->carrier, socks5_carrier_streams, err))
         return false;
     p->api = api_start(p->gateway, err);
-    return p->api != NULL;
+    return p->api && confine_listeners(c, &p->sandbox, err);
 }
 
 static void shake(void *user)

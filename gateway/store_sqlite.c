@@ -210,8 +210,12 @@ static struct store_handle *sqlite_open(const char *url, bool writer, struct err
         goto fail;
     }
     sqlite3_busy_timeout(h->db, BUSY_MS);
-    /* Half a MiB of pages: what is read again lies in the system's cache as well, and SQLite's own takes two. */
-    if (!run(h, "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -512", "setting up", err) ||
+    /* Half a MiB of pages: what is read again lies in the system's cache as well, and SQLite's own takes two. What it
+     * sorts stays in memory, since the sandbox has no folder for it. */
+    if (!run(h,
+             "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -512;"
+             " PRAGMA temp_store = MEMORY",
+             "setting up", err) ||
         (writer && !set_up_writer(h, path, err)) || !sqlite_prepare_reading(h, err))
         goto fail;
     return h;

@@ -30,6 +30,8 @@ check() {
                 home["ini.h"]        = "^gateway/config[.]c$"
                 home["curl/curl.h"]  = "^gateway/http_put[.]c$"
                 home["magic.h"]      = "^gateway/"
+                home["seccomp.h"]    = "^base/sandbox_calls[.]c$"
+                home["linux/landlock.h"] = "^base/sandbox_files[.]c$"
                 home["idna.h"]       = "^(base/jid|xmpp/dns)[.]c$"
                 home["stringprep.h"] = "^base/jid[.]c$"
             }

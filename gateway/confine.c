@@ -1,0 +1,152 @@
+/* gateway/confine.c - which files the gateway needs, see confine.h. */
+#include "gateway/confine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+enum { PATHS_MAX = 64 };
+
+struct paths {
+    struct sandbox_path list[PATHS_MAX];
+    char *owned[PATHS_MAX]; /* the same, to be freed */
+    size_t count;
+    bool failed;
+};
+
+static void add(struct paths *p, const char *path, enum sandbox_access access)
+{
+    char *own = p->count < PATHS_MAX ? strdup(path) : NULL;
+
+    if (!own) {
+        p->failed = true;
+        return;
+    }
+    p->owned[p->count] = own;
+    p->list[p->count++] = (struct sandbox_path){own, access};
+}
+
+/* A file is replaced by renaming another onto it, so it takes the folder; but never everything. */
+static void add_folder_of(struct paths *p, const char *file, enum sandbox_access access)
+{
+    char *folder = strdup(file), *slash;
+
+    if (!folder) {
+        p->failed = true;
+        return;
+    }
+    slash = strrchr(folder, '/');
+    if (slash && slash != folder)
+        *slash = '\0';
+    add(p, slash == folder ? file : slash ? folder : ".", access);
+    free(folder);
+}
+
+static void add_system(struct paths *p)
+{
+    /* Modules of the resolver, character sets, magic numbers, authorities; /etc is a folder for its files are replaced
+     * at any time. Processors are counted. The rest is where a system keeps what /etc/resolv.conf leads to. */
+    static const char *const folders[] = {
+        "/etc",
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/sys/devices/system/cpu",
+        "/proc/sys/vm", /* which malloc(3) asks */
+        "/dev/urandom",
+        "/run/systemd/resolve",
+        "/run/resolvconf",
+        "/run/NetworkManager",
+        "/run/connman",
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+        "/proc", /* they look at themselves there */
+#endif
+    };
+
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        add(p, folders[i], SANDBOX_READ);
+    add(p, "/proc/self/exe", SANDBOX_READ);
+    add(p, "/dev/null", SANDBOX_WRITE);
+}
+
+static void add_named(void *user, const char *path)
+{
+    add_folder_of(user, path, SANDBOX_READ);
+}
+
+/* What is read again on SIGHUP, beside /etc. */
+static void add_configuration(struct paths *p, const struct config *c, const char *file, char *const *environment)
+{
+    static const char credentials[] = "CREDENTIALS_DIRECTORY=", own[] = "JIDPOST_", ending[] = "_FILE";
+
+    add_folder_of(p, file ? file : "jidpost.ini", SANDBOX_READ);
+    for (char *const *entry = environment; entry && *entry; entry++) {
+        const char *value = strchr(*entry, '=');
+
+        if (!value || !value[1])
+            continue;
+        if (strncmp(*entry, credentials, strlen(credentials)) == 0)
+            add(p, value + 1, SANDBOX_READ);
+        else if (strncmp(*entry, own, strlen(own)) == 0 && value - *entry > (ptrdiff_t)strlen(ending) &&
+                 strncmp(value - strlen(ending), ending, strlen(ending)) == 0)
+            add_folder_of(p, value + 1, SANDBOX_READ);
+        else if (strncmp(*entry, "SSL_CERT_FILE=", strlen("SSL_CERT_FILE=")) == 0 ||
+                 strncmp(*entry, "SSL_CERT_DIR=", strlen("SSL_CERT_DIR=")) == 0)
+            add(p, value + 1, SANDBOX_READ);
+    }
+    config_each_file(c, add_named, p);
+}
+
+static void add_state(struct paths *p, const struct config *c)
+{
+    static const char scheme[] = "sqlite://";
+
+    add(p, c->server.state_dir, SANDBOX_WRITE);
+    add(p, c->spool.dir, SANDBOX_WRITE);
+    if (strncmp(c->store.url, scheme, strlen(scheme)) == 0)
+        add_folder_of(p, c->store.url + strlen(scheme), SANDBOX_WRITE); /* with its journal beside it */
+}
+
+static void tell(const struct sandbox *got, const struct error *missing)
+{
+    if (missing)
+        log_warn("sandbox.incomplete", log_str("calls", got->calls ? "seccomp" : "-"), log_int("landlock", got->files),
+                 log_str("why", missing->text), log_str("advice", "[server] sandbox = off says that this is known"));
+    else
+        log_info("sandbox", log_str("calls", "seccomp"), log_int("landlock", got->files));
+}
+
+bool confine(const struct config *c, const char *file, char *const *environment, struct sandbox *got, struct error *err)
+{
+    struct paths p = {.count = 0};
+    struct error missing = {0};
+    bool whole;
+
+    *got = (struct sandbox){0};
+    if (c->server.sandbox == SANDBOX_OFF)
+        return true;
+    add_system(&p);
+    add_configuration(&p, c, file, environment);
+    add_state(&p, c);
+    whole = p.failed ? error_set(&missing, ERR_SYSTEM, "out of memory, or too many files of secrets")
+                     : sandbox_enter(p.list, p.count, got, &missing);
+    for (size_t i = 0; i < p.count; i++)
+        free(p.owned[i]);
+    if (!whole && c->server.sandbox == SANDBOX_REQUIRED)
+        return error_set(err, ERR_SYSTEM, "[server] sandbox = required: %s", missing.text);
+    tell(got, whole ? NULL : &missing);
+    return true;
+}
+
+bool confine_listeners(const struct config *c, const struct sandbox *in, struct error *err)
+{
+    struct error why;
+
+    if (!in->calls || sandbox_end_listening(&why))
+        return true;
+    if (c->server.sandbox == SANDBOX_REQUIRED)
+        return error_set(err, ERR_SYSTEM, "[server] sandbox = required: %s", why.text);
+    tell(in, &why);
+    return true;
+}
