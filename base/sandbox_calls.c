@@ -175,7 +175,7 @@ static bool load(scmp_filter_ctx filter, struct error *err)
     if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) != 0 ||
         seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) != 0 ||
         seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1) != 0)
-        return error_set(err, ERR_SYSTEM, "seccomp: this library cannot filter for all threads");
+        return error_set(err, ERR_SYSTEM, "seccomp(2) is not to be had: by this kernel, or by leave of who started us");
     failed = seccomp_load(filter);
     return failed == 0 || error_set(err, ERR_SYSTEM, "seccomp: the kernel refuses the filter: %s", strerror(-failed));
 }

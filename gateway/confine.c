@@ -108,13 +108,15 @@ static void add_state(struct paths *p, const struct config *c)
         add_folder_of(p, c->store.url + strlen(scheme), SANDBOX_WRITE); /* with its journal beside it */
 }
 
-static void tell(const struct sandbox *got, const struct error *missing)
+/* An old kernel is no news; a program that could start others is. */
+static void tell(const struct sandbox *got, const char *missing)
 {
-    if (missing)
-        log_warn("sandbox.incomplete", log_str("calls", got->calls ? "seccomp" : "-"), log_int("landlock", got->files),
-                 log_str("why", missing->text), log_str("advice", "[server] sandbox = off says that this is known"));
-    else
-        log_info("sandbox", log_str("calls", "seccomp"), log_int("landlock", got->files));
+    const struct log_field fields[] = {log_str("calls", got->calls ? "seccomp" : NULL),
+                                       log_int("landlock", got->files),
+                                       log_str("missing", missing),
+                                       {0}};
+
+    log_write(got->calls ? LOG_INFO : LOG_WARN, "sandbox", fields);
 }
 
 bool confine(const struct config *c, const char *file, char *const *environment, struct sandbox *got, struct error *err)
@@ -135,7 +137,7 @@ bool confine(const struct config *c, const char *file, char *const *environment,
         free(p.owned[i]);
     if (!whole && c->server.sandbox == SANDBOX_REQUIRED)
         return error_set(err, ERR_SYSTEM, "[server] sandbox = required: %s", missing.text);
-    tell(got, whole ? NULL : &missing);
+    tell(got, whole ? NULL : missing.text);
     return true;
 }
 
@@ -147,6 +149,6 @@ bool confine_listeners(const struct config *c, const struct sandbox *in, struct 
         return true;
     if (c->server.sandbox == SANDBOX_REQUIRED)
         return error_set(err, ERR_SYSTEM, "[server] sandbox = required: %s", why.text);
-    tell(in, &why);
+    tell(in, why.text);
     return true;
 }
