@@ -49,8 +49,8 @@ struct carrier_ops {
     /* Await a peer at our listener under any of the names (40 hex digits each). */
     bool (*expect)(struct carrier_stream *s, const char *const *names, size_t count, unsigned wait_ms,
                    struct error *err);
-    /* Resolve the host (trusted: may be private; else it passes the egress filter) and ask it for name. Every
-     * address is tried in turn; CARRIER_FAILED when none answered. Replaces an earlier expect. */
+    /* Resolve the host (trusted: our own server named it, so it may be private; both pass the egress filter) and ask it
+     * for name. Every address is tried in turn; CARRIER_FAILED when none answered. Replaces an earlier expect. */
     bool (*dial)(struct carrier_stream *s, const struct carrier_address *to, bool trusted, const char *name,
                  struct error *err);
     /* Send length bytes of file (held as long as they are read) from offset. feed: of a file that still grows, else

@@ -26,6 +26,7 @@ static const char *const denied[] = {
     "10.0.0.0/8",     /* private */
     "100.64.0.0/10",  /* behind a carrier's NAT */
     "127.0.0.0/8",    /* loopback */
+    "168.63.129.16",  /* a cloud's, to its own machines */
     "169.254.0.0/16", /* link-local, and the clouds' metadata services */
     "172.16.0.0/12",  /* private */
     "192.0.0.0/24",   /* protocol assignments */
@@ -43,6 +44,22 @@ static const char *const denied[] = {
 };
 enum { DENIED = sizeof(denied) / sizeof(denied[0]) };
 
+/* What no server of anybody's has for an address, and machines of a cloud reveal their keys at. */
+static const char *const denied_to_all[] = {
+    "0.0.0.0/8",         /* this network */
+    "100.100.100.200",   /* a metadata service */
+    "168.63.129.16",     /* another */
+    "169.254.0.0/16",    /* link-local, where most are */
+    "192.0.0.0/24",      /* protocol assignments, and one more */
+    "224.0.0.0/3",       /* multicast, reserved, broadcast */
+    "::/128",            /* unspecified */
+    "fd00:ec2::254/128", /* a metadata service */
+    "fd20:ce::254/128",  /* another */
+    "fe80::/10",         /* link-local */
+    "ff00::/8",          /* multicast */
+};
+enum { DENIED_TO_ALL = sizeof(denied_to_all) / sizeof(denied_to_all[0]) };
+
 /* NFS, Docker, MySQL, Docker swarm, PostgreSQL, X11, Redis, Kubernetes, Elasticsearch, memcached, MongoDB: none of them
  * is a streamhost, and some do what they are told. Ports that streamhosts use (1080, 5000, 7777, 8080 …) are free. */
 static const uint16_t denied_ports[] = {2049, 2375, 2376, 2377, 3306,  5432,  6000,
@@ -53,14 +70,16 @@ static const struct {
     const char *net;
     size_t at;
 } carriers[] = {
-    {"::/96", 12},        /* IPv4-compatible, RFC 4291 section 2.5.5.1 */
-    {"64:ff9b::/96", 12}, /* NAT64, RFC 6052 */
-    {"2002::/16", 2},     /* 6to4, RFC 3056 */
+    {"::/96", 12},           /* IPv4-compatible, RFC 4291 section 2.5.5.1 */
+    {"::ffff:0:0:0/96", 12}, /* IPv4-translated, RFC 2765 section 2.1 */
+    {"64:ff9b::/96", 12},    /* NAT64, RFC 6052 */
+    {"2002::/16", 2},        /* 6to4, RFC 3056 */
 };
 enum { CARRIERS = sizeof(carriers) / sizeof(carriers[0]) };
 
 struct egress {
     struct net denied[DENIED];
+    struct net denied_to_all[DENIED_TO_ALL];
     struct net carriers[CARRIERS];
     size_t allowed_count;
     struct net allowed[];
@@ -129,6 +148,8 @@ struct egress *egress_create(char *const *allow_nets, struct error *err)
     }
     for (size_t i = 0; i < DENIED; i++)
         read_net(denied[i], &e->denied[i]);
+    for (size_t i = 0; i < DENIED_TO_ALL; i++)
+        read_net(denied_to_all[i], &e->denied_to_all[i]);
     for (size_t i = 0; i < CARRIERS; i++)
         read_net(carriers[i].net, &e->carriers[i]);
     for (; e->allowed_count < count; e->allowed_count++) {
@@ -192,23 +213,31 @@ bool egress_host_valid(const char *host)
 
 enum judgement { BLOCKED, FREE, ALLOWED };
 
-static enum judgement judge(const struct egress *e, const uint8_t address[static ADDRESS])
+static bool any_has(const struct net *nets, size_t count, const uint8_t address[static ADDRESS])
+{
+    for (size_t i = 0; i < count; i++) {
+        if (net_has(&nets[i], address))
+            return true;
+    }
+    return false;
+}
+
+static enum judgement judge(const struct egress *e, const struct net *nets, size_t count,
+                            const uint8_t address[static ADDRESS])
 {
     uint8_t inner[ADDRESS];
 
-    for (size_t i = 0; i < e->allowed_count; i++) {
-        if (net_has(&e->allowed[i], address))
-            return ALLOWED;
-    }
-    for (size_t i = 0; i < DENIED; i++) {
-        if (net_has(&e->denied[i], address))
-            return BLOCKED;
-    }
+    if (any_has(e->allowed, e->allowed_count, address))
+        return ALLOWED;
+    if (any_has(nets, count, address))
+        return BLOCKED;
     for (size_t i = 0; i < CARRIERS; i++) {
         if (!net_has(&e->carriers[i], address))
             continue;
+        if (IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)address))
+            return FREE; /* ::1 carries no 0.0.0.1 */
         map_ipv4(address + carriers[i].at, inner);
-        return judge(e, inner);
+        return judge(e, nets, count, inner);
     }
     return FREE;
 }
@@ -241,19 +270,34 @@ static bool read_sockaddr(const struct sockaddr *from, uint8_t address[static AD
     return true;
 }
 
+static bool refuse(const uint8_t address[static ADDRESS], uint16_t port, const char *reason, struct error *err)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+
+    inet_ntop(AF_INET6, address, text, sizeof(text));
+    log_info("egress.blocked", log_str("address", text), log_int("port", port), log_str("reason", reason));
+    return error_set(err, ERR_EGRESS_BLOCKED, "the address is not one that this gateway connects to");
+}
+
 bool egress_allows(const struct egress *egress, const struct sockaddr *to, struct error *err)
 {
     uint8_t address[ADDRESS] = {0};
-    char text[INET6_ADDRSTRLEN] = "";
     uint16_t port = 0;
     enum judgement judgement = BLOCKED;
 
     if (read_sockaddr(to, address, &port))
-        judgement = judge(egress, address);
+        judgement = judge(egress, egress->denied, DENIED, address);
     if (judgement == ALLOWED || (judgement == FREE && port_free(port)))
         return true;
-    inet_ntop(AF_INET6, address, text, sizeof(text));
-    log_info("egress.blocked", log_str("address", text), log_int("port", port),
-             log_str("reason", judgement == FREE ? "port" : "address"));
-    return error_set(err, ERR_EGRESS_BLOCKED, "the address is not one that this gateway connects to");
+    return refuse(address, port, judgement == FREE ? "port" : "address", err);
+}
+
+bool egress_allows_own(const struct egress *egress, const struct sockaddr *to, struct error *err)
+{
+    uint8_t address[ADDRESS] = {0};
+    uint16_t port = 0;
+
+    return (read_sockaddr(to, address, &port) &&
+            judge(egress, egress->denied_to_all, DENIED_TO_ALL, address) != BLOCKED) ||
+           refuse(address, port, "address", err);
 }

@@ -3,8 +3,8 @@
  * A peer that names an address makes the gateway open a connection to it, and learns from the timing what is there. So
  * an untrusted host passes here twice: as text before it is looked up, and as the address that is really dialled, since
  * a name may lead anywhere. Blocked are the special-purpose blocks of RFC 6890 that lead inside, in every IPv6 form
- * that carries an IPv4 address too, ports below 1024 and a few services that obey whoever reaches them. Constant after
- * its creation; any thread. */
+ * that carries an IPv4 address too, ports below 1024 and a few services that obey whoever reaches them. What our own
+ * server names is trusted with more, egress_allows_own(). Constant after its creation; any thread. */
 #ifndef GATEWAY_EGRESS_H
 #define GATEWAY_EGRESS_H
 
@@ -26,5 +26,10 @@ bool egress_host_valid(const char *host);
 
 /* ERR_EGRESS_BLOCKED says no more than that; the address is logged here and told to nobody. */
 bool egress_allows(const struct egress *egress, const struct sockaddr *to, struct error *err);
+
+/* The same for what our own server named: its proxies, its upload service. It may lie in a private network, as the
+ * gateway does then, and on any port; but not at a cloud's metadata service or another link-local address, at none at
+ * all, or at many. */
+bool egress_allows_own(const struct egress *egress, const struct sockaddr *to, struct error *err);
 
 #endif

@@ -15,6 +15,7 @@
 #include <curl/curl.h>
 
 #include "base/clock.h"
+#include "gateway/egress.h"
 
 enum {
     CONNECT_MS = 10 * 1000,
@@ -34,6 +35,7 @@ struct put {
     uint64_t answered; /* bytes of the answer's body */
     int64_t told;      /* when progress was */
     bool short_file;
+    bool blocked; /* the host's address is not one that we go to */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -43,6 +45,7 @@ struct client {
     uv_timer_t timer;
     CURLM *multi;
     char *ca;
+    struct egress *egress;
     uint64_t last_ticket;
     LIST_HEAD(, put) puts;
 };
@@ -101,6 +104,9 @@ static bool judge(const struct put *p, CURLcode code, struct error *err)
         return error_set(err, ERR_INTERNAL, "the payload in the spool is shorter than its record says");
     if (status >= 300 || (status >= 200 && code == CURLE_OK))
         return judge_status(p, status, err);
+    if (p->blocked)
+        return error_set(err, ERR_UPLOAD_SERVICE_FAILED,
+                         "the upload service's address is not one that this gateway connects to");
     if (code == CURLE_OPERATION_TIMEDOUT && p->sent > 0)
         return error_set(err, ERR_UPLOAD_SERVICE_FAILED, "the upload to the service stood still");
     return error_set(err, ERR_UPLOAD_SERVICE_FAILED, "the upload service cannot be reached: %s",
@@ -211,6 +217,17 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void 
     return 0;
 }
 
+/* Every address that the host's name led to comes by here, after the lookup and before connect(2). */
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct put *p = user;
+    struct error err;
+
+    (void)purpose;
+    p->blocked = !egress_allows_own(p->client->egress, &to->addr, &err);
+    return p->blocked ? CURL_SOCKET_BAD : socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 /* ---- the bytes */
 
 static size_t give(char *buffer, size_t size, size_t count, void *user)
@@ -305,6 +322,8 @@ static bool set_limits(CURL *e, const struct http_put *is)
 static bool set_bytes(CURL *e, struct put *p)
 {
     return curl_easy_setopt(e, CURLOPT_URL, p->is.url) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, p) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)p->is.length) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_READFUNCTION, give) == CURLE_OK &&
            curl_easy_setopt(e, CURLOPT_READDATA, p) == CURLE_OK &&
@@ -370,6 +389,7 @@ static void free_client(uv_handle_t *timer)
     struct client *c = timer->data;
 
     free(c->ca);
+    egress_destroy(&c->egress);
     free(c);
 }
 
@@ -381,7 +401,7 @@ static bool set_multi(struct client *c)
            curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) == CURLM_OK;
 }
 
-struct http *http_create(uv_loop_t *loop, const char *ca, struct error *err)
+struct http *http_create(uv_loop_t *loop, const char *ca, char *const *allow_nets, struct error *err)
 {
     struct client *c = calloc(1, sizeof *c);
     struct http *h;
@@ -399,7 +419,8 @@ struct http *http_create(uv_loop_t *loop, const char *ca, struct error *err)
     c->timer.data = c;
     c->ca = ca ? strdup(ca) : NULL;
     c->multi = curl_multi_init();
-    if ((ca && !c->ca) || !c->multi || !set_multi(c)) {
+    c->egress = egress_create(allow_nets, err);
+    if (!c->egress || (ca && !c->ca) || !c->multi || !set_multi(c)) {
         http_destroy(&h);
         error_set(err, ERR_SYSTEM, "the HTTP client: out of memory");
     }

@@ -1,8 +1,8 @@
 /* gateway/http_put.h - seam: a file goes where a URL says, by HTTP PUT (RFC 9110 section 9.3.4).
  *
  * http_put.c implements it with libcurl, the one file that knows the library; tests put a fake in its place. For the
- * upload slots of XEP-0363: the URL comes from our own server, so no egress filter stands before it, and a redirect is
- * a failure, since the slot was for that place alone.
+ * upload slots of XEP-0363: the URL comes from our own server, so the egress filter lets it lead into a private
+ * network, but no further (egress_allows_own()); a redirect is a failure, since the slot was for that place alone.
  * Thread: core's. */
 #ifndef GATEWAY_HTTP_PUT_H
 #define GATEWAY_HTTP_PUT_H
@@ -48,8 +48,9 @@ struct http_ops {
     void (*forget)(struct http *h, uint64_t ticket);
 };
 
-/* ca: a PEM file beside the system's, NULL: none. NULL with *err set: memory or descriptors are out. */
-struct http *http_create(uv_loop_t *loop, const char *ca, struct error *err);
+/* ca: a PEM file beside the system's, NULL: none; allow_nets: as for egress_create(). NULL with *err set: memory or
+ * descriptors are out. */
+struct http *http_create(uv_loop_t *loop, const char *ca, char *const *allow_nets, struct error *err);
 
 /* Whatever is under way ends without a word; the loop must still turn until its handles are closed. */
 void http_destroy(struct http **h);

@@ -145,6 +145,7 @@ static struct network *make_network(const struct config *c, struct error *err)
         .port = c->xmpp.port,
         .tls = tls_of(c->xmpp.tls),
         .ca = c->xmpp.ca,
+        .allow_nets = c->egress.allow_nets,
         .proxies = c->xmpp.proxies,
         .accept_subscriptions = c->xmpp.accept_subscriptions,
         .link = c->delivery.link,

@@ -137,7 +137,7 @@ static bool dial_next(struct carrier_stream *s, struct error *err)
 
         s->untried = a->ai_next;
         s->tried++;
-        if (!s->trusted && !egress_allows(c->egress, a->ai_addr, err))
+        if (!(s->trusted ? egress_allows_own : egress_allows)(c->egress, a->ai_addr, err))
             continue;
         change_id(s);
         if (socks5_dial(c->engine, s->id, a->ai_addr, a->ai_addrlen, s->name, c->connect_ms, err))

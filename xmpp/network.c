@@ -74,6 +74,7 @@ static void copy_settings(struct xmpp_settings *out, const struct xmpp_settings 
     out->password = copy(in->password);
     out->server = copy(in->server);
     out->ca = copy(in->ca);
+    out->allow_nets = copy_list(in->allow_nets);
     out->proxies = copy_list(in->proxies);
     out->accept_subscriptions = copy_list(in->accept_subscriptions);
     out->nick = copy(in->nick);
@@ -87,6 +88,7 @@ static void free_settings(struct xmpp_settings *s)
     free((char *)s->password);
     free((char *)s->server);
     free((char *)s->ca);
+    free_list(s->allow_nets);
     free_list(s->proxies);
     free_list(s->accept_subscriptions);
     free((char *)s->nick);
@@ -281,8 +283,8 @@ static bool make_parts(struct xmpp_network *n)
         !(c->ibb = ibb_streams_create(c)) || !(c->jingle = jingle_create(c)) ||
         !(c->uploads = upload_service_create(c)) || !(c->messages = messages_create(c, session_send, n->session)) ||
         !(c->rooms = rooms_create(c, session_send, n->session)) ||
-        !(c->http = http_create(c->loop, n->settings.ca, NULL)) || !(n->finder = finder_create(c, methods)) ||
-        !(n->keepalive = keepalive_create(c, on_silent, n)))
+        !(c->http = http_create(c->loop, n->settings.ca, n->settings.allow_nets, NULL)) ||
+        !(n->finder = finder_create(c, methods)) || !(n->keepalive = keepalive_create(c, on_silent, n)))
         return false;
     contacts_serve(c->contacts);
     responder_serve(c);

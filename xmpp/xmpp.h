@@ -21,6 +21,7 @@ struct xmpp_settings {
     uint16_t port;      /* 0: SRV, then 5222 or, with direct TLS, 5223 */
     enum xmpp_tls tls;
     const char *ca;                    /* PEM file beside the system's; NULL: none */
+    char *const *allow_nets;           /* networks that an upload service may lie in all the same; as proxies */
     char *const *proxies;              /* JIDs beside the discovered ones; NULL at the end; may be NULL */
     char *const *accept_subscriptions; /* globs on bare JIDs; NULL at the end; may be NULL */
     enum xmpp_direct direct;           /* to whom the carrier's own address is told */

@@ -13,7 +13,9 @@
 #include "base/log.h"
 #include "gateway/egress.h"
 
-static bool allows(const struct egress *e, const char *host, uint16_t port)
+typedef bool judge_fn(const struct egress *egress, const struct sockaddr *to, struct error *err);
+
+static bool asks(judge_fn *judge, const struct egress *e, const char *host, uint16_t port)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
@@ -21,14 +23,19 @@ static bool allows(const struct egress *e, const char *host, uint16_t port)
     bool ok;
 
     if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) {
-        ok = egress_allows(e, (struct sockaddr *)&v4, &err);
+        ok = judge(e, (struct sockaddr *)&v4, &err);
     } else {
         assert_int_equal(inet_pton(AF_INET6, host, &v6.sin6_addr), 1);
-        ok = egress_allows(e, (struct sockaddr *)&v6, &err);
+        ok = judge(e, (struct sockaddr *)&v6, &err);
     }
     assert_int_equal(err.code, ok ? ERR_NONE : ERR_EGRESS_BLOCKED);
     assert_null(strstr(err.text, host));
     return ok;
+}
+
+static bool allows(const struct egress *e, const char *host, uint16_t port)
+{
+    return asks(egress_allows, e, host, port);
 }
 
 static struct egress *create(char *const *nets)
@@ -52,6 +59,7 @@ static void what_leads_inside_is_blocked(void **state)
         "100.127.255.255",
         "127.0.0.1",
         "127.255.255.255",
+        "168.63.129.16",
         "169.254.169.254",
         "172.16.0.1",
         "172.31.255.255",
@@ -78,6 +86,7 @@ static void what_leads_inside_is_blocked(void **state)
         "::ffff:169.254.169.254",
         "::127.0.0.1",
         "::10.0.0.1",
+        "::ffff:0:127.0.0.1",
         "64:ff9b::127.0.0.1",
         "64:ff9b::192.168.0.1",
         "2002:7f00:1::1",
@@ -113,6 +122,57 @@ static void what_leads_outside_passes(void **state)
             fail_msg("%s was blocked", rows[i]);
     }
     egress_destroy(&e);
+}
+
+/* Our own server may be in the same private network, and choose any port. */
+static void what_our_own_server_names_may_lie_inside_but_not_at_an_address_of_no_server(void **state)
+{
+    static const struct {
+        const char *host;
+        bool allowed;
+    } rows[] = {
+        {"127.0.0.1", true},
+        {"::1", true},
+        {"10.0.0.1", true},
+        {"192.168.1.1", true},
+        {"100.64.0.1", true},
+        {"fd00::1", true},
+        {"::ffff:10.0.0.1", true},
+        {"64:ff9b::10.0.0.1", true},
+        {"8.8.8.8", true},
+        {"2a00:1450::1", true},
+        {"0.0.0.0", false},
+        {"0.0.0.1", false},
+        {"100.100.100.200", false},
+        {"168.63.129.16", false},
+        {"169.254.169.254", false},
+        {"169.254.0.1", false},
+        {"192.0.0.192", false},
+        {"224.0.0.1", false},
+        {"255.255.255.255", false},
+        {"::", false},
+        {"fd00:ec2::254", false},
+        {"fd20:ce::254", false},
+        {"fe80::1", false},
+        {"ff02::1", false},
+        {"::ffff:169.254.169.254", false},
+        {"::169.254.169.254", false},
+        {"::ffff:0:169.254.169.254", false},
+        {"64:ff9b::169.254.169.254", false},
+        {"2002:a9fe:a9fe::1", false},
+    };
+    char *const nets[] = {"169.254.7.0/24", NULL};
+    struct egress *e = create(NULL), *more = create(nets);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (asks(egress_allows_own, e, rows[i].host, 443) != rows[i].allowed)
+            fail_msg("%s %s", rows[i].host, rows[i].allowed ? "was blocked" : "passed");
+    }
+    assert_true(asks(egress_allows_own, more, "169.254.7.1", 443));
+    assert_false(asks(egress_allows_own, more, "169.254.8.1", 443));
+    egress_destroy(&e);
+    egress_destroy(&more);
 }
 
 static void ports_of_services_are_blocked_and_those_of_streamhosts_are_not(void **state)
@@ -263,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_leads_inside_is_blocked),
         cmocka_unit_test(what_leads_outside_passes),
+        cmocka_unit_test(what_our_own_server_names_may_lie_inside_but_not_at_an_address_of_no_server),
         cmocka_unit_test(ports_of_services_are_blocked_and_those_of_streamhosts_are_not),
         cmocka_unit_test(allowed_nets_pass_with_every_port),
         cmocka_unit_test(every_prefix_length_counts_its_bits),

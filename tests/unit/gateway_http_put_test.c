@@ -125,7 +125,7 @@ static int setup(void **state)
 
     uv_loop_init(&f->loop);
     assert_int_equal(pipe(f->over), 0);
-    f->http = http_create(&f->loop, NULL, &err);
+    f->http = http_create(&f->loop, NULL, NULL, &err);
     assert_non_null(f->http);
     f->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(f->listener, (struct sockaddr *)&address, sizeof address), 0);
@@ -390,6 +390,33 @@ static void one_that_is_forgotten_is_not_heard_of_again(void **state)
     f->http->ops->forget(f->http, ticket); /* over already: fine */
 }
 
+/* Looked at as they are connected to, after the name was looked up. */
+static void a_slot_at_an_address_of_no_server_is_not_gone_to(void **state)
+{
+    static const char *const urls[] = {
+        "https://169.254.169.254/latest/",
+        "https://[fe80::1]/a",
+        "https://[fd00:ec2::254]/a",
+        "https://0.0.0.0/a",
+        "https://[::]/a",
+        "https://[::ffff:169.254.169.254]/a",
+        "https://224.0.0.1/a",
+        "https://2852039166/a", /* the first again */
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        struct http_put put = a_put(f, 5);
+
+        put.url = urls[i];
+        f->dones = 0;
+        begin(f, &put);
+        run(f);
+        if (f->error.code != ERR_UPLOAD_SERVICE_FAILED || !strstr(f->error.text, "not one that this gateway connects"))
+            fail_msg("%s: %s", urls[i], f->error.text);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -401,6 +428,7 @@ int main(void)
         TEST(a_server_that_is_not_there_is_a_failure),
         TEST(a_proxy_of_the_environment_is_not_asked),
         TEST(other_schemes_are_not_spoken),
+        TEST(a_slot_at_an_address_of_no_server_is_not_gone_to),
         TEST(a_header_with_a_line_break_is_refused),
         TEST(a_payload_that_is_shorter_than_announced_is_our_own_failure),
         TEST(a_part_of_the_file_may_be_sent),

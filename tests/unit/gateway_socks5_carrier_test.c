@@ -475,6 +475,15 @@ static void an_untrusted_name_passes_the_filter_where_it_leads(void **state)
     fd_close(&listener);
 }
 
+static void a_proxy_of_our_own_server_may_lie_inside_but_not_at_an_address_of_no_server(void **state)
+{
+    (void)state;
+    start(&usual);
+    resolve_to("169.254.169.254", "::ffff:169.254.169.254", "fe80::1");
+    dial("proxy.example.org", 7777, true);
+    await_failure(ERR_EGRESS_BLOCKED);
+}
+
 static void an_untrusted_spelling_is_not_even_looked_up(void **state)
 {
     static const char *const hosts[] = {"0x7f.1", "127.1", "2130706433", "[::1]", "a b", ""};
@@ -618,6 +627,7 @@ int main(void)
         test(when_no_address_answers_it_failed_once),
         test(a_name_that_is_not_found_failed),
         test(an_untrusted_name_passes_the_filter_where_it_leads),
+        test(a_proxy_of_our_own_server_may_lie_inside_but_not_at_an_address_of_no_server),
         test(an_untrusted_spelling_is_not_even_looked_up),
         test(an_allowed_net_lets_an_untrusted_address_pass),
         test(dialling_replaces_expecting),
