@@ -1,4 +1,6 @@
 """Tokens made on the command line: each opens what it is for, and a refusal names its rule."""
+import base64
+import http.client
 import os
 import subprocess
 
@@ -125,6 +127,38 @@ class Tokens(Case):
         self.assertLimited(gateway.get("/v1", headers=wrong), "rate_limited", None)
         self.assertEqual(gateway.get("/v1", headers=headers["ci"]).status, 200)  # as loopback may be a front proxy
         self.assertIn('"http.locked_out"', gateway.log.read_text())
+
+    def test_what_only_looks_like_a_token_opens_nothing(self):
+        gateway, headers = self.with_tokens(ci=[])
+        text = headers["ci"]["Authorization"].split()[1]
+        digest = (gateway.state / "tokens.d" / "ci.ini").read_text().partition("sha256:")[2].split()[0]
+        basic = {what: base64.b64encode(pair.encode()).decode() for what, pair in (
+            ("user", text + ":"), ("user and password", f"{text}:{text}x"), ("no colon", text))}
+        for what, lines in (
+                ("another scheme", [("Authorization", f"Token {text}")]),
+                ("no scheme", [("Authorization", text)]),
+                ("its digest, as the state has it", [("Authorization", f"Bearer jp_ci_{digest[:43]}")]),
+                ("in capitals", [("Authorization", f"Bearer {text.upper()}")]),
+                ("something behind it", [("Authorization", f"Bearer {text}, Bearer {text}")]),
+                ("as a user's name", [("Authorization", f"Basic {basic['user']}")]),
+                ("as a user's name, with a password", [("Authorization", f"Basic {basic['user and password']}")]),
+                ("without a user", [("Authorization", f"Basic {basic['no colon']}")]),
+                ("a wrong one before it", [("Authorization", "Bearer x"), ("Authorization", f"Bearer {text}")]),
+                ("a cookie", [("Cookie", f"token={text}")]),
+                ("a proxy's", [("Proxy-Authorization", f"Bearer {text}")]),
+                ("another header", [("X-Api-Key", text)])):
+            with self.subTest(what):
+                connection = http.client.HTTPConnection(LOOPBACK, gateway.port, timeout=20)
+                self.addCleanup(connection.close)
+                connection.putrequest("GET", "/v1")
+                for line in lines:
+                    connection.putheader(*line)
+                connection.endheaders()
+                self.assertIn(connection.getresponse().status, (400, 401, 429))
+        for query in f"token={text}", f"access_token={text}":
+            self.assertIn(gateway.get(f"/v1?{query}").status, (401, 422, 429))
+        self.assertEqual(gateway.get("/v1", headers=headers["ci"]).status, 200)
+        self.assertNotIn(text.split("_", 2)[2], gateway.log.read_text())
 
     def test_of_those_that_come_at_once_as_many_are_taken_as_may_be_under_way(self):
         gateway, headers = self.with_tokens(few=["--active", "2"])

@@ -43,9 +43,9 @@ class Liars(Script):
         sent = self.send(gateway, peer)
         query = self.streamhosts(peer)
         for liar in self.liars():
-            use(liar, query, streamhosts(query)[0][0])
-            use(liar, query, "proxy.evil.example")
             liar.refuse(query, "cancel", "item-not-found")
+            use(liar, query, "proxy.evil.example")
+            use(liar, query, streamhosts(query)[0][0])
             self.assertUnmoved(gateway, sent, "connecting", liar, query.get("from"))
         self.assertEqual(socks.receive(self.connect(peer, query)), b"x")
         self.assertArrived(gateway, sent, 1, "direct")
