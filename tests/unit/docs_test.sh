@@ -1,5 +1,6 @@
 #!/bin/sh
 # docs/operations.md names every error code that a caller can meet, and every key that SIGHUP applies.
+# docs/security.md names only tests and files that there are.
 #   docs_test.sh <source root>
 set -eu
 cd "$1"
@@ -27,4 +28,18 @@ $(sed -n '/^static const struct key rows/,/^};/p' gateway/config_keys.c | tr -d 
     sed -n 's/^\([a-z0-9]*\), \([a-z0-9_]*\),.*\.live = true.*/\1.\2/p')
 EOF
 [ $count -gt 5 ] || { echo "$count live keys in gateway/config_keys.c: it is read no longer"; exit 1; }
+
+# The last two columns of its rows with four: the files of the control, and the tests.
+page=docs/security.md count=0
+rows=$(grep '^| [A-Z ]* | .* | .* |.*|$' $page)
+tests=$(cat tests/unit/*_test.c tests/e2e/test_*.py tests/peer/test_*.py tests/image/test_*.py |
+    sed -n 's/^static void \([a-z0-9_]*\)(void \*\*state)$/\1/p; s/^    def \(test_[a-z0-9_]*\)(self).*/\1/p')
+for name in $(echo "$rows" | awk -F'|' '{print $(NF-1)}' | tr '`' '\n' | grep -o '^[a-z0-9_][a-z0-9_]*$'); do
+    count=$((count + 1))
+    echo "$tests" | grep -qx "$name" || { echo "$page: there is no test $name"; missing=1; }
+done
+[ $count -gt 80 ] || { echo "$count tests in $page: it is read no longer"; exit 1; }
+for file in $(tr '`' '\n' <$page | grep -oE '^[A-Za-z0-9_./-]+[.][a-z]+$|^(scripts|tests)/[a-z-]+$|^Dockerfile$'); do
+    [ -e "$file" ] || { echo "$page: there is no file $file"; missing=1; }
+done
 exit $missing
