@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -27,20 +28,28 @@ static void add(struct paths *p, const char *path, enum sandbox_access access)
     p->list[p->count++] = (struct sandbox_path){own, access};
 }
 
-/* A file is replaced by renaming another onto it, so it takes the folder; but never everything. */
+/* A file is replaced by renaming another onto it, so it takes the folder; but never the root, which is everything. */
 static void add_folder_of(struct paths *p, const char *file, enum sandbox_access access)
 {
-    char *folder = strdup(file), *slash;
+    const char *slash = strrchr(file, '/');
+    char *folder = slash ? strndup(file, (size_t)(slash - file)) : getcwd(NULL, 0);
 
-    if (!folder) {
+    if (folder)
+        add(p, strspn(folder, "/") == strlen(folder) ? file : folder, access);
+    else
         p->failed = true;
-        return;
-    }
-    slash = strrchr(folder, '/');
-    if (slash && slash != folder)
-        *slash = '\0';
-    add(p, slash == folder ? file : slash ? folder : ".", access);
     free(folder);
+}
+
+/* And where it really lies, when a link leads there. */
+static void add_file(struct paths *p, const char *file)
+{
+    char *real = realpath(file, NULL);
+
+    add_folder_of(p, file, SANDBOX_READ);
+    if (real && strcmp(real, file) != 0)
+        add_folder_of(p, real, SANDBOX_READ);
+    free(real);
 }
 
 static void add_system(struct paths *p)
@@ -72,7 +81,7 @@ static void add_system(struct paths *p)
 
 static void add_named(void *user, const char *path)
 {
-    add_folder_of(user, path, SANDBOX_READ);
+    add_file(user, path);
 }
 
 /* What is read again on SIGHUP, beside /etc. */
@@ -80,7 +89,8 @@ static void add_configuration(struct paths *p, const struct config *c, const cha
 {
     static const char credentials[] = "CREDENTIALS_DIRECTORY=", own[] = "JIDPOST_", ending[] = "_FILE";
 
-    add_folder_of(p, file ? file : "jidpost.ini", SANDBOX_READ);
+    if (file || access("jidpost.ini", F_OK) == 0)
+        add_file(p, file ? file : "jidpost.ini");
     for (char *const *entry = environment; entry && *entry; entry++) {
         const char *value = strchr(*entry, '=');
 
@@ -90,7 +100,7 @@ static void add_configuration(struct paths *p, const struct config *c, const cha
             add(p, value + 1, SANDBOX_READ);
         else if (strncmp(*entry, own, strlen(own)) == 0 && value - *entry > (ptrdiff_t)strlen(ending) &&
                  strncmp(value - strlen(ending), ending, strlen(ending)) == 0)
-            add_folder_of(p, value + 1, SANDBOX_READ);
+            add_file(p, value + 1);
         else if (strncmp(*entry, "SSL_CERT_FILE=", strlen("SSL_CERT_FILE=")) == 0 ||
                  strncmp(*entry, "SSL_CERT_DIR=", strlen("SSL_CERT_DIR=")) == 0)
             add(p, value + 1, SANDBOX_READ);
