@@ -7,25 +7,27 @@
 
 #include "base/log.h"
 
-enum { PATHS_MAX = 64 };
+enum { PATHS_MAX = 64, TEXT_MAX = 16 << 10 };
 
 struct paths {
     struct sandbox_path list[PATHS_MAX];
-    char *owned[PATHS_MAX]; /* the same, to be freed */
     size_t count;
+    char text[TEXT_MAX]; /* of all of them, one behind the other */
+    size_t used;
     bool failed;
 };
 
 static void add(struct paths *p, const char *path, enum sandbox_access access)
 {
-    char *own = p->count < PATHS_MAX ? strdup(path) : NULL;
+    size_t size = strlen(path) + 1;
 
-    if (!own) {
+    if (p->count == PATHS_MAX || size > TEXT_MAX - p->used) {
         p->failed = true;
         return;
     }
-    p->owned[p->count] = own;
-    p->list[p->count++] = (struct sandbox_path){own, access};
+    memcpy(p->text + p->used, path, size);
+    p->list[p->count++] = (struct sandbox_path){p->text + p->used, access};
+    p->used += size;
 }
 
 /* A file is replaced by renaming another onto it, so it takes the folder; but never the root, which is everything. */
@@ -143,8 +145,6 @@ bool confine(const struct config *c, const char *file, char *const *environment,
     add_state(&p, c);
     whole = p.failed ? error_set(&missing, ERR_SYSTEM, "out of memory, or too many files of secrets")
                      : sandbox_enter(p.list, p.count, got, &missing);
-    for (size_t i = 0; i < p.count; i++)
-        free(p.owned[i]);
     if (!whole && c->server.sandbox == SANDBOX_REQUIRED)
         return error_set(err, ERR_SYSTEM, "[server] sandbox = required: %s", missing.text);
     tell(got, whole ? NULL : missing.text);
