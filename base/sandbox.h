@@ -16,8 +16,9 @@
 
 #include "base/error.h"
 
-/* May be read, a folder with all that is in it; may also be written: files made, changed and removed. */
-enum sandbox_access { SANDBOX_READ, SANDBOX_WRITE };
+/* May be read, a folder with all that is in it; may also be written: files made, changed and removed; a folder in which
+ * a Unix socket may be made and removed, and nothing else. */
+enum sandbox_access { SANDBOX_READ, SANDBOX_WRITE, SANDBOX_SOCKET };
 
 struct sandbox_path {
     const char *path; /* one that does not exist is passed over */

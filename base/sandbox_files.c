@@ -25,9 +25,15 @@ static const uint64_t to_read = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_F
 static const uint64_t to_write = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
                                  LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |
                                  LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |
-                                 LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_TRUNCATE;
+                                 LANDLOCK_ACCESS_FS_TRUNCATE;
+static const uint64_t for_socket = LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_REMOVE_FILE;
 static const uint64_t of_files =
     LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE;
+
+static uint64_t rights(enum sandbox_access access)
+{
+    return access == SANDBOX_WRITE ? to_write : access == SANDBOX_SOCKET ? for_socket : to_read;
+}
 
 static int version_of_kernel(void)
 {
@@ -47,7 +53,7 @@ static bool add_path(int rules, const struct sandbox_path *p, uint64_t handled, 
         return errno == ENOENT || errno == ENOTDIR || errno == EACCES ||
                error_set(err, ERR_SYSTEM, "Landlock: %s: %s", p->path, strerror(errno));
     rule.parent_fd = fd;
-    rule.allowed_access = (p->access == SANDBOX_WRITE ? to_write : to_read) & handled;
+    rule.allowed_access = rights(p->access) & handled;
     if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
         rule.allowed_access &= of_files;
     ok = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) == 0 ||

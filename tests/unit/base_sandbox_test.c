@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -322,6 +323,40 @@ static void only_what_is_listed_is_opened(void **state)
     }
 }
 
+/* 0: each did as it should. */
+static int make_socket(const void *arg)
+{
+    const struct sandbox_path path = {folder, SANDBOX_SOCKET};
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), version;
+    struct error err = {0};
+    char name[128];
+
+    (void)arg;
+    if (!sandbox_enter_files(&path, 1, &version, &err))
+        return DOES_NOT;
+    snprintf(to.sun_path, sizeof to.sun_path, "%s/socket", folder);
+    if (bind(fd, (const struct sockaddr *)&to, sizeof to) != 0)
+        return 1;
+    if (unlink(to.sun_path) != 0)
+        return 2;
+    snprintf(name, sizeof name, "%s/file", folder);
+    if (open(name, O_RDONLY) >= 0 || errno != EACCES)
+        return 3;
+    snprintf(to.sun_path, sizeof to.sun_path, "/tmp/socket.%d", getpid());
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    return bind(fd, (const struct sockaddr *)&to, sizeof to) == -1 && errno == EACCES ? 0 : 4;
+}
+
+static void a_folder_for_a_socket_is_for_nothing_else(void **state)
+{
+    int got;
+
+    (void)state;
+    got = in_child(make_socket, NULL);
+    assert_true(got == 0 || got == DOES_NOT);
+}
+
 static int remove_folder(void **state)
 {
     static const char *const names[] = {"w/link", "w/new", "w/file", "r/file", "file", "w", "r", "."};
@@ -385,7 +420,8 @@ int main(void)
         cmocka_unit_test(what_an_attacker_wants_is_refused),
         cmocka_unit_test(what_the_gateway_does_goes_on),
         cmocka_unit_test(no_thread_opens_a_listener_after_the_last),
-        cmocka_unit_test_teardown(only_what_is_listed_is_opened, remove_folder),
+        cmocka_unit_test(only_what_is_listed_is_opened),
+        cmocka_unit_test_teardown(a_folder_for_a_socket_is_for_nothing_else, remove_folder),
         cmocka_unit_test(both_parts_hold_together),
         cmocka_unit_test(what_the_kernel_does_not_grant_is_told),
     };
