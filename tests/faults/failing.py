@@ -81,7 +81,8 @@ class Victim:
         self.control = Control.from_buffer(self.map)
         self.peers = {"alice": scene.recipient("alice"), "carol": scene.recipient("carol", "--only-proxy")}
         self.gateway = scene.gateway(start=False, **SETTINGS)
-        suppressions = scene.path("lsan")
+        self.gateway.state.mkdir()
+        suppressions = self.gateway.state / "lsan"  # read at the end, when the sandbox leaves no other place to read
         suppressions.write_text(DYNAMIC_LOADER)
         self.gateway.environment = {"LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0",
                                     "LD_PRELOAD": str(preload("failing", scene.build)),
