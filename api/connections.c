@@ -11,8 +11,9 @@
 #include "base/id.h"
 #include "base/log.h"
 
-/* CUT_MOST: a body that is cut costs the HTTP thread the end of an upload, and others wait meanwhile. */
-enum { BUCKETS = 256, PER_ADDRESS = 64, TELL_MS = 60 * 1000, CUT_MOST = 256 };
+/* HEADERS_MOST, BODIES_MOST: cut in one sweep. A body that is cut costs the HTTP thread the end of an upload, and
+ * others wait meanwhile. */
+enum { BUCKETS = 256, PER_ADDRESS = 64, TELL_MS = 60 * 1000, HEADERS_MOST = 256, BODIES_MOST = 64 };
 
 enum stage_of { AWAITS_HEADER, AWAITS_BODY, IS_OURS, IS_CUT };
 
@@ -321,7 +322,7 @@ void connections_sweep(struct connections *set)
     char addr[CALLER_TEXT];
 
     pthread_mutex_lock(&set->lock);
-    for (struct connection *c = set->all; c && headers + bodies < CUT_MOST; c = c->next) {
+    for (struct connection *c = set->all; c && headers < HEADERS_MOST && bodies < BODIES_MOST; c = c->next) {
         bool header = c->at == AWAITS_HEADER && header_is_late(set, c, now);
         bool body = c->at == AWAITS_BODY && body_is_slow(set, c, now);
 
