@@ -311,6 +311,18 @@ static bool check_headers(struct request *rq, const char *method, const char *ve
     return !rq->route->begin || rq->route->begin(rq, err);
 }
 
+/* With a token to show callers may use any name; see guard.h. */
+static void renew_tokens(struct gate *gate)
+{
+    struct tokens *fresh = atomic_exchange(&gate->fresh, NULL);
+
+    if (!fresh)
+        return;
+    tokens_release(&gate->tokens);
+    gate->tokens = fresh;
+    gate->guard.any_host = tokens_any(fresh);
+}
+
 static enum MHD_Result take_step(struct request *rq);
 
 /* In its first call: "100 Continue" goes out only behind it. */
@@ -339,6 +351,7 @@ static enum MHD_Result take_headers(struct request *rq, const char *method, cons
     rq->stage = STAGE_REQUEST;
     rq->head = strcmp(method, "HEAD") == 0;
     take_id(rq);
+    renew_tokens(rq->gate);
     if (check_headers(rq, method, version, &err)) {
         rq->stage = STAGE_UPLOAD;
         return rq->before ? take_before(rq) : MHD_YES;

@@ -31,10 +31,12 @@ struct multipart;
 struct request;
 struct route;
 
-/* What every request has to pass; the server's, and constant but for `closing`. */
+/* What every request has to pass; the server's, and the HTTP thread's eyes only but for the atomics. */
 struct gate {
     struct guard guard;
     struct tokens *tokens;
+    _Atomic(struct tokens *)
+        fresh; /* left by whoever reloads, for the next request to put in their place; NULL: none */
     struct limits *limits;
     struct lockout *lockout;
     struct trust *trust;

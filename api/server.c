@@ -31,10 +31,12 @@ enum { DRAIN_MS = 5000, MOMENT_MS = 200, FORCE_MS = 1000, DRAIN_TURN_MS = 50 };
 struct api {
     struct gateway *gw;
     struct gate gate;
+    struct tokens *tokens; /* those of the gate, or on their way there: main's eyes */
     struct MHD_Daemon *daemon, *local_daemon; /* of the address and of the unix socket; NULL: not listened on */
     struct drainer *drainer;
     int listener, local_listener;
     struct local local;
+    bool beyond_loopback;
     uint16_t port;
     pthread_mutex_t turn; /* held in every call of the library: its two threads are the HTTP thread by turns */
     pthread_mutex_t lock;
@@ -374,7 +376,8 @@ static bool listen_at_address(struct api *api, const struct config *config, stru
 
     if (!found)
         return false;
-    if (!tokens_any(api->gate.tokens) && !is_loopback(found->ai_addr)) {
+    api->beyond_loopback = !is_loopback(found->ai_addr);
+    if (!tokens_any(api->gate.tokens) && api->beyond_loopback) {
         error_set(err, ERR_CONFIG,
                   "[http] listen: beyond loopback a token is needed: jidpost token create --write, or set "
                   "JIDPOST_HTTP_TOKEN, say to the output of: openssl rand -hex 32");
@@ -401,7 +404,7 @@ static bool listen_on(struct api *api, const struct config *config, struct error
     return api->local_listener >= 0;
 }
 
-/* ---- start and stop */
+/* ---- start */
 
 /* The types of these options are what the library reads with va_arg: a wrong width shifts all that follow. */
 static struct MHD_Daemon *start_daemon(struct api *api, const struct config *config, int listener)
@@ -456,9 +459,13 @@ static bool start_daemons(struct api *api, const struct config *config, struct e
 
 static void destroy(struct api *api)
 {
+    struct tokens *fresh = atomic_load(&api->gate.fresh);
+
     drainer_stop(&api->drainer);
     connections_destroy(&api->gate.connections);
     trust_destroy(&api->gate.trust);
+    tokens_release(&fresh);
+    tokens_release(&api->tokens);
     tokens_release(&api->gate.tokens);
     limits_destroy(&api->gate.limits);
     lockout_destroy(&api->gate.lockout);
@@ -506,6 +513,7 @@ struct api *api_start(struct gateway *gw, struct error *err)
     api->gate.tokens = tokens_load(config, err);
     if (!api->gate.tokens)
         goto fail;
+    api->tokens = tokens_hold(api->gate.tokens);
     api->gate.limits = limits_create(is_under_way, gw);
     api->gate.lockout = lockout_create();
     api->gate.trust = trust_create(config->http.trusted_proxies);
@@ -537,6 +545,33 @@ uint16_t api_port(const struct api *api)
 {
     return api->port;
 }
+
+/* ---- while it runs */
+
+bool api_reload(struct api *api, const struct config *config, struct error *err)
+{
+    struct tokens *tokens = tokens_load(config, err);
+    bool ok = false;
+
+    if (!tokens)
+        return false;
+    if (!tokens_any(tokens) && api->beyond_loopback) {
+        error_set(err, ERR_CONFIG,
+                  "no token is left, and the gateway listens beyond loopback: those it has stay good; "
+                  "make another first: jidpost token create --write");
+        goto out;
+    }
+    tokens_compare(api->tokens, tokens);
+    tokens_release(&api->tokens);
+    api->tokens = tokens_hold(tokens);
+    tokens = atomic_exchange(&api->gate.fresh, tokens);
+    ok = true;
+out:
+    tokens_release(&tokens);
+    return ok;
+}
+
+/* ---- stop */
 
 /* Wakes those who wait, because the server stops. */
 static void wake_waiting(struct api *api, bool force)

@@ -26,6 +26,11 @@ struct api *api_start(struct gateway *gw, struct error *err);
 
 uint16_t api_port(const struct api *api); /* the one listened on, also when port 0 was asked for; 0: none */
 
+/* Tokens as they are now; not those of the gateway's own configuration. Requests that begin from now on see them, the
+ * others end under what they began with. false, and all stays as it was: no token is left and the server listens beyond
+ * loopback (ERR_CONFIG); ERR_SYSTEM. One thread at a time, and not while api_stop() runs. */
+bool api_reload(struct api *api, const struct config *config, struct error *err);
+
 /* Stops accepting, answers everybody who waits (503 `draining`, or 202 for an upload that is accepted), gives the
  * others five seconds and cuts the rest. hurry is asked twenty times a second whether they have a moment only; NULL:
  * they have the five seconds. NULL is fine; leaves *api NULL. Stop it before the gateway. */

@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 
 struct tokens {
@@ -73,6 +74,27 @@ void tokens_release(struct tokens **tokens)
         return;
     token_list_free(&t->list);
     free(t);
+}
+
+static const struct token *of_id(const struct token_list *list, const char *id)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].id, id) == 0)
+            return &list->items[i];
+    return NULL;
+}
+
+void tokens_compare(const struct tokens *before, const struct tokens *now)
+{
+    for (size_t i = 0; i < before->list.count; i++)
+        if (!of_id(&now->list, before->list.items[i].id))
+            log_info("token.removed", log_str("id", before->list.items[i].id));
+    for (size_t i = 0; i < now->list.count; i++) {
+        const struct token *t = &now->list.items[i], *old = of_id(&before->list, t->id);
+
+        if (!old || !token_equal(old, t))
+            log_info(old ? "token.changed" : "token.added", log_str("id", t->id));
+    }
 }
 
 bool tokens_any(const struct tokens *tokens)

@@ -16,6 +16,9 @@ struct tokens *tokens_load(const struct config *config, struct error *err);
 struct tokens *tokens_hold(struct tokens *tokens); /* for one more holder; returns it */
 void tokens_release(struct tokens **tokens);       /* NULL is fine; leaves *tokens NULL */
 
+/* Logs which ones came, went, or have other rules: token.added, token.removed, token.changed. */
+void tokens_compare(const struct tokens *before, const struct tokens *now);
+
 /* Without one nobody is asked for any, and everybody may do everything. */
 bool tokens_any(const struct tokens *tokens);
 

@@ -495,7 +495,7 @@ static const struct key rows[] = {
     KEY(http, unix_mode, a_mode, "0660", "the mode of that socket"),
     KEY(http, trusted_proxies, front_proxies, "",
         "front proxies (addresses, CIDR, unix) whose Forwarded or X-Forwarded-For is believed"),
-    KEY(http, token, a_token, "", "what callers show; needed to listen beyond loopback", .secret = true),
+    KEY(http, token, a_token, "", "what callers show; needed to listen beyond loopback", .secret = true, .live = true),
     KEY(http, hosts, a_list, "", "host names callers may use beside loopback"),
     KEY(http, max_connections, a_number, "4096", "connections at once", .least = 1, .most = 65536),
     KEY(http, max_connections_per_address, a_number, "0",

@@ -116,6 +116,7 @@ struct parts {
     struct notify notify;
     int64_t feed_ms; /* how often the manager's watchdog is fed; 0: there is none */
     int64_t fed_at, warned_at;
+    bool refused;     /* the last reload */
     char status[128]; /* as told last */
 };
 
@@ -297,8 +298,9 @@ static void tell_status(struct parts *p)
     char status[sizeof p->status];
 
     gateway_view(p->gateway, &view);
-    snprintf(status, sizeof status, "%s%s; transfers: %zu under way, %zu waiting", view.draining ? "stopping, " : "",
-             network_state_name(view.network.state), view.active, view.queued);
+    snprintf(status, sizeof status, "%s%s; transfers: %zu under way, %zu waiting%s", view.draining ? "stopping, " : "",
+             network_state_name(view.network.state), view.active, view.queued,
+             p->refused ? "; the last reload was refused, see the log" : "");
     if (strcmp(status, p->status) == 0)
         return;
     memcpy(p->status, status, sizeof status);
@@ -314,7 +316,7 @@ static void watch(struct parts *p)
     tell_status(p);
 }
 
-/* Exactly the keys that config_keys.c calls live. */
+/* With what api_reload() takes, exactly the keys that config_keys.c calls live. */
 static void apply(struct parts *p, const struct config *c)
 {
     const struct spool_limits limits = limits_of(c);
@@ -354,14 +356,16 @@ static void reload(struct parts *p)
 
     notify_reloading(&p->notify);
     found = config_read(&config, p->cl->file, environ, p->cl->overrides, &error);
-    if (found) {
+    p->refused = !found || !api_reload(p->api, &config, &error);
+    if (!p->refused) {
         apply(p, &config);
         config_compare(p->settings, found, tell_change, &tally);
         log_info("config.reloaded", log_int("changed", tally.applied), log_int("needs_restart", tally.restart));
-        config_free(&config);
     } else {
         log_error("config.refused", log_str("error", error.text), log_str("advice", "everything stays as it was"));
     }
+    if (found)
+        config_free(&config);
     settings_free(&found);
     notify_send(&p->notify, "READY=1");
 }

@@ -291,6 +291,14 @@ bool token_copy(struct token *to, const struct token *from)
            !from->allow_text == !t.allow_text && !from->note == !t.note;
 }
 
+bool token_equal(const struct token *a, const struct token *b)
+{
+    return memcmp(a->digest, b->digest, sizeof a->digest) == 0 && a->scopes == b->scopes &&
+           strcmp(a->allow_text ? a->allow_text : "", b->allow_text ? b->allow_text : "") == 0 &&
+           a->max_size == b->max_size && a->rate == b->rate && a->burst == b->burst && a->active == b->active &&
+           a->daily_bytes == b->daily_bytes && a->expires == b->expires;
+}
+
 struct token *token_list_at(struct token_list *list, const char *id, struct error *err)
 {
     struct token *grown;

@@ -65,6 +65,9 @@ bool token_complete(struct token *t, struct error *err);
 /* All but the id. false: out of memory. */
 bool token_copy(struct token *to, const struct token *from);
 
+/* The same secret under the same rules; whatever their notes say. */
+bool token_equal(const struct token *a, const struct token *b);
+
 bool token_id_valid(const char *id);
 const char *token_scope_name(unsigned scope);
 

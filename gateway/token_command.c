@@ -162,7 +162,7 @@ static bool write_section(const char *state_dir, const char *id, const struct bu
             unlink(path);
         goto out;
     }
-    fprintf(stderr, "jidpost: kept in %s; a gateway knows it from its next start on\n", path);
+    fprintf(stderr, "jidpost: kept in %s; a gateway that runs knows it after a reload (SIGHUP)\n", path);
     ok = true;
 out:
     fd_close(&fd);
@@ -223,8 +223,8 @@ static void warn_of_none(const char *state_dir)
 
     if (config_kept_tokens(state_dir, &left, NULL) && left.count == 0)
         fputs("jidpost: none is left there; unless jidpost.ini or JIDPOST_HTTP_TOKEN has one, whoever reaches the "
-              "gateway "
-              "on loopback may do everything\n",
+              "gateway on loopback may do everything, and one that listens beyond it refuses to reload and goes on "
+              "taking this one: make another first\n",
               stderr);
     token_list_free(&left);
 }
@@ -239,7 +239,7 @@ static bool take_back(const char *state_dir, const char *id, struct error *err)
     } else if (!ok) {
         error_set(err, ERR_SYSTEM, "%s: %s", path, strerror(errno));
     } else {
-        fprintf(stderr, "jidpost: %s is gone; a gateway that runs takes the token until it is restarted\n", path);
+        fprintf(stderr, "jidpost: %s is gone; a gateway that runs takes the token until it reloads (SIGHUP)\n", path);
         warn_of_none(state_dir);
     }
     free(path);

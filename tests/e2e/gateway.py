@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.parse
@@ -45,18 +46,30 @@ class SocketConnection(http.client.HTTPConnection):
 
 
 class Client:
-    """What a caller can do over HTTP. headers go with every request. path: of a socket, where there is no port."""
-    path = None
+    """What a caller can do over HTTP, or HTTPS: ca is the file of the authority then. headers go with every request.
+    path: of a socket, where there is no port."""
+    ca = path = None
 
     def __init__(self, port=None, headers=None):
         self.port, self.headers = port, headers or {}
+
+    @property
+    def url(self):
+        return f"{'https' if self.ca else 'http'}://{LOOPBACK}:{self.port}"
+
+    def connection(self, seconds=60):
+        if self.ca:
+            return http.client.HTTPSConnection(LOOPBACK, self.port, timeout=seconds,
+                                               context=ssl.create_default_context(cafile=self.ca))
+        if not self.port:
+            return SocketConnection(self.path, seconds)
+        return http.client.HTTPConnection(LOOPBACK, self.port, timeout=seconds)
 
     def wait_ready(self, ready=True, seconds=30):
         wait_until(lambda: (self.get("/readyz").status == 200) == ready, seconds, f"/readyz {200 if ready else 503}")
 
     def request(self, method, target, body=None, headers=None, seconds=60):
-        connection = (http.client.HTTPConnection(LOOPBACK, self.port, timeout=seconds) if self.port else
-                      SocketConnection(self.path, seconds))
+        connection = self.connection(seconds)
         try:
             connection.request(method, target, body, {**self.headers, **(headers or {})})
             answer = connection.getresponse()
@@ -77,10 +90,11 @@ class Client:
     def put(self, to, body, name="file.bin", headers=None, seconds=120, **query):
         return self.request("PUT", self.target(to, name, **query), body, headers, seconds)
 
-    def curl(self, path, to, seconds=120, **query):
+    def curl(self, path, to, seconds=120, options=(), **query):
         """Uploads a file the way a user does."""
-        url = f"http://{LOOPBACK}:{self.port}{self.target(to, Path(path).name, **query)}"
-        done = subprocess.run(["curl", "-sS", "--max-time", str(seconds), "-T", str(path), "-w",
+        url = self.url + self.target(to, Path(path).name, **query)
+        trust = ["--cacert", str(self.ca)] if self.ca else []
+        done = subprocess.run(["curl", "-sS", *trust, *options, "--max-time", str(seconds), "-T", str(path), "-w",
                                "\n%{http_code} %{content_type}", url], capture_output=True)
         if done.returncode:
             raise AssertionError(f"curl: {done.stderr.decode()}")
@@ -171,6 +185,12 @@ class Gateway(Client):
 
     def signal(self, number):
         self.process.popen.send_signal(number)
+
+    def reload(self, event="config.reloaded"):
+        """SIGHUP; the line that tells how it went."""
+        before = len(self.logged(event))
+        self.signal(signal.SIGHUP)
+        return wait_until(lambda: self.logged(event)[before:], 10, event)[0]
 
     def await_end(self, seconds=20):
         """It ends by itself, in good order."""

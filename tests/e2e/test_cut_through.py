@@ -1,6 +1,5 @@
 """The recipient gets a file while it is uploaded; and however the upload ends, never a part that looks whole."""
 import hashlib
-import http.client
 import json
 import os
 import subprocess
@@ -21,7 +20,7 @@ class Upload:
     """A PUT that the test sends piece by piece."""
 
     def __init__(self, gateway, to, size, name="file.bin", headers=None, **query):
-        self.connection = http.client.HTTPConnection(LOOPBACK, gateway.port, timeout=60)
+        self.connection = gateway.connection()
         self.connection.putrequest("PUT", gateway.target(to, name, **query))
         self.connection.putheader("Content-Length", str(size))
         for key, value in (headers or {}).items():

@@ -6,13 +6,10 @@ import subprocess
 
 from case import Case, DIRECT
 from lab import DOMAIN, LOOPBACK
+from test_cut_through import MEBIBYTE, Upload
 
 
-class Tokens(Case):
-    def setUp(self):
-        super().setUp()
-        self.peer = self.recipient("alice")
-
+class Commands:
     def command(self, gateway, *words, code=0):
         """jidpost token …, with the gateway's own environment; what it prints."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("JIDPOST_")}
@@ -27,6 +24,12 @@ class Tokens(Case):
         text = self.command(gateway, "create", "--write", "--id", identifier, *options).strip()
         self.assertRegex(text, f"^jp_{identifier}_[A-Za-z0-9_-]{{43}}$")
         return {"Authorization": "Bearer " + text}
+
+
+class Tokens(Commands, Case):
+    def setUp(self):
+        super().setUp()
+        self.peer = self.recipient("alice")
 
     def with_tokens(self, **tokens):
         """A gateway that knows these, and the headers of each."""
@@ -241,3 +244,110 @@ class Tokens(Case):
         gateway.start()
         self.assertEqual(gateway.get("/v1", headers=headers).status, 200)
         self.assertFailed(gateway.get("/v1"), 401, "auth_missing")
+
+
+class Reload(Commands, Case):
+    """Tokens come and go with SIGHUP."""
+
+    def setUp(self):
+        super().setUp()
+        self.file = self.path("jidpost.ini")
+        self.file.write_text("")
+
+    def waiting_gateway(self, **settings):
+        gateway = self.gateway(start=False, **DIRECT, **settings)
+        gateway.arguments = ["--config", str(self.file)]
+        return gateway
+
+    def ids(self, gateway, event):
+        return [line["id"] for line in gateway.logged(event)]
+
+    def test_a_token_is_good_from_one_reload_to_another(self):
+        gateway = self.waiting_gateway()
+        first = self.create(gateway, "first")
+        gateway.start()
+        second = self.create(gateway, "second")
+        self.assertRegex(self.said, "knows it after a reload")
+        self.assertFailed(gateway.get("/v1", headers=second), 401, "auth_invalid")
+        gateway.reload()
+        for headers in first, second:
+            self.assertEqual(gateway.get("/v1", headers=headers).status, 200)
+        self.command(gateway, "revoke", "first")
+        self.assertRegex(self.said, "until it reloads")
+        self.assertEqual(gateway.get("/v1", headers=first).status, 200)
+        gateway.reload()
+        self.assertFailed(gateway.get("/v1", headers=first), 401, "auth_invalid")
+        self.assertEqual(gateway.get("/v1", headers=second).status, 200)
+        self.assertEqual((self.ids(gateway, "token.added"), self.ids(gateway, "token.removed")), (["second"], ["first"]))
+
+    def test_other_rules_of_a_section_are_in_force_after_it(self):
+        gateway = self.waiting_gateway()
+        section = self.command(gateway, "create", "--id", "ci", "--scopes", "read")
+        text, _, section = section.partition("\n")
+        self.file.write_text(section)
+        gateway.start()
+        headers, peer = {"Authorization": "Bearer " + text}, self.recipient("alice")
+        self.assertFailed(gateway.put(peer.jid, b"x", headers=headers), 403, "scope_missing")
+        self.file.write_text(section.replace("scopes = read", "scopes = read,send"))
+        gateway.reload()
+        self.assertEqual(gateway.put(peer.jid, b"x", headers=headers).status, 202)
+        self.assertEqual(self.ids(gateway, "token.changed"), ["ci"])
+
+    def test_the_plain_token_is_read_anew_from_its_file(self):
+        secret = self.path("token")
+        secret.write_text("a" * 32)
+        gateway = self.waiting_gateway(HTTP_TOKEN_FILE=str(secret))
+        gateway.start()
+        self.assertEqual(gateway.get("/v1", headers={"Authorization": "Bearer " + "a" * 32}).status, 200)
+        secret.write_text("b" * 32)
+        self.assertEqual(gateway.reload()["changed"], 1)
+        self.assertFailed(gateway.get("/v1", headers={"Authorization": "Bearer " + "a" * 32}), 401, "auth_invalid")
+        self.assertEqual(gateway.get("/v1", headers={"Authorization": "Bearer " + "b" * 32}).status, 200)
+
+    def test_a_request_that_runs_ends_under_the_token_it_began_with(self):
+        gateway, peer = self.waiting_gateway(), self.recipient("alice")
+        headers = self.create(gateway, "ci")
+        self.create(gateway, "stays")
+        gateway.start()
+        body = os.urandom(MEBIBYTE)
+        upload = Upload(gateway, peer.jid, len(body), headers=headers, wait=30)
+        self.addCleanup(upload.cut)
+        upload.send(body[:MEBIBYTE // 2])
+        peer.wait("begun")
+        self.command(gateway, "revoke", "ci")
+        gateway.reload()
+        self.assertFailed(gateway.get("/v1", headers=headers), 401, "auth_invalid")
+        upload.send(body[MEBIBYTE // 2:])
+        status, final = upload.answer()
+        self.assertEqual((status, final["state"]), (200, "delivered"))
+
+    def test_the_last_token_does_not_go_while_strangers_could_come(self):
+        gateway = self.waiting_gateway()
+        del gateway.settings["HTTP_LISTEN"]
+        headers = self.create(gateway, "ci")
+        gateway.expected_errors.add("config.refused")
+        self.file.write_text("[http]\nlisten = 0.0.0.0:0\n")
+        gateway.start()
+        self.command(gateway, "revoke", "ci")
+        self.assertRegex(self.said, "refuses to reload")
+        self.assertIn("callers need a token", gateway.reload("config.refused")["error"])
+        self.file.write_text(f"[http]\nlisten = {LOOPBACK}:0\n")  # from the next start on, but not yet
+        self.assertIn("no token is left", gateway.reload("config.refused")["error"])
+        self.assertFailed(gateway.get("/v1"), 401, "auth_missing")
+        self.assertEqual(gateway.get("/v1", headers=headers).status, 200)
+        other = self.create(gateway, "other")
+        gateway.reload()
+        self.assertFailed(gateway.get("/v1", headers=headers), 401, "auth_invalid")
+        self.assertEqual(gateway.get("/v1", headers=other).status, 200)
+
+    def test_names_are_looked_at_as_long_as_no_token_is_asked_for(self):
+        gateway = self.waiting_gateway().start()
+        evil = {"Host": "evil.example"}
+        self.assertFailed(gateway.get("/v1", headers=evil), 403, "host_not_allowed")
+        headers = self.create(gateway, "ci")
+        gateway.reload()
+        self.assertEqual(gateway.get("/v1", headers={**headers, **evil}).status, 200)
+        self.command(gateway, "revoke", "ci")
+        gateway.reload()
+        self.assertEqual(gateway.get("/v1").status, 200)
+        self.assertFailed(gateway.get("/v1", headers=evil), 403, "host_not_allowed")

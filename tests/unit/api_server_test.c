@@ -1594,6 +1594,60 @@ static void beyond_loopback_a_token_is_needed(void **state)
     assert_int_equal(err.code, ERR_CONFIG);
 }
 
+/* From the next request on, also on a connection that is open. */
+static void other_tokens_take_the_place_of_those_before(void **state)
+{
+    static char first[] = "the-first", second[] = "the-second";
+    static const struct {
+        char *token; /* NULL: none */
+        const char *says, *request;
+        unsigned status;
+    } rows[] = {
+        {NULL, "none", GET("/v1"), 200},
+        {NULL, "none, by a strange name", "GET /v1 HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
+        {first, "the first", AS("the-first", "GET /v1 HTTP/1.1") "\r\n", 200},
+        {first, "without it", GET("/v1"), 401},
+        {second, "the second", AS("the-second", "GET /v1 HTTP/1.1") "\r\n", 200},
+        {second, "the first, too late", AS("the-first", "GET /v1 HTTP/1.1") "\r\n", 401},
+        {NULL, "none again", GET("/v1"), 200},
+        {NULL, "none again, by a strange name", "GET /v1 HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
+    };
+    struct world *w = *state;
+    int fd = dial(w);
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct config now = {.http = {.token = rows[i].token}};
+        struct error err = {0};
+
+        if (!api_reload(w->api, &now, &err))
+            fail_msg("%s: %s", rows[i].says, err.text);
+        assert_true(send_all(fd, rows[i].request, strlen(rows[i].request)));
+        read_answer(w, fd);
+        if (w->status != rows[i].status)
+            fail_msg("%s: %u", rows[i].says, w->status);
+    }
+    assert_true(api_reload(w->api, &w->config, NULL)); /* one that no request sees */
+    fd_close(&fd);
+}
+
+static void the_last_token_stays_while_strangers_could_come(void **state)
+{
+    static char any[] = "0.0.0.0:0", token[] = "s3cret-token", loopback[] = "127.0.0.1:0";
+    const struct config now = {.http = {.listen = loopback}};
+    struct world *w = *state;
+    struct error err = {0};
+
+    w->config.http.listen = any;
+    w->config.http.token = token;
+    restart(w);
+    assert_false(api_reload(w->api, &now, &err));
+    assert_int_equal(err.code, ERR_CONFIG);
+    ask(w, GET("/v1"));
+    expect(w, "nobody", 401, "auth_missing");
+    ask(w, AS("s3cret-token", "GET /v1 HTTP/1.1") "\r\n");
+    expect(w, "its bearer", 200, NULL);
+}
+
 static void a_port_in_use_is_a_reason(void **state)
 {
     struct world *w = *state;
@@ -1999,6 +2053,8 @@ int main(void)
         TEST(a_refusal_comes_before_the_body),
         TEST(a_transfer_of_another_token_is_not_there),
         TEST(beyond_loopback_a_token_is_needed),
+        TEST(other_tokens_take_the_place_of_those_before),
+        TEST(the_last_token_stays_while_strangers_could_come),
         TEST(a_port_in_use_is_a_reason),
         TEST(who_waits_is_answered_when_the_server_stops),
         TEST(who_is_slow_is_cut_when_there_is_no_time),

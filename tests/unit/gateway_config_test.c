@@ -838,7 +838,7 @@ static void another_reading_tells_what_changed_and_the_live_ones_count_from_then
     assert_string_equal(told, "");
     config_compare(running, found, note_change, told);
     assert_string_equal(told, "server.state_dir: /var/lib/jidpost > /srv/jp\n"
-                              "http.token: (none) > (set)\n"
+                              "http.token: (none) > (set) live\n"
                               "xmpp.password: (set) > (set)\n"
                               "delivery.parallel: 256 > 9 live\n"
                               "spool.dir: /var/lib/jidpost/spool > /srv/jp/spool\n"
@@ -846,7 +846,9 @@ static void another_reading_tells_what_changed_and_the_live_ones_count_from_then
                               "log.level: warn > info live\n");
     told[0] = '\0';
     config_compare(running, same, note_change, told);
-    assert_string_equal(told, "delivery.parallel: 9 > 256 live\nlog.level: info > warn live\n");
+    assert_string_equal(told, "http.token: (set) > (none) live\n"
+                              "delivery.parallel: 9 > 256 live\n"
+                              "log.level: info > warn live\n");
     settings_free(&running);
     settings_free(&same);
     settings_free(&found);
@@ -866,7 +868,7 @@ static void the_printed_keys_are_a_file_of_the_defaults(void **state)
 
     (void)state;
     assert_non_null(strstr(text, "\n[socks5]\n"));
-    assert_non_null(strstr(text, "(JIDPOST_HTTP_TOKEN, also _FILE)\n;token =\n"));
+    assert_non_null(strstr(text, "(JIDPOST_HTTP_TOKEN, also _FILE; SIGHUP applies it)\n;token =\n"));
     assert_non_null(strstr(text, "; must be given: "));
     assert_non_null(strstr(text, "(JIDPOST_LOG_LEVEL; SIGHUP applies it)\n;level = info\n"));
     must_load(&c, text, NULL, overrides); /* as printed, all lines being comments */
