@@ -17,8 +17,9 @@ LABEL org.opencontainers.image.title="jidpost" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates libcurl4 libidn12 \
-        libinih1 libjansson4 libmagic1 libmicrohttpd12 libseccomp2 libsqlite3-0 libssl3 libstrophe0 libuv1 \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates libcurl4 libgnutls30 \
+        libidn12 libinih1 libjansson4 libmagic1 libmicrohttpd12 libseccomp2 libsqlite3-0 libssl3 libstrophe0 \
+        libuv1 \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -o 10000 -g 10000 -m 700 /var/lib/jidpost
 COPY --from=build /out/jidpost /usr/local/bin/jidpost

@@ -9,6 +9,7 @@
 
 #include "api/json.h"
 #include "api/problem.h"
+#include "api/tls.h"
 #include "base/buf.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -191,7 +192,9 @@ enum MHD_Result reply_mid_body(struct request *rq, const struct error *err, enum
     buf_printf(&text, "HTTP/1.1 %u %s\r\n", status, MHD_get_reason_phrase_for(status));
     each_header(rq, body ? PROBLEM_TYPE : NULL, add_to_text, &text);
     buf_printf(&text, "Content-Length: %zu\r\n\r\n%s", body ? strlen(body) : 0, body ? body : "");
-    if (info)
+    if (!text.failed && tls_send(rq->connection, text.data, text.len))
+        buf_free(&text);
+    else if (info)
         send_past(info->connect_fd, &text);
     free(body);
     return MHD_NO;

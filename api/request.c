@@ -11,6 +11,7 @@
 #include "api/head.h"
 #include "api/reply.h"
 #include "api/routes.h"
+#include "api/tls.h"
 #include "base/clock.h"
 #include "base/id.h"
 
@@ -379,16 +380,24 @@ static ssize_t peek(const struct request *rq)
     return info ? recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : -1;
 }
 
+static bool has_more(const struct request *rq)
+{
+    int more = tls_has_more(rq->connection);
+
+    return more < 0 ? peek(rq) > 0 : more > 0;
+}
+
 static bool all_is_there(const struct request *rq)
 {
     return rq->announced >= 0 && rq->received >= (uint64_t)rq->announced;
 }
 
 /* The library reads edge-triggered and takes a short read for the end of what is there. When a caller hung up right
- * behind it, that news is lost until the idle timeout; suspending and resuming makes it look again. */
+ * behind it, that news is lost until the idle timeout; suspending and resuming makes it look again. Under TLS it reads
+ * until there is nothing. */
 static void notice_end(struct request *rq)
 {
-    if (rq->more || all_is_there(rq) || peek(rq) != 0)
+    if (rq->more || all_is_there(rq) || tls_has_more(rq->connection) >= 0 || peek(rq) != 0)
         return;
     MHD_suspend_connection(rq->connection);
     MHD_resume_connection(rq->connection);
@@ -399,7 +408,7 @@ static enum MHD_Result take_body(struct request *rq, const char *data, size_t le
     bool wanted = rq->route && rq->route->body;
 
     rq->received += len;
-    rq->more = !all_is_there(rq) && peek(rq) > 0;
+    rq->more = !all_is_there(rq) && has_more(rq);
     if (wanted ? rq->route->body(rq, data, len, &rq->error) : drop_body(rq, &rq->error)) {
         notice_end(rq);
         return MHD_YES;

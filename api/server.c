@@ -22,6 +22,7 @@
 #include "api/local.h"
 #include "api/request.h"
 #include "api/routes.h"
+#include "api/tls.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -31,7 +32,8 @@ enum { DRAIN_MS = 5000, MOMENT_MS = 200, FORCE_MS = 1000, DRAIN_TURN_MS = 50 };
 struct api {
     struct gateway *gw;
     struct gate gate;
-    struct tokens *tokens; /* those of the gate, or on their way there: main's eyes */
+    struct tokens *tokens;                    /* those of the gate, or on their way there: main's eyes */
+    struct tls *tls;                          /* of the address; NULL: plain HTTP */
     struct MHD_Daemon *daemon, *local_daemon; /* of the address and of the unix socket; NULL: not listened on */
     struct drainer *drainer;
     int listener, local_listener;
@@ -238,6 +240,8 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
 
     pthread_mutex_lock(&api->turn);
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        if (api->tls)
+            tls_attach(api->tls, connection);
         *slot = open_connection(api, connection);
     } else {
         struct request *rq = conn ? connection_request(conn) : NULL;
@@ -366,7 +370,8 @@ static void log_listening(struct api *api)
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         return;
     api->port = (uint16_t)strtoul(port, NULL, 10);
-    log_info("http.listening", log_str("addr", host), log_int("port", api->port));
+    log_info("http.listening", log_str("addr", host), log_int("port", api->port),
+             log_str("tls", api->tls ? "yes" : "no"));
 }
 
 static bool listen_at_address(struct api *api, const struct config *config, struct error *err)
@@ -409,16 +414,20 @@ static bool listen_on(struct api *api, const struct config *config, struct error
 /* The types of these options are what the library reads with va_arg: a wrong width shifts all that follow. */
 static struct MHD_Daemon *start_daemon(struct api *api, const struct config *config, int listener)
 {
+    static struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     unsigned connections = (unsigned)config->http.max_connections;
+    bool secure = api->tls && listener == api->listener;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, on_arrival,
-                            api, on_request, api, MHD_OPTION_EXTERNAL_LOGGER, on_log, api, /* must come first */
-                            MHD_OPTION_LISTEN_SOCKET, listener,                            /* */
-                            MHD_OPTION_URI_LOG_CALLBACK, on_target, api,                   /* */
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,                /* */
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,              /* */
-                            MHD_OPTION_CONNECTION_LIMIT, connections,                      /* */
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,         /* */
+    return MHD_start_daemon(flags | (secure ? MHD_USE_TLS : 0u), 0, on_arrival, api, on_request, api,
+                            MHD_OPTION_EXTERNAL_LOGGER, on_log, api,               /* must come first */
+                            MHD_OPTION_ARRAY, secure ? tls_options() : none,       /* */
+                            MHD_OPTION_LISTEN_SOCKET, listener,                    /* */
+                            MHD_OPTION_URI_LOG_CALLBACK, on_target, api,           /* */
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,        /* */
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,      /* */
+                            MHD_OPTION_CONNECTION_LIMIT, connections,              /* */
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024, /* */
                             MHD_OPTION_CONNECTION_TIMEOUT,
                             (unsigned)(config->http.idle_timeout / 1000), /* of silence */
                             MHD_OPTION_STRICT_FOR_CLIENT, 0, /* it says twice what it finds; head.h finds more */
@@ -464,6 +473,7 @@ static void destroy(struct api *api)
     drainer_stop(&api->drainer);
     connections_destroy(&api->gate.connections);
     trust_destroy(&api->gate.trust);
+    tls_destroy(&api->tls);
     tokens_release(&fresh);
     tokens_release(&api->tokens);
     tokens_release(&api->gate.tokens);
@@ -498,6 +508,16 @@ static struct api *create(struct gateway *gw, struct error *err)
     return api;
 }
 
+static bool load_tls(struct api *api, const struct config *config, struct error *err)
+{
+    struct tls_pair *pair = tls_pair_load(config->http.tls_cert, config->http.tls_key, err);
+
+    if (!pair)
+        return false;
+    api->tls = tls_create(&pair);
+    return api->tls || error_set(err, ERR_SYSTEM, "out of memory");
+}
+
 static bool is_under_way(void *user, const char *id)
 {
     return gateway_under_way(user, id);
@@ -514,6 +534,8 @@ struct api *api_start(struct gateway *gw, struct error *err)
     if (!api->gate.tokens)
         goto fail;
     api->tokens = tokens_hold(api->gate.tokens);
+    if (config->http.tls_cert && !load_tls(api, config, err))
+        goto fail;
     api->gate.limits = limits_create(is_under_way, gw);
     api->gate.lockout = lockout_create();
     api->gate.trust = trust_create(config->http.trusted_proxies);
@@ -548,9 +570,11 @@ uint16_t api_port(const struct api *api)
 
 /* ---- while it runs */
 
+/* The pair is read last, so that all is sure when the first thing changes. */
 bool api_reload(struct api *api, const struct config *config, struct error *err)
 {
     struct tokens *tokens = tokens_load(config, err);
+    struct tls_pair *pair = NULL;
     bool ok = false;
 
     if (!tokens)
@@ -560,6 +584,12 @@ bool api_reload(struct api *api, const struct config *config, struct error *err)
                   "no token is left, and the gateway listens beyond loopback: those it has stay good; "
                   "make another first: jidpost token create --write");
         goto out;
+    }
+    if (api->tls && config->http.tls_cert) {
+        pair = tls_pair_load(config->http.tls_cert, config->http.tls_key, err);
+        if (!pair)
+            goto out;
+        tls_replace(api->tls, &pair);
     }
     tokens_compare(api->tokens, tokens);
     tokens_release(&api->tokens);

@@ -1,6 +1,7 @@
 /* api/server.h - the HTTP server: one thread that serves the whole API of a gateway.
  *
- * Plain HTTP/1.1; TLS is a front proxy's business. The process ignores SIGPIPE (main's business).
+ * HTTP/1.1, plain or, at the address and with [http] tls_cert and tls_key, over TLS alone (tls.h). The process ignores
+ * SIGPIPE (main's business).
  *
  * The library listens on one socket a daemon, and runs each on a thread of its own. With [http] unix there are two, the
  * address's and the unix socket's. "The HTTP thread" of all these headers is then whichever of the two has the turn: a
@@ -20,15 +21,16 @@
 struct api;
 
 /* Listens where [http] listen and unix say and logs http.listening for each, the address first. gw outlives the server.
- * NULL: ERR_CONFIG (no such address; beyond loopback without a token; a path that is taken), ERR_SYSTEM (in use, no
- * memory, no threads). */
+ * NULL: ERR_CONFIG (no such address; beyond loopback without a token; a path that is taken; a certificate or key that
+ * is of no use), ERR_SYSTEM (in use, no memory, no threads). */
 struct api *api_start(struct gateway *gw, struct error *err);
 
 uint16_t api_port(const struct api *api); /* the one listened on, also when port 0 was asked for; 0: none */
 
-/* Tokens as they are now; not those of the gateway's own configuration. Requests that begin from now on see them, the
- * others end under what they began with. false, and all stays as it was: no token is left and the server listens beyond
- * loopback (ERR_CONFIG); ERR_SYSTEM. One thread at a time, and not while api_stop() runs. */
+/* Tokens, certificate and key as they are now; not those of the gateway's own configuration. Requests and handshakes
+ * that begin from now on see them, the others end under what they began with. false, and all stays as it was: a pair
+ * that is of no use, or no token is left and the server listens beyond loopback (ERR_CONFIG); ERR_SYSTEM. One thread at
+ * a time, and not while api_stop() runs. */
 bool api_reload(struct api *api, const struct config *config, struct error *err);
 
 /* Stops accepting, answers everybody who waits (503 `draining`, or 202 for an upload that is accepted), gives the

@@ -229,7 +229,7 @@ static bool put_environment(struct settings *s, const struct key *key, const cha
 {
     struct setting *setting = setting_of(s, key);
 
-    if (key->secret && setting->from_environment)
+    if ((key->secret || key->file) && setting->from_environment)
         return error_set(err, ERR_CONFIG, "%s is given twice, by %s and by %s; keep one", key->name, setting->where,
                          where);
     setting->from_environment = true;
@@ -306,7 +306,7 @@ static bool gather_credentials(struct settings *s, const char *folder, struct er
         FILE *file;
         bool ok;
 
-        if (!config_table[i].secret ||
+        if (!(config_table[i].secret || config_table[i].file) ||
             (size_t)snprintf(path, sizeof(path), "%s/%s", folder, config_table[i].name) >= sizeof(path))
             continue;
         snprintf(where, sizeof(where), "credential %s", config_table[i].name);
@@ -315,7 +315,8 @@ static bool gather_credentials(struct settings *s, const char *folder, struct er
             continue;
         if (!file)
             return error_set(err, ERR_CONFIG, "%s: %s cannot be read: %s", where, path, strerror(errno));
-        ok = put_secret_file(s, &config_table[i], file, where, err);
+        ok = config_table[i].file ? put_environment(s, &config_table[i], path, where, err)
+                                  : put_secret_file(s, &config_table[i], file, where, err);
         fclose(file);
         if (!ok)
             return false;
@@ -538,6 +539,14 @@ static bool check_tls(const struct config *c, struct error *err)
                      "xmpp.server = 127.0.0.1");
 }
 
+static bool check_https(const struct config *c, struct error *err)
+{
+    return !c->http.tls_cert == !c->http.tls_key ||
+           error_set(err, ERR_CONFIG, "%s is given and %s is not; HTTPS needs both",
+                     c->http.tls_cert ? "http.tls_cert" : "http.tls_key",
+                     c->http.tls_cert ? "http.tls_key" : "http.tls_cert");
+}
+
 static bool check_reconnect(const struct config *c, struct error *err)
 {
     return c->xmpp.reconnect_min <= c->xmpp.reconnect_max ||
@@ -551,7 +560,8 @@ static bool read_settings(struct settings *s, struct config *c, struct error *er
         if (!read_key(&config_table[i], &s->of[i], c, err))
             goto fail;
     }
-    if (read_tokens(s, c, err) && check_listener(c, err) && check_tls(c, err) && check_reconnect(c, err))
+    if (read_tokens(s, c, err) && check_listener(c, err) && check_tls(c, err) && check_https(c, err) &&
+        check_reconnect(c, err))
         return true;
 fail:
     config_free(c);
@@ -583,6 +593,11 @@ bool config_load(struct config *c, const char *file, char *const *environment, c
     return ok;
 }
 
+static bool is_live(const struct key *key, const char *from, const char *to)
+{
+    return key->live && !(key->switched && (!*from || !*to));
+}
+
 /* For people's eyes. */
 static const char *shown(const struct key *key, const char *value)
 {
@@ -598,12 +613,12 @@ void config_compare(struct settings *running, const struct settings *found,
         const struct key *key = &config_table[i];
         char *from = running->of[i].value, *to = found->of[i].value;
         struct config_change change = {
-            .key = key->name, .from = shown(key, from), .to = shown(key, to), .live = key->live};
+            .key = key->name, .from = shown(key, from), .to = shown(key, to), .live = is_live(key, from, to)};
 
         if (strcmp(from, to) == 0)
             continue;
         each(user, &change);
-        if (!key->live)
+        if (!change.live)
             continue;
         to = strdup(to);
         if (!to)

@@ -3,7 +3,8 @@
  *
  * Order: built-in < jidpost.ini < environment < --section.key=value. "[http] listen" is JIDPOST_HTTP_LISTEN is
  * --http.listen. Every secret also as a file (JIDPOST_XMPP_PASSWORD_FILE, or the systemd credential "xmpp.password"
- * in $CREDENTIALS_DIRECTORY); both set is an error. An unknown key or a bad value stops the start and names the
+ * in $CREDENTIALS_DIRECTORY); both set is an error. Credentials may also be the files http.tls_cert and http.tls_key
+ * name. An unknown key or a bad value stops the start and names the
  * nearest known key or an example. Sections [token ID] stand in the file, and in files of their own below the state
  * folder, tokens.d/ID.ini, which 'jidpost token' writes; see token.h. Sizes: 64M (powers of 1024). Times: 500ms 30s 5m
  * 1h 7d. Lists: comma or space. */
@@ -49,6 +50,7 @@ struct config {
         uint64_t min_rate;                    /* bytes a second of a body; 0: none */
         int64_t min_rate_window;
         int64_t max_wait;
+        char *tls_cert, *tls_key; /* PEM files, both or neither; NULL: plain HTTP */
     } http;
     struct {
         struct jid jid; /* bare or with a resource; the resource default is "jidpost" + a stable suffix */

@@ -481,7 +481,7 @@ static const char *const format_words[] = {"text", "json", NULL};
 static const struct key rows[] = {
     KEY(server, state_dir, a_folder, "/var/lib/jidpost", "spool, store and lock live here"),
     KEY(server, public_url, a_public_url, "",
-        "where a front proxy passes /d/ on to us: https://host[/path]; left out: no links of our own"),
+        "how recipients reach our /d/, say by a front proxy: https://host[/path]; left out: no links of our own"),
     KEY(server, drain_timeout, a_time_or_none, "30s",
         "when stopped, streams and uploads may go on for so long; 0: not at all", .live = true),
     KEY(server, sandbox, a_word, "auto",
@@ -496,6 +496,9 @@ static const struct key rows[] = {
     KEY(http, trusted_proxies, front_proxies, "",
         "front proxies (addresses, CIDR, unix) whose Forwarded or X-Forwarded-For is believed"),
     KEY(http, token, a_token, "", "what callers show; needed to listen beyond loopback", .secret = true, .live = true),
+    KEY(http, tls_cert, a_text, "", "PEM file of the certificate and its chain; with it HTTPS alone is spoken",
+        .file = true, .live = true, .switched = true),
+    KEY(http, tls_key, a_text, "", "PEM file of the key to it", .file = true, .live = true, .switched = true),
     KEY(http, hosts, a_list, "", "host names callers may use beside loopback"),
     KEY(http, max_connections, a_number, "4096", "connections at once", .least = 1, .most = 65536),
     KEY(http, max_connections_per_address, a_number, "0",

@@ -25,11 +25,13 @@ struct key {
     int64_t least, most;      /* numbers, sizes and times (ms); both 0: the kind's own bounds */
     const char *const *words; /* what a word may be, in the order of its enum; NULL at the end */
     bool secret;              /* also a file or a credential, and never shown */
+    bool file;                /* the path of one, or a credential */
     bool live;                /* main.c applies a new value to a running gateway */
+    bool switched;            /* but from or to none takes a restart */
 };
 
 /* Ordered: the placeholders in a fallback stand for keys before it. */
-enum { KEY_COUNT = 67 };
+enum { KEY_COUNT = 69 };
 extern const struct key *const config_table;
 
 /* "http.listen" as "JIDPOST_HTTP_LISTEN"; returns out. */

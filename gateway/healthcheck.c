@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <curl/curl.h>
+
 #include "base/fd.h"
 
 enum { SECONDS = 5 };
@@ -102,7 +104,7 @@ static int dial_either(const char *listen, struct error *err)
     return fd;
 }
 
-bool healthcheck(const char *listen, const char *path, struct error *err)
+static bool ask_plainly(const char *listen, const char *path, struct error *err)
 {
     char request[512], answer[64] = "";
     size_t got = 0;
@@ -130,4 +132,56 @@ bool healthcheck(const char *listen, const char *path, struct error *err)
 out:
     fd_close(&fd);
     return ok;
+}
+
+static size_t drop(char *data, size_t size, size_t count, void *user)
+{
+    (void)data;
+    (void)user;
+    return size * count;
+}
+
+static bool perform(CURL *easy, const char *url, const char *path, struct error *err)
+{
+    struct curl_slist *headers = curl_slist_append(NULL, "Host: localhost");
+    CURLcode rc;
+    long status = 0;
+
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)SECONDS);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    rc = curl_easy_perform(easy);
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_slist_free_all(headers);
+    if (rc != CURLE_OK)
+        return error_set(err, ERR_SYSTEM, "%s is not answered over HTTPS: %s", url, curl_easy_strerror(rc));
+    return status == 200 || error_set(err, ERR_SYSTEM, "%s answered: %ld", path, status);
+}
+
+static bool ask_over_tls(const char *listen, const char *path, struct error *err)
+{
+    char host[256], port[8], url[512];
+    CURL *easy;
+    bool v6, ok;
+
+    if (!split(listen, host, sizeof host, port, sizeof port))
+        return error_set(err, ERR_CONFIG, "'%s' is no host:port", listen);
+    v6 = strchr(host, ':') != NULL;
+    snprintf(url, sizeof url, "https://%s%s%s:%s%s", v6 ? "[" : "", host, v6 ? "]" : "", port, path);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    easy = curl_easy_init();
+    ok = easy ? perform(easy, url, path, err) : error_set(err, ERR_SYSTEM, "out of memory");
+    curl_easy_cleanup(easy);
+    curl_global_cleanup();
+    return ok;
+}
+
+bool healthcheck(const char *listen, bool tls, const char *path, struct error *err)
+{
+    return tls && listen[0] != '/' ? ask_over_tls(listen, path, err) : ask_plainly(listen, path, err);
 }

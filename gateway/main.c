@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "api/server.h"
+#include "api/tls.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -461,18 +462,28 @@ static int serve(const struct command_line *cl)
 
 /* ---- the other commands */
 
+static bool check_pair(const struct config *c, struct error *err)
+{
+    struct tls_pair *pair = c->http.tls_cert ? tls_pair_load(c->http.tls_cert, c->http.tls_key, err) : NULL;
+    bool ok = pair || !c->http.tls_cert;
+
+    tls_pair_free(&pair);
+    return ok;
+}
+
 static int config_check(const struct command_line *cl)
 {
     struct config config;
     struct error error;
+    bool ok;
 
-    if (!config_load(&config, cl->file, environ, cl->overrides, &error)) {
-        fprintf(stderr, "jidpost: %s\n", error.text);
-        return EXIT_USAGE;
-    }
+    ok = config_load(&config, cl->file, environ, cl->overrides, &error) && check_pair(&config, &error);
     config_free(&config);
-    puts("The configuration holds.");
-    return EXIT_OK;
+    if (ok)
+        puts("The configuration holds.");
+    else
+        fprintf(stderr, "jidpost: %s\n", error.text);
+    return ok ? EXIT_OK : EXIT_USAGE;
 }
 
 static int config_show_command(const struct command_line *cl)
@@ -497,7 +508,7 @@ static int healthcheck_command(const struct command_line *cl)
         return EXIT_USAGE;
     }
     listen = strcmp(config.http.listen, LISTEN_OFF) == 0 ? config.http.unix_path : config.http.listen;
-    well = healthcheck(listen, cl->ready ? "/readyz" : "/livez", &error);
+    well = healthcheck(listen, config.http.tls_cert != NULL, cl->ready ? "/readyz" : "/livez", &error);
     if (!well)
         fprintf(stderr, "jidpost: %s\n", error.text);
     config_free(&config);

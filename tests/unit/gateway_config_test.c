@@ -32,7 +32,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"some.ini", "jidpost.ini", "secret", "http.token", "xmpp.password"};
+    static const char *const names[] = {"some.ini",      "jidpost.ini",   "secret",      "http.token",
+                                        "xmpp.password", "http.tls_cert", "http.tls_key"};
 
     (void)state;
     for (size_t i = 0; i < COUNT(names); i++)
@@ -110,6 +111,8 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.http.max_connections, 4096);
     assert_int_equal(c.http.idle_timeout, 60000);
     assert_int_equal(c.http.max_wait, 600000);
+    assert_null(c.http.tls_cert);
+    assert_null(c.http.tls_key);
     assert_string_equal(c.xmpp.jid.text, "gw@example.org");
     assert_false(c.xmpp.jid.full);
     assert_string_equal(c.xmpp.password, "secret");
@@ -168,7 +171,7 @@ static void every_key_of_a_file_arrives(void **state)
         "[http]\nlisten = [::]:80\ntoken = " TOKEN "\nhosts = gw.example.org, gw\n"
         "max_connections = 10\nidle_timeout = 5s\nmax_wait = 1m\nunix = /run/jp.sock\nunix_mode = 600\n"
         "trusted_proxies = unix, 10.0.0.0/8\nmax_connections_per_address = 7\nheader_timeout = 0\nmin_rate = 0\n"
-        "min_rate_window = 8s\n"
+        "min_rate_window = 8s\ntls_cert = c.pem\ntls_key = k.pem\n"
         "[xmpp]\njid = Gw@Example.ORG/one\npassword = a ; b = c # d\nserver = xmpp.example.org\n"
         "port = 5223\ntls = direct\nca = some.ini\nproxies = proxy.example.org\n"
         "accept_subscriptions = *@a.org *@b.org\nping_interval = 1m\nping_timeout = 2s\n"
@@ -201,6 +204,8 @@ static void every_key_of_a_file_arrives(void **state)
     assert_int_equal(c.http.max_connections, 10);
     assert_int_equal(c.http.idle_timeout, 5000);
     assert_int_equal(c.http.max_wait, 60000);
+    assert_string_equal(c.http.tls_cert, "c.pem");
+    assert_string_equal(c.http.tls_key, "k.pem");
     assert_string_equal(c.xmpp.jid.text, "gw@example.org/one");
     assert_string_equal(c.xmpp.password, "a ; b = c # d"); /* no comment begins within a value */
     assert_string_equal(c.xmpp.server, "xmpp.example.org");
@@ -448,6 +453,51 @@ static void a_credential_of_systemd_is_picked_up(void **state)
     write_file("xmpp.password", "", 0);
     assert_false(load(&c, NULL, environment, NULL, &err));
     assert_non_null(strstr(err.text, "credential xmpp.password: the file is empty"));
+}
+
+static void a_credential_may_be_the_file_a_key_names(void **state)
+{
+    char credentials[64], path[96];
+    const char *const environment[] = {credentials, ACCOUNT, NULL};
+    const char *const both[] = {"JIDPOST_HTTP_TLS_KEY=/k", ACCOUNT, credentials, NULL};
+    struct error err = {0};
+    struct config c;
+
+    (void)state;
+    snprintf(credentials, sizeof(credentials), "CREDENTIALS_DIRECTORY=%s", folder);
+    write_file("http.tls_cert", "a certificate\n", 14);
+    assert_false(load(&c, NULL, environment, NULL, &err));
+    assert_non_null(strstr(err.text, "http.tls_cert is given and http.tls_key is not"));
+    write_file("http.tls_key", "a key\n", 6);
+    must_load(&c, NULL, environment, NULL);
+    snprintf(path, sizeof(path), "%s/http.tls_key", folder);
+    assert_string_equal(c.http.tls_key, path);
+    config_free(&c);
+    assert_false(load(&c, NULL, both, NULL, &err));
+    assert_non_null(strstr(err.text, "http.tls_key is given twice, by JIDPOST_HTTP_TLS_KEY and by credential"));
+}
+
+static void https_takes_a_certificate_and_its_key(void **state)
+{
+    static const char *const rows[][3] = {
+        {"http.tls_cert=/c", NULL, "http.tls_cert is given and http.tls_key is not"},
+        {"http.tls_key=/k", NULL, "http.tls_key is given and http.tls_cert is not"},
+        {"http.tls_key=/k", "http.tls_cert=/c", NULL},
+    };
+    static const char *const environment[] = {ACCOUNT, NULL};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const char *const overrides[] = {rows[i][0], rows[i][1], NULL};
+        struct error err = {0};
+        struct config c;
+
+        assert_int_equal(load(&c, NULL, environment, overrides, &err), !rows[i][2]);
+        if (rows[i][2])
+            assert_non_null(strstr(err.text, rows[i][2]));
+        else
+            config_free(&c);
+    }
 }
 
 static void listening_beyond_loopback_needs_a_token(void **state)
@@ -854,6 +904,31 @@ static void another_reading_tells_what_changed_and_the_live_ones_count_from_then
     settings_free(&found);
 }
 
+static void a_pair_may_be_another_but_not_come_or_go_in_a_running_gateway(void **state)
+{
+#define PAIR(cert, key) "[http]\ntls_cert = " cert "\ntls_key = " key "\n[xmpp]\njid = a@b\npassword = x\n"
+    static const struct {
+        const char *before, *after, *told;
+    } rows[] = {
+        {PAIR("/a", "/k"), PAIR("/a", "/k"), ""},
+        {PAIR("/a", "/k"), PAIR("/b", "/k"), "http.tls_cert: /a > /b live\n"},
+        {PAIR("/a", "/k"), PAIR("", ""), "http.tls_cert: /a > (none)\nhttp.tls_key: /k > (none)\n"},
+        {PAIR("", ""), PAIR("/a", "/k"), "http.tls_cert: (none) > /a\nhttp.tls_key: (none) > /k\n"},
+    };
+#undef PAIR
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct settings *running = must_read(rows[i].before), *found = must_read(rows[i].after);
+        char told[1000] = "";
+
+        config_compare(running, found, note_change, told);
+        assert_string_equal(told, rows[i].told);
+        settings_free(&running);
+        settings_free(&found);
+    }
+}
+
 static bool keys(FILE *out)
 {
     config_keys(out);
@@ -903,6 +978,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_secret_may_be_the_content_of_a_file_without_its_line_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_holds_no_secret_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_credential_of_systemd_is_picked_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_credential_may_be_the_file_a_key_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(https_takes_a_certificate_and_its_key, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_pair_may_be_another_but_not_come_or_go_in_a_running_gateway, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(listening_beyond_loopback_needs_a_token, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tokens_stand_in_the_file_and_beside_the_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_state_folder_is_known_before_the_rest_holds, set_up, tear_down),

@@ -24,11 +24,14 @@ check() {
                 home["strophe.h"]    = "^xmpp/"
                 home["expat.h"]      = "^xmpp/stanza_limit[.]c$"
                 home["microhttpd.h"] = "^api/"
+                home["gnutls/gnutls.h"]   = "^api/tls[.]c$"
+                home["gnutls/x509.h"]     = "^api/tls[.]c$"
+                home["gnutls/abstract.h"] = "^api/tls[.]c$"
                 home["jansson.h"]    = "^api/"
                 home["sqlite3.h"]    = "^gateway/store_sqlite(_[a-z]+)?[.][ch]$"
                 home["libpq-fe.h"]   = "^gateway/store_postgres[.]c$"
                 home["ini.h"]        = "^gateway/config[.]c$"
-                home["curl/curl.h"]  = "^gateway/http_put[.]c$"
+                home["curl/curl.h"]  = "^gateway/(http_put|healthcheck)[.]c$"
                 home["magic.h"]      = "^gateway/"
                 home["seccomp.h"]    = "^base/sandbox_calls[.]c$"
                 home["linux/landlock.h"] = "^base/sandbox_files[.]c$"
@@ -92,6 +95,7 @@ expect ok xmpp/link.c '#include "gateway/http_put.h"'
 expect ok xmpp/si.c '#include "gateway/method.h"'
 expect ok xmpp/client.h '#include <strophe.h>'
 expect ok api/json.c '#include <jansson.h>'
+expect ok api/tls.c '#include <gnutls/x509.h>'
 expect ok api/server.c '#include "gateway/gateway.h"'
 expect ok api/server.c '#include <sys/socket.h>'
 expect offence base/log.c '#include "gateway/config.h"'
@@ -116,6 +120,7 @@ expect offence xmpp/session.c '#include <expat.h>'
 expect offence api/json.c '#include "gateway/store.h"'
 expect offence api/json.c '#include "xmpp/xmpp.h"'
 expect offence api/json.c '#include <sqlite3.h>'
+expect offence api/server.c '#include <gnutls/gnutls.h>'
 expect offence base/buf.c '#include <jansson.h>'
 mkdir -p "$scratch/empty"
 if check "$scratch/empty" >"$scratch/said"; then
