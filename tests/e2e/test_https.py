@@ -205,8 +205,8 @@ class Https(Case):
         link, whole = reader.wait("message")["body"], hashlib.sha256()
         self.assertTrue(link.startswith(f"https://{LOOPBACK}:{port}/d/"), link)
         for part in f"0-{BIG // 2}", f"{BIG // 2 + 1}-":
-            done = subprocess.run(["curl", "-sS", "--cacert", str(gateway.ca), "-r", part, "-w", "%{stderr}%{http_code}",
-                                   link], capture_output=True, timeout=60)
+            done = subprocess.run(["curl", "-sS", "--cacert", str(gateway.ca), "-r", part, "-w",
+                                   "%{stderr}%{http_code}", link], capture_output=True, timeout=60)
             self.assertEqual(done.stderr, b"206")
             whole.update(done.stdout)
         self.assertEqual(whole.hexdigest(), digest)
@@ -233,6 +233,24 @@ class Https(Case):
         for beginning in b"", b"\x16\x03\x01\x02\x00\x01":
             with socket.create_connection((LOOPBACK, gateway.port), timeout=30) as silent:
                 self.assertLess(len(self.all_of(silent, beginning)), 10)  # an alert
+
+    def test_whoever_shakes_hands_and_sends_half_a_header_is_cut(self):
+        gateway = self.secure_gateway(HTTP_HEADER_TIMEOUT="1s")
+        with ssl.create_default_context(cafile=gateway.ca).wrap_socket(
+                socket.create_connection((LOOPBACK, gateway.port), timeout=30), server_hostname=LOOPBACK,
+                suppress_ragged_eofs=True) as slow:
+            self.assertEqual(self.all_of(slow, b"GET /v1 HTTP/1.1\r\nHost: "), b"")
+
+    def test_the_unix_socket_stays_plain(self):
+        path = self.directory / "plain.sock"
+        gateway, peer = self.secure_gateway(**DIRECT, HTTP_UNIX=str(path)), self.recipient("alice")
+        upload, digest = self.file(BIG)
+        done = subprocess.run(["curl", "-sS", "--unix-socket", str(path), "-T", str(upload),
+                               "http://localhost" + gateway.target(peer.jid, "file.bin", mode="stream")],
+                              capture_output=True, text=True, timeout=60)
+        self.assertIn('"delivered"', done.stdout, done.stderr)
+        self.assertEqual(peer.wait("file")["sha256"], digest)
+        self.assertEqual(self.serial(gateway), 1)
 
     def test_the_healthcheck_asks_over_tls(self):
         port = Ports.take()
