@@ -1,6 +1,6 @@
 /* gateway/core.h - the gateway as main.c puts it together, and as its own files share it.
  *
- * One thread, one uv loop: it owns every live transfer, the network and the carrier. gateway.c and upload.c are the
+ * One thread, one uv loop: it owns every live transfer, the network and the carrier. gateway.c and upload*.c are the
  * front door and reach it by messages. Start in the order of the declarations, stop in reverse:
  *
  *     create → (carrier and network are made on gateway_loop()) → start … drain → stop → (they are destroyed) → destroy
@@ -106,7 +106,7 @@ void gateway_stop(struct gateway *gw, void (*nudge)(void *user), void *user);
 /* After carrier and network were destroyed: runs the loop to its end. *gw becomes NULL. */
 void gateway_destroy(struct gateway **gw);
 
-/* ---- core_lives.c and core_rows.c, for gateway.c, retry.c and upload.c; core's thread */
+/* ---- core_lives.c and core_rows.c, for gateway.c, retry.c and upload*.c; core's thread */
 
 /* Of a transfer that begins before its upload is over. Until core_upload_over() no row of it is written, unless it
  * ends: a crash leaves a .part file, which the sweep removes, and no promise. */
@@ -155,7 +155,7 @@ void core_remove_payload(struct gateway *gw, const char *id);
 /* Calls done when the transfer is final and committed, or after wait_ms, with its record. */
 void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user);
 
-/* ---- download.c, for core.c and gateway.c; core's thread */
+/* ---- download.c, for core*.c and gateway.c; core's thread */
 
 /* Takes up the links of an earlier run. */
 bool downloads_recover(struct gateway *gw, struct error *err);

@@ -315,7 +315,7 @@ void gateway_downloaded(struct gateway *gw, const char *id, uint64_t from, uint6
         free(f);
 }
 
-/* ---- for core.c and gateway.c */
+/* ---- for core*.c and gateway.c */
 
 bool downloads_recover(struct gateway *gw, struct error *err)
 {

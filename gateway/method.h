@@ -1,6 +1,6 @@
 /* gateway/method.h - seam: one way to offer a file to a resource and get it there.
  *
- * The host is a transfer (gateway/transfer.c); the methods live in xmpp/, one file each, listed in xmpp/methods.c.
+ * The host is a transfer (transfer_method.c); the methods live in xmpp/, one file each, listed in xmpp/methods.c.
  * A method lives from offer() to end(). It reports back only by the host's functions; end() is called exactly once,
  * by the host, never from inside one of the method's own functions: reports are queued.
  * Thread: core's. */

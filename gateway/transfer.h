@@ -3,7 +3,7 @@
  * Nothing here recurses: whatever happens becomes a queued event, the owner is asked to call transfer_run() on the
  * next turn, and there the table in transfer.c decides. So a method may report from anywhere, and is ended only from
  * transfer_run().
- * Thread: core's. The owner (core.c) outlives its transfers and decides when a queued one may start. */
+ * Thread: core's. The owner (core_lives.c) outlives its transfers and decides when a queued one may start. */
 #ifndef GATEWAY_TRANSFER_H
 #define GATEWAY_TRANSFER_H
 
