@@ -122,8 +122,8 @@ def hostile_part(slices):
 
 def soak_part(slices):
     one = slices[-1]
-    lines = [(row["name"], f"{row['mean']:,} {row['unit']}", f"{row['most']:,} {row['unit']}",
-              f"{row['slope']:+,} ± {row['error']:,} {row['unit']}", f"{row['matters']:,} {row['unit']}",
+    lines = [(row["name"], f"{row['mean']:,} {row['unit']}".strip(), f"{row['most']:,} {row['unit']}".strip(),
+              f"{row['slope']:+,} ± {row['error']:,} {row['unit']}".strip(), f"{row['matters']:,} {row['unit']}".strip(),
               "**grows**" if row["grows"] else "–") for row in one["series"]]
     kinds = ", ".join(f"{count} {kind}" for kind, count in one["kinds"].items())
     ends = ", ".join(f"{count} {state}" for state, count in one["ends"].items())
@@ -167,7 +167,8 @@ POINTS = (
      "A whole transfer, and the n-th malloc, calloc, realloc or strdup that the running gateway makes fails, for each n "
      "on its own, for uploads in modes spool, auto (through the proxy) and stream and as a form. Afterwards the gateway "
      "must deliver the next file, have an empty spool and no descriptor more than before, and end without a leak. From one "
-     "run to the next the numbers move by a few points. What the libraries make of it is theirs: the list says which "
+     "run to the next the numbers move by a few points. What libstrophe asks for counts as the program's, since it comes from "
+     "there (xmpp/reserve.h). What the libraries make of it is theirs: the list says which "
      "calls the process does not survive."),
     ("syscalls", "System calls that fail",
      "The same with the n-th system call of those that touch files, sockets, epoll sets and eventfds, each with the error "
