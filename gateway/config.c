@@ -634,7 +634,7 @@ void config_each_file(const struct config *c, void (*each)(void *user, const cha
         const struct key *key = &config_table[i];
         const char *path = NULL;
 
-        if (key->kind == kind_of_files)
+        if (key->kind == kind_of_files || key->file)
             memcpy(&path, (const char *)c + key->field, sizeof path);
         if (path)
             each(user, path);

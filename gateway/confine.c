@@ -118,6 +118,8 @@ static void add_state(struct paths *p, const struct config *c)
     add(p, c->spool.dir, SANDBOX_WRITE);
     if (strncmp(c->store.url, scheme, strlen(scheme)) == 0)
         add_folder_of(p, c->store.url + strlen(scheme), SANDBOX_WRITE); /* with its journal beside it */
+    if (c->http.unix_path)
+        add_folder_of(p, c->http.unix_path, SANDBOX_SOCKET);
 }
 
 /* An old kernel is no news; a program that could start others is. */
