@@ -139,9 +139,9 @@ static void publish(struct live *live)
 
 void core_flush(struct live *live)
 {
+    core_note_growth(live); /* never less than what was sent of it */
     if (live->has_events) {
         live->has_events = false;
-        core_note_growth(live); /* never less than what was sent of it */
         transfer_run(live->transfer);
         if (atomic_load(&live->gw->draining) && core_stands_still(live)) {
             core_park_still(live);

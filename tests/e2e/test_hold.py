@@ -89,7 +89,7 @@ class Hold:
         gateway = self.gateway()
         identifier = self.held(gateway, f"alice@{DOMAIN}/phone")
         desk = self.recipient("alice", resource="desk")
-        self.assertDelivered(gateway.put(f"alice@{DOMAIN}", b"to the other", wait=30))  # so it was seen
+        self.assertDelivered(gateway.put(f"alice@{DOMAIN}", b"to the other", wait=30, hold="1m"))  # so it was seen
         self.assertEqual(gateway.transfer(identifier)["state"], "held")
         phone = self.recipient("alice", resource="phone")
         self.final(gateway, identifier, "delivered")
