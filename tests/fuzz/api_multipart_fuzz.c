@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/connections.h"
 #include "api/handlers.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -18,6 +19,7 @@ enum { BODY_MAX = 32 * 1024, TYPE_MAX = 1000, TURNS = 200 };
 
 static struct gateway *gw;
 static struct MHD_Daemon *server;
+static struct connection *caller;
 static size_t piece;
 static bool over;
 
@@ -71,7 +73,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     (void)method;
     (void)version;
     if (!rq) {
-        rq = *own = request_create(gw, &gate, "/v1/transfers", connection);
+        rq = *own = request_create(gw, &gate, "/v1/transfers", connection, caller);
         rq->form = multipart_wanted(rq);
         rq->announced = BODY_MAX;
         if (rq->form && multipart_create(rq, &err))
@@ -112,11 +114,14 @@ static void set_up(void)
 {
     static struct config config = {.spool.max_file = 1 << 20, .spool.max_bytes = 1 << 20};
 
+    const struct sockaddr nowhere = {.sa_family = AF_UNIX};
+
     log_setup(LOG_ERROR, LOG_TEXT);
+    caller = connection_open(connections_create(&config, NULL), -1, &nowhere, false);
     gw = fake_gateway_create(&config);
     server = MHD_start_daemon(MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, NULL, MHD_OPTION_NOTIFY_COMPLETED,
                               on_end, NULL, MHD_OPTION_END);
-    assert(gw && server);
+    assert(gw && server && caller);
 }
 
 static void send_all(int fd, const void *data, size_t len)
