@@ -141,12 +141,10 @@ static enum MHD_Result handle(struct api *api, struct request *rq, const char *m
 {
     enum MHD_Result result;
 
-    if (!connection_take(rq->conn))
-        return MHD_NO;
     if (!rq->link)
         enlist(api, rq);
     result = request_handle(rq, method, version, data, len);
-    if (result == MHD_YES && rq->phase == PHASE_BODY && *len == 0)
+    if (result == MHD_YES && rq->phase == PHASE_BODY && *len == 0 && rq->announced != 0)
         connection_await_body(rq->conn, rq->received, rq->id);
     return result;
 }
@@ -154,14 +152,16 @@ static enum MHD_Result handle(struct api *api, struct request *rq, const char *m
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *len, void **state)
 {
-    enum MHD_Result result = MHD_NO;
+    enum MHD_Result result;
     struct api *api = user;
+    struct request *rq = *state; /* NULL: memory was short when its target came */
 
     (void)connection;
     (void)url;
+    if (!rq || !connection_take(rq->conn)) /* before the turn: waiting for that is not the caller's time */
+        return MHD_NO;
     pthread_mutex_lock(&api->turn);
-    if (*state) /* else memory was short when its target came */
-        result = handle(api, *state, method, version, data, len);
+    result = handle(api, rq, method, version, data, len);
     pthread_mutex_unlock(&api->turn);
     return result;
 }
@@ -417,21 +417,23 @@ static struct MHD_Daemon *start_daemon(struct api *api, const struct config *con
     static struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     unsigned connections = (unsigned)config->http.max_connections;
     bool secure = api->tls && listener == api->listener;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    /* By epoll(7) it would try a handshake again and again, without a pause, until the caller's next flight is there.
+     */
+    unsigned loop = secure ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_TLS : MHD_USE_EPOLL_INTERNAL_THREAD;
+    unsigned flags = loop | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 
-    return MHD_start_daemon(flags | (secure ? MHD_USE_TLS : 0u), 0, on_arrival, api, on_request, api,
-                            MHD_OPTION_EXTERNAL_LOGGER, on_log, api,               /* must come first */
-                            MHD_OPTION_ARRAY, secure ? tls_options() : none,       /* */
-                            MHD_OPTION_LISTEN_SOCKET, listener,                    /* */
-                            MHD_OPTION_URI_LOG_CALLBACK, on_target, api,           /* */
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,        /* */
-                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,      /* */
-                            MHD_OPTION_CONNECTION_LIMIT, connections,              /* */
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024, /* */
-                            MHD_OPTION_CONNECTION_TIMEOUT,
-                            (unsigned)(config->http.idle_timeout / 1000), /* of silence */
-                            MHD_OPTION_STRICT_FOR_CLIENT, 0, /* it says twice what it finds; head.h finds more */
-                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags, 0, on_arrival, api, on_request, api, MHD_OPTION_EXTERNAL_LOGGER, on_log, api, /* must come first */
+        MHD_OPTION_ARRAY, secure ? tls_options() : none,                                     /* */
+        MHD_OPTION_LISTEN_SOCKET, listener,                                                  /* */
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, api,                                         /* */
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,                                      /* */
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,                                    /* */
+        MHD_OPTION_CONNECTION_LIMIT, connections,                                            /* */
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,                               /* */
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(config->http.idle_timeout / 1000),         /* of silence */
+        MHD_OPTION_STRICT_FOR_CLIENT, 0, /* it says twice what it finds; head.h finds more */
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
 
 static void quiesce(struct api *api)

@@ -44,13 +44,13 @@ static void add_folder_of(struct paths *p, const char *file, enum sandbox_access
 }
 
 /* And where it really lies, when a link leads there. */
-static void add_file(struct paths *p, const char *file)
+static void add_file(struct paths *p, const char *file, enum sandbox_access access)
 {
     char *real = realpath(file, NULL);
 
-    add_folder_of(p, file, SANDBOX_READ);
+    add_folder_of(p, file, access);
     if (real && strcmp(real, file) != 0)
-        add_folder_of(p, real, SANDBOX_READ);
+        add_folder_of(p, real, access);
     free(real);
 }
 
@@ -77,13 +77,14 @@ static void add_system(struct paths *p)
 
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         add(p, folders[i], SANDBOX_READ);
+    add_file(p, "/etc/resolv.conf", SANDBOX_READ); /* wherever else it leads */
     add(p, "/proc/self/exe", SANDBOX_READ);
     add(p, "/dev/null", SANDBOX_WRITE);
 }
 
 static void add_named(void *user, const char *path)
 {
-    add_file(user, path);
+    add_file(user, path, SANDBOX_READ);
 }
 
 /* What is read again on SIGHUP, beside /etc. */
@@ -92,7 +93,7 @@ static void add_configuration(struct paths *p, const struct config *c, const cha
     static const char credentials[] = "CREDENTIALS_DIRECTORY=", own[] = "JIDPOST_", ending[] = "_FILE";
 
     if (file || access("jidpost.ini", F_OK) == 0)
-        add_file(p, file ? file : "jidpost.ini");
+        add_file(p, file ? file : "jidpost.ini", SANDBOX_READ);
     for (char *const *entry = environment; entry && *entry; entry++) {
         const char *value = strchr(*entry, '=');
 
@@ -102,9 +103,10 @@ static void add_configuration(struct paths *p, const struct config *c, const cha
             add(p, value + 1, SANDBOX_READ);
         else if (strncmp(*entry, own, strlen(own)) == 0 && value - *entry > (ptrdiff_t)strlen(ending) &&
                  strncmp(value - strlen(ending), ending, strlen(ending)) == 0)
-            add_file(p, value + 1);
-        else if (strncmp(*entry, "SSL_CERT_FILE=", strlen("SSL_CERT_FILE=")) == 0 ||
-                 strncmp(*entry, "SSL_CERT_DIR=", strlen("SSL_CERT_DIR=")) == 0)
+            add_file(p, value + 1, SANDBOX_READ);
+        else if (strncmp(*entry, "SSL_CERT_FILE=", strlen("SSL_CERT_FILE=")) == 0)
+            add_file(p, value + 1, SANDBOX_READ);
+        else if (strncmp(*entry, "SSL_CERT_DIR=", strlen("SSL_CERT_DIR=")) == 0)
             add(p, value + 1, SANDBOX_READ);
     }
     config_each_file(c, add_named, p);
@@ -117,7 +119,7 @@ static void add_state(struct paths *p, const struct config *c)
     add(p, c->server.state_dir, SANDBOX_WRITE);
     add(p, c->spool.dir, SANDBOX_WRITE);
     if (strncmp(c->store.url, scheme, strlen(scheme)) == 0)
-        add_folder_of(p, c->store.url + strlen(scheme), SANDBOX_WRITE); /* with its journal beside it */
+        add_file(p, c->store.url + strlen(scheme), SANDBOX_WRITE); /* with its journal beside it */
     if (c->http.unix_path)
         add_folder_of(p, c->http.unix_path, SANDBOX_SOCKET);
 }

@@ -60,9 +60,11 @@ static void give_back(void *p, void *user)
 
 static void *resize(void *p, size_t size, void *user)
 {
-    void *larger = is_ours(p) ? NULL : realloc(p, size);
+    void *larger;
     size_t was; /* or more: what may be read of it */
 
+    size += size == 0; /* which would free it */
+    larger = is_ours(p) ? NULL : realloc(p, size);
     if (larger)
         return larger;
     larger = take(size, user);

@@ -16,6 +16,12 @@ BIG = 64 * MEBIBYTE
 WINDOW = 4 * MEBIBYTE
 
 
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Authority:
     """Signs certificates for the loopback address, by way of an intermediate that callers do not know."""
 
@@ -233,6 +239,15 @@ class Https(Case):
         for beginning in b"", b"\x16\x03\x01\x02\x00\x01":
             with socket.create_connection((LOOPBACK, gateway.port), timeout=30) as silent:
                 self.assertLess(len(self.all_of(silent, beginning)), 10)  # an alert
+
+    def test_a_handshake_that_stands_still_costs_nothing(self):
+        """As libmicrohttpd waits for it by epoll(7) it took a whole processor."""
+        gateway = self.secure_gateway()
+        with socket.create_connection((LOOPBACK, gateway.port), timeout=30) as silent:
+            silent.sendall(b"\x16\x03\x01")
+            before = processor_seconds(gateway.process.pid)
+            time.sleep(2)
+            self.assertLess(processor_seconds(gateway.process.pid) - before, 0.5)
 
     def test_whoever_shakes_hands_and_sends_half_a_header_is_cut(self):
         gateway = self.secure_gateway(HTTP_HEADER_TIMEOUT="1s")

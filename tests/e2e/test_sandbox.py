@@ -47,6 +47,16 @@ class Sandbox(Case):
         gateway = self.gateway(SERVER_SANDBOX="required")
         self.assertDelivered(gateway.put(self.recipient("alice").jid, b"x", wait=30))
 
+    def test_a_store_behind_a_link_is_opened_where_it_lies(self):
+        gateway, disk = self.gateway(), self.path("disk")
+        disk.mkdir()
+        gateway.stop()
+        for file in gateway.state.glob("jidpost.db*"):
+            file.rename(disk / file.name)
+        (gateway.state / "jidpost.db").symlink_to(disk / "jidpost.db")
+        gateway.start()
+        self.assertEqual(gateway.get("/v1/transfers").status, 200)
+
     def test_a_configuration_that_was_replaced_by_renaming_is_read(self):
         path = self.path("etc") / "jidpost.ini"
         path.parent.mkdir()
