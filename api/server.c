@@ -27,6 +27,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+/* Half of it is what is read of a body at once: with 64 KiB an upload takes a quarter more processor time, and twice as
+ * much is no quicker. The library sets all of it to zero after each request, so a kept connection holds as much. */
+enum { CONNECTION_MEMORY = 128 * 1024 };
 enum { DRAIN_MS = 5000, MOMENT_MS = 200, FORCE_MS = 1000, DRAIN_TURN_MS = 50 };
 
 struct api {
@@ -430,7 +433,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, const struct config *con
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,                                      /* */
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,                                    /* */
         MHD_OPTION_CONNECTION_LIMIT, connections,                                            /* */
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 * 1024,                               /* */
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,                       /* */
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(config->http.idle_timeout / 1000),         /* of silence */
         MHD_OPTION_STRICT_FOR_CLIENT, 0, /* it says twice what it finds; head.h finds more */
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
