@@ -44,7 +44,7 @@ struct s5b {
     struct jid *to;
     struct file_range range;
     char sid[S5B_SID];
-    struct streamhost *hosts; /* as many; no longer needed once bytes flow */
+    struct offered_host *hosts; /* as many; no longer needed once bytes flow */
     size_t count;
     bool direct; /* hosts[0] is our own listener */
 
@@ -121,14 +121,13 @@ static bool is_direct(const struct s5b *s)
 static bool gather(struct s5b *s, struct error *err)
 {
     struct s5b_hosts found;
-    struct streamhost *hosts;
+    struct offered_host *hosts;
 
     if (!s5b_gather(s->client, s->host->carrier, s->to, s->avoid ? s->avoid : "", &found, err))
         return false;
-    hosts = malloc(found.count * sizeof *hosts);
+    hosts = s5b_hosts_keep(&found);
     if (!hosts)
         return error_set(err, ERR_INTERNAL, "out of memory");
-    memcpy(hosts, found.hosts, found.count * sizeof *hosts);
     free(s->hosts);
     s->hosts = hosts;
     s->count = found.count;
@@ -406,7 +405,7 @@ static void bind_direct(struct s5b *s)
 
 /* ---- a proxy: going there */
 
-static bool dial_host(struct s5b *s, const struct streamhost *h, struct error *err)
+static bool dial_host(struct s5b *s, const struct offered_host *h, struct error *err)
 {
     struct carrier *carrier = s->host->carrier;
     struct carrier_address address = {.port = h->port};

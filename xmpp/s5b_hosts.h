@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "gateway/carrier.h"
 #include "xmpp/client.h"
@@ -23,5 +24,13 @@ struct s5b_hosts {
  * ERR_STREAMHOSTS_UNREACHABLE, with advice, when there is nothing. */
 bool s5b_gather(const struct client *client, struct carrier *carrier, const struct jid *to, const char *avoid,
                 struct s5b_hosts *out, struct error *err);
+
+/* Of those offered, what is needed until bytes flow, as long as its texts: thousands may open at once. One piece of
+ * memory, the caller's to free(); NULL: out of memory. */
+struct offered_host {
+    const char *jid, *host;
+    uint16_t port;
+};
+struct offered_host *s5b_hosts_keep(const struct s5b_hosts *hosts);
 
 #endif
