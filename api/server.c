@@ -420,9 +420,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, const struct config *con
     static struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     unsigned connections = (unsigned)config->http.max_connections;
     bool secure = api->tls && listener == api->listener;
-    /* By epoll(7) it would try a handshake again and again, without a pause, until the caller's next flight is there.
-     */
-    unsigned loop = secure ? MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_TLS : MHD_USE_EPOLL_INTERNAL_THREAD;
+    unsigned loop = secure ? (unsigned)TLS_DAEMON : (unsigned)MHD_USE_EPOLL_INTERNAL_THREAD;
     unsigned flags = loop | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 
     return MHD_start_daemon(

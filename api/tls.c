@@ -322,28 +322,13 @@ static gnutls_session_t session_of(struct MHD_Connection *connection)
     return info ? info->tls_session : NULL;
 }
 
-/* A caller has changed its keys (RFC 8446 section 4.6.3) between two records. GnuTLS would say "again" then, which the
- * library takes for a socket without data; it would not look at what is there until more comes. "Interrupted" it tries
- * again. */
-static int read_on(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
-                   const gnutls_datum_t *text)
-{
-    (void)session;
-    (void)type;
-    (void)when;
-    (void)text;
-    return incoming ? GNUTLS_E_INTERRUPTED : 0;
-}
-
 /* The session's own pointer is the library's. That of its database is free: nothing is resumed here. */
 void tls_attach(struct tls *tls, struct MHD_Connection *connection)
 {
     gnutls_session_t session = session_of(connection);
 
-    if (!session)
-        return;
-    gnutls_db_set_ptr(session, tls);
-    gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_KEY_UPDATE, GNUTLS_HOOK_POST, read_on);
+    if (session)
+        gnutls_db_set_ptr(session, tls);
 }
 
 bool tls_send(struct MHD_Connection *connection, const void *data, size_t len)

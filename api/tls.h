@@ -33,7 +33,12 @@ void tls_replace(struct tls *tls, struct tls_pair **next);
 
 /* ---- the HTTP thread's alone */
 
-/* What MHD_OPTION_ARRAY takes, beside the flag MHD_USE_TLS. */
+/* How the library's daemon has to wait: GnuTLS may say "again" though more lies on the socket, in a handshake and when
+ * a caller changes its keys (RFC 8446 section 4.6.3). By epoll(7) the library tries the first without a pause and
+ * forgets the second; poll(2) tells what is there each time it is asked. */
+enum { TLS_DAEMON = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_TLS };
+
+/* What MHD_OPTION_ARRAY takes then. */
 struct MHD_OptionItem *tls_options(void);
 
 /* When the connection starts: its handshake, if it is a TLS connection, will ask this one. */

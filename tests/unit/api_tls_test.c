@@ -363,9 +363,9 @@ static void serve(struct world *w, unsigned char serial)
 
     w->tls = tls_create(&pair);
     assert_non_null(w->tls);
-    w->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TLS, 0, NULL, NULL,
-                                 count_body, w, MHD_OPTION_ARRAY, tls_options(), MHD_OPTION_NOTIFY_CONNECTION,
-                                 on_connection, w, MHD_OPTION_NOTIFY_COMPLETED, on_completed, w, MHD_OPTION_END);
+    w->daemon = MHD_start_daemon(TLS_DAEMON | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, count_body, w, MHD_OPTION_ARRAY,
+                                 tls_options(), MHD_OPTION_NOTIFY_CONNECTION, on_connection, w,
+                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, w, MHD_OPTION_END);
     assert_non_null(w->daemon);
     info = MHD_get_daemon_info(w->daemon, MHD_DAEMON_INFO_BIND_PORT);
     w->port = info->port;
