@@ -30,12 +30,33 @@ class Upload:
     def send(self, data):
         self.connection.send(data)
 
+    def push(self, body):
+        """All of it, on a thread of its own: (the thread, how much has been taken as a list of one)."""
+        sent = [0]
+
+        def run():
+            for at in range(0, len(body), 65536):
+                self.send(body[at:at + 65536])
+                sent[0] = at + 65536
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread, sent
+
     def answer(self):
         answer = self.connection.getresponse()
         return answer.status, json.loads(answer.read())
 
     def cut(self):
         self.connection.close()
+
+
+def until_still(sent):
+    """What was taken when nothing more was for a second."""
+    before = -1
+    while sent[0] != before:
+        before = sent[0]
+        time.sleep(1)
+    return before
 
 
 def sha256(data):
@@ -215,21 +236,9 @@ class CutThrough:
         body = os.urandom(2 * BIG)
         upload = Upload(gateway, peer.jid, len(body), mode="stream")
         self.addCleanup(upload.cut)
-        sent = [0]
-
-        def push():
-            for at in range(0, len(body), 65536):
-                upload.send(body[at:at + 65536])
-                sent[0] = at + 65536
-
-        pusher = threading.Thread(target=push)
-        pusher.start()
+        pusher, sent = upload.push(body)
         peer.wait("begun")
-        before = -1
-        while sent[0] != before:  # until it stands still
-            before = sent[0]
-            time.sleep(1)
-        self.assertLess(before, len(body) // 2)
+        self.assertLess(until_still(sent), len(body) // 2)
         self.assertLess(self.disk(gateway), WINDOW + SLACK)
         peer.command("go")
         pusher.join()

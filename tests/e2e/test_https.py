@@ -9,7 +9,7 @@ import time
 
 from case import Case, DIRECT, QUICK
 from lab import DOMAIN, LOOPBACK, Ports, wait_until
-from test_cut_through import Upload
+from test_cut_through import Upload, until_still
 
 MEBIBYTE = 1 << 20
 BIG = 64 * MEBIBYTE
@@ -113,23 +113,12 @@ class Https(Case):
     def test_a_slow_recipient_slows_the_uploader(self):
         gateway = self.secure_gateway(**DIRECT, SPOOL_STREAM_WINDOW=str(WINDOW))
         peer = self.recipient("alice", "--behave", "hold")
-        body, sent = os.urandom(BIG), [0]
+        body = os.urandom(BIG)
         upload = Upload(gateway, peer.jid, len(body), mode="stream")
         self.addCleanup(upload.cut)
-
-        def push():
-            for at in range(0, len(body), 65536):
-                upload.send(body[at:at + 65536])
-                sent[0] = at + 65536
-
-        pusher = threading.Thread(target=push)
-        pusher.start()
+        pusher, sent = upload.push(body)
         peer.wait("begun")
-        before = -1
-        while sent[0] != before:  # until it stands still
-            before = sent[0]
-            time.sleep(1)
-        self.assertLess(before, len(body) // 2)
+        self.assertLess(until_still(sent), len(body) // 2)
         peer.command("go")
         pusher.join()
         status, final = upload.answer()
