@@ -20,6 +20,8 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from violations import violations
+
 DESCRIPTION = Path(__file__).resolve().parents[2] / "openapi.yaml"
 METHODS = ("get", "put", "post", "delete")
 NOBODY = "tr_" + "0" * 26
@@ -53,9 +55,10 @@ class Operation:
 
 
 class Contract:
-    def __init__(self, url, token):
+    def __init__(self, url, token, validator):
         self.at = urllib.parse.urlsplit(url)
         self.token = token
+        self.validator = validator
         self.text = DESCRIPTION.read_bytes()
         self.document = yaml.safe_load(self.text)
         self.failures = []
@@ -116,12 +119,14 @@ class Contract:
             target = target.replace("{%s}" % key, urllib.parse.quote(value, safe="@"))
         if query:
             target += "?" + urllib.parse.urlencode(query)
-        if body is None and operation.method in ("PUT", "POST"):
+        if body is None and "requestBody" in operation.described:
             body = b"hello\n"
         where = f"{operation.method} {target}"
         if not strange:
             self.check_request(operation, where, query or {}, headers or {})
         answer = self.send(operation.method, target, body, headers, token)
+        for violation in violations(answer.status, answer.headers) if self.validator else ():
+            self.fail(where, violation)
         wanted = want if isinstance(want, tuple) else (want,)
         self.check(answer.status in wanted, where, f"{answer.status}, not {wanted}: {answer.body[:500]!r}")
         self.check_answer(operation, where, answer)
@@ -169,7 +174,8 @@ class Contract:
         if "json" not in answer.type:
             value = answer.body.decode()
         else:
-            self.check(answer.body.endswith(b"\n") and answer.body.count(b"\n") == 1, where, "is not one line")
+            one_line = answer.body.endswith(b"\n") and answer.body.count(b"\n") == 1
+            self.check(one_line or self.validator, where, "is not one line")
             value = answer.json
         if isinstance(value, dict) and "problem" in answer.type:
             self.check(value.get("status") == answer.status, where, f"says status {value.get('status')}")
@@ -229,7 +235,8 @@ def sending(c, to):
                       headers={"Content-Type": "text/plain"}).json["id"])
     ids.append(c.call("putFile", 200, path={"jid": to}, query={"name": "b.txt"}, headers={"Prefer": "wait=60"}).json["id"])
     ids.append(c.call("postFile", 202, path={"jid": to}, headers={
-        "Prefer": "respond-async", "Content-Disposition": "attachment; filename*=UTF-8''%E2%82%AC.txt"}).json["id"])
+        "Prefer": "respond-async", "Content-Disposition": "attachment; filename*=UTF-8''%E2%82%AC.txt",
+        "Content-Type": "application/octet-stream"}).json["id"])
     ids.append(c.call("postFile", 200, path={"jid": to}, query={"wait": "60"}, body=form({}), headers=FORM).json["id"])
     ids.append(c.call("postForm", 202, body=form({"to": to, "caption": "later"}, file_last=False),
                       headers=FORM).json["id"])
@@ -248,8 +255,9 @@ def badly_sent(c, to):
         c.call(name, 400, path={"jid": "@@", "name": "a"})
         c.call(name, 422, path={"jid": to, "name": "a/b"})
         c.call(name, 422, path=named, query={"wait": "soon"})
-        c.call(name, 413, path=named, body="", headers={"Content-Length": str(10 ** 15)}, strange=True)
-        c.call(name, 415, path=named, headers={"Content-Type": "nonsense"})
+        if not c.validator:  # which has its own word on these
+            c.call(name, 413, path=named, body="", headers={"Content-Length": str(10 ** 15)}, strange=True)
+            c.call(name, 415, path=named, headers={"Content-Type": "nonsense"})
         c.call(name, 400, path=named, body=b"b", headers={"Content-Digest": "sha-256=:%s=:" % ("A" * 43)})
         c.call(name, 400, path=named, headers={"Idempotency-Key": "a b"})
     for again in None, "true":
@@ -260,7 +268,8 @@ def badly_sent(c, to):
         c.call(name, 400, path={"jid": "a\x01b@example.org"})
         c.call(name, 422, path={"jid": to}, query={"name": "a\x01b"})
         c.call(name, 422, path={"jid": to}, query={"methods": "pigeon"})
-        c.call(name, 415, path={"jid": to}, headers={"Content-Type": "nonsense"})
+        if not c.validator:
+            c.call(name, 415, path={"jid": to}, headers={"Content-Type": "nonsense"})
     c.call("postForm", 415, headers=plain)
     c.call("postForm", 400, body=form({"to": "@@"}), headers=FORM)
     c.call("postForm", 422, body=form({}), headers=FORM)
@@ -345,6 +354,8 @@ def every_operation_is_guarded(c, path):
 
 
 def every_path_names_its_methods(c, values):
+    if c.validator:
+        return  # it answers for what is not described by itself
     problem = {"$ref": "#/components/schemas/Problem"}
     for path, item in c.document["paths"].items():
         if not set(re.findall(r"{(\w+)}", path)) <= set(values):
@@ -374,8 +385,9 @@ def main():
     arguments.add_argument("--to", required=True, help="a recipient who is online and accepts files")
     arguments.add_argument("--link", required=True, help="a link of the gateway's own")
     arguments.add_argument("--revoke", required=True, help="the id of its transfer")
+    arguments.add_argument("--validator", action="store_true", help="the URL is a Prism's in front of the gateway")
     given = arguments.parse_args()
-    c = Contract(given.url, given.token)
+    c = Contract(given.url, given.token, given.validator)
     about_itself(c)
     ids = sending(c, given.to)
     badly_sent(c, given.to)

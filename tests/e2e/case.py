@@ -24,6 +24,7 @@ class Case(unittest.TestCase):
     server_options = {}
     settings = {}  # of every gateway here
     build = "dev"
+    gateway_class = Gateway
 
     @classmethod
     def setUpClass(cls):
@@ -58,7 +59,7 @@ class Case(unittest.TestCase):
 
     def gateway(self, start=True, server=None, **settings):
         settings = {**self.settings, **settings}
-        gateway = Gateway(server or self.server, self.path("gateway"), build=self.build, **settings)
+        gateway = self.gateway_class(server or self.server, self.path("gateway"), build=self.build, **settings)
         self.gateways.append(gateway)
         self.addCleanup(gateway.kill)
         self.addCleanup(gateway.stop)
