@@ -40,6 +40,9 @@ bool api_recipient_begin(struct request *rq, struct error *err);    /* reads the
 bool api_recipient_resource(struct request *rq, struct error *err); /* puts ?resource= behind rq->to */
 enum MHD_Result api_recipient_get(struct request *rq);
 
+/* page.c: GET / and /page/{name} */
+enum MHD_Result api_page_get(struct request *rq);
+
 /* status.c */
 enum MHD_Result api_root_get(struct request *rq);
 enum MHD_Result api_network_get(struct request *rq);

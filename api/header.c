@@ -218,25 +218,35 @@ static bool is_refused(const char **p)
     return refused;
 }
 
-bool accept_wants_text(const char *value)
+/* Whether a list of words with parameters has that word, with a weight other than 0. */
+static bool is_wanted(const char *value, const char *word)
 {
-    bool text = false, json = false;
+    bool found = false;
 
     while (*value) {
-        const char *range;
+        const char *at;
         size_t len;
         bool refused;
 
         skip_space(&value);
-        range = value;
+        at = value;
         len = strcspn(value, ",; \t");
         value += strcspn(value, ",;");
         refused = is_refused(&value);
-        text |= !refused && len == strlen("text/plain") && strncasecmp(range, "text/plain", len) == 0;
-        json |= !refused && len == strlen("application/json") && strncasecmp(range, "application/json", len) == 0;
+        found |= !refused && len == strlen(word) && strncasecmp(at, word, len) == 0;
         value += *value == ',';
     }
-    return text && !json;
+    return found;
+}
+
+bool accept_wants_text(const char *value)
+{
+    return is_wanted(value, "text/plain") && !is_wanted(value, "application/json");
+}
+
+bool accept_encoding_has(const char *value, const char *coding)
+{
+    return value && is_wanted(value, coding);
 }
 
 /* Digits; more than fit are as good as the largest number. false: none are there. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "api/json.h"
@@ -39,7 +40,7 @@ static void each_header(const struct request *rq, const char *type, header_fn *a
 {
     if (type)
         add(out, "Content-Type", type);
-    add(out, "Cache-Control", "no-store");
+    add(out, "Cache-Control", rq->cache ? rq->cache : "no-store");
     add(out, "X-Content-Type-Options", "nosniff");
     add(out, "X-Request-Id", rq->id);
     if (rq->close)
@@ -84,6 +85,15 @@ enum MHD_Result reply_text(struct request *rq, unsigned status, const char *type
     return send_response(rq, status, type, response);
 }
 
+enum MHD_Result reply_static(struct request *rq, unsigned status, const char *type, const void *data, size_t len)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(len, (void *)(uintptr_t)data, MHD_RESPMEM_PERSISTENT);
+
+    answered(rq, status);
+    return response ? send_response(rq, status, type, response) : MHD_NO;
+}
+
 enum MHD_Result reply_file(struct request *rq, unsigned status, const char *type, int fd, uint64_t from, uint64_t to)
 {
     struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(to - from, fd, from);
@@ -123,11 +133,21 @@ enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body)
     return reply_text(rq, status, status < 400 ? "application/json" : PROBLEM_TYPE, line);
 }
 
+/* Basic makes a browser ask for a password in a window of its own, also where a page of ours that fetched something
+ * has asked for the token already. */
+static bool is_of_a_page(struct request *rq)
+{
+    const char *mode = request_header(rq, "Sec-Fetch-Mode");
+
+    return mode && strcasecmp(mode, "navigate") != 0;
+}
+
 static void add_problem_headers(struct request *rq, unsigned status)
 {
     if (status == 401) {
         reply_header(rq, "WWW-Authenticate", "Bearer realm=\"jidpost\"");
-        reply_header(rq, "WWW-Authenticate", "Basic realm=\"jidpost\", charset=\"UTF-8\"");
+        if (!is_of_a_page(rq))
+            reply_header(rq, "WWW-Authenticate", "Basic realm=\"jidpost\", charset=\"UTF-8\"");
     }
     if (status == 429 || status == 503 || status == 507)
         reply_header(rq, "Retry-After", "%u", rq->refusal.again_s > 0 ? rq->refusal.again_s : 10);

@@ -14,6 +14,9 @@ void reply_header(struct request *rq, const char *name, const char *fmt, ...) __
 /* body: given away, NULL: none. type: static; NULL: no body. */
 enum MHD_Result reply_text(struct request *rq, unsigned status, const char *type, char *body);
 
+/* data: stays where it is for as long as the program runs. */
+enum MHD_Result reply_static(struct request *rq, unsigned status, const char *type, const void *data, size_t len);
+
 /* One line of JSON; takes the reference. NULL: memory was short, and that is what is answered. */
 enum MHD_Result reply_json(struct request *rq, unsigned status, json_t *body);
 

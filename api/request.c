@@ -171,6 +171,15 @@ static void take_id(struct request *rq)
         id_make(rq->id, "rq", clock_wall_ms());
 }
 
+/* A link to one of our pages, followed in a window of its own: no other page can look into that. */
+static bool is_led_to(struct request *rq)
+{
+    const char *mode = request_header(rq, "Sec-Fetch-Mode"), *what = request_header(rq, "Sec-Fetch-Dest");
+
+    return route_has(&rq->target, ROUTE_PAGE) && mode && strcasecmp(mode, "navigate") == 0 && what &&
+           strcasecmp(what, "document") == 0;
+}
+
 /* The authority of an absolute target overrides the Host header, which has to be the same (RFC 9112 section 3.2); where
  * it is not, a cache in front may file the answer under either. */
 static bool check_guard(struct request *rq, struct error *err)
@@ -187,9 +196,10 @@ static bool check_guard(struct request *rq, struct error *err)
             return error_set(err, ERR_REQUEST_MALFORMED, "the target and the Host header name different hosts");
         host = authority;
     }
-    if (route_is_public(&rq->target))
+    if (route_has(&rq->target, ROUTE_PUBLIC))
         return guard_check_public(&rq->gate->guard, host, err);
-    return guard_check(&rq->gate->guard, host, request_header(rq, "Origin"), request_header(rq, "Sec-Fetch-Site"), err);
+    return guard_check(&rq->gate->guard, host, request_header(rq, "Origin"),
+                       is_led_to(rq) ? NULL : request_header(rq, "Sec-Fetch-Site"), err);
 }
 
 static enum MHD_Result options_get(struct request *rq)

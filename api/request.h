@@ -90,6 +90,7 @@ struct request {
     bool form;          /* the body is one, and the file a part of it */
     bool streams;       /* mode stream: the answer is the end of the transfer */
     unsigned status;    /* of the answer */
+    const char *cache;  /* how its Cache-Control reads; static; NULL: no-store */
 
     struct tokens *tokens;     /* held for the next one; NULL: not asked yet */
     const struct token *token; /* the caller's; NULL: none was asked for */

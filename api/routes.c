@@ -17,7 +17,13 @@ enum {
     LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR),
 };
 
-enum { PLAIN = 0, SLASH = ROUTE_SLASH, OPEN = ROUTE_OPEN, WORLD = ROUTE_OPEN | ROUTE_PUBLIC };
+enum {
+    PLAIN = 0,
+    SLASH = ROUTE_SLASH,
+    OPEN = ROUTE_OPEN,
+    WORLD = ROUTE_OPEN | ROUTE_PUBLIC,
+    PAGE = ROUTE_OPEN | ROUTE_PAGE | ROUTE_SLASH
+};
 
 /* What for. */
 enum { ANY = 0, SENDS = SCOPE_SEND, READS = SCOPE_READ, DROPS = SCOPE_CANCEL, LOOKS = SCOPE_RECIPIENTS };
@@ -40,6 +46,8 @@ static const struct route routes[] = {
     {"GET",    "/v1/openapi.yaml",  PLAIN, ANY,   NONE,       NULL,               NULL,            api_description_get},
     {"GET",    "/problems/{}",      PLAIN, ANY,   NONE,       NULL,               NULL,            api_problem_get},
     {"GET",    "/d/{}/{}",          WORLD, ANY,   NONE,       NULL,               NULL,            api_download_get},
+    {"GET",    "/",                 PAGE,  ANY,   NONE,       NULL,               NULL,            api_page_get},
+    {"GET",    "/page/{}",          OPEN,  ANY,   NONE,       NULL,               NULL,            api_page_get},
     {"GET",    "/livez",            OPEN,  ANY,   NONE,       NULL,               NULL,            api_live_get},
     {"GET",    "/readyz",           OPEN,  ANY,   B(VERBOSE), NULL,               NULL,            api_ready_get},
 };
@@ -49,6 +57,8 @@ static bool path_fits(const char *path, const struct target *t)
 {
     size_t i = 0;
 
+    if (!path[1])
+        return t->segments == 0;
     while (*path == '/') {
         size_t len = strcspn(++path, "/");
         const char *segment = i < t->segments && i < TARGET_SEGMENTS ? t->segment[i] : NULL;
@@ -67,10 +77,10 @@ static bool path_fits(const char *path, const struct target *t)
     return i == t->segments;
 }
 
-bool route_is_public(const struct target *t)
+bool route_has(const struct target *t, unsigned flag)
 {
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (routes[i].flags & ROUTE_PUBLIC && path_fits(routes[i].path, t))
+        if (routes[i].flags & flag && path_fits(routes[i].path, t))
             return true;
     return false;
 }

@@ -12,7 +12,8 @@
 enum {
     ROUTE_SLASH = 1, /* the path with a '/' behind it is the same */
     ROUTE_OPEN = 2,  /* without a token */
-    ROUTE_PUBLIC = 4 /* open, and for every web page to lead to */
+    ROUTE_PUBLIC = 4, /* open, and for every web page to lead to */
+    ROUTE_PAGE = 8    /* a page of ours: a link may lead to it from anywhere, but nothing else may load it */
 };
 
 struct route {
@@ -31,7 +32,7 @@ enum { ROUTE_ALLOW = 64 };
 /* HEAD finds GET's route. NULL: the path is unknown (allow is empty), or it is known and allow lists its methods. */
 const struct route *route_find(const struct target *t, const char *method, char allow[static ROUTE_ALLOW]);
 
-/* Whether it is the path of a public one, whatever the method. */
-bool route_is_public(const struct target *t);
+/* Whether it is the path of one with that flag, whatever the method. */
+bool route_has(const struct target *t, unsigned flag);
 
 #endif

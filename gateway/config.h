@@ -51,6 +51,7 @@ struct config {
         int64_t min_rate_window;
         int64_t max_wait;
         char *tls_cert, *tls_key; /* PEM files, both or neither; NULL: plain HTTP */
+        char *page;               /* a folder with another page than the one we carry, absolute; NULL: none */
     } http;
     struct {
         struct jid jid; /* bare or with a resource; the resource default is "jidpost" + a stable suffix */

@@ -82,6 +82,17 @@ static bool read_folder(const struct key *key, struct config *c, const char *tex
 
 static const struct kind a_folder = {read_folder, drop_text};
 
+static bool read_page(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    char path[4096];
+
+    if (*text && ((size_t)snprintf(path, sizeof path, "%s/index.html", text) >= sizeof path || access(path, R_OK) != 0))
+        return error_set(err, ERR_CONFIG, "there is no index.html in that folder, or it cannot be read");
+    return keep_path(key, c, text, err);
+}
+
+static const struct kind a_page = {read_page, drop_text};
+
 /* Room for a path in a socket's address (unix(7)). */
 static bool read_socket(const struct key *key, struct config *c, const char *text, struct error *err)
 {
@@ -510,6 +521,7 @@ static const struct key rows[] = {
     KEY(http, min_rate, a_size_or_none, "1K", "bytes a second that a body has to come with; 0: any"),
     KEY(http, min_rate_window, a_time, "30s", "over which that is averaged"),
     KEY(http, max_wait, a_time, "10m", "the longest ?wait= that is honoured"),
+    KEY(http, page, a_page, "", "folder with the page for /, read with each request, to change it; left out: our own"),
 
     KEY(xmpp, jid, an_account, NULL, "the gateway's account; with a resource, that one is bound"),
     KEY(xmpp, password, a_text, NULL, "the account's password", .secret = true),

@@ -122,6 +122,8 @@ static void add_state(struct paths *p, const struct config *c)
         add_file(p, c->store.url + strlen(scheme), SANDBOX_WRITE); /* with its journal beside it */
     if (c->http.unix_path)
         add_folder_of(p, c->http.unix_path, SANDBOX_SOCKET);
+    if (c->http.page)
+        add(p, c->http.page, SANDBOX_READ);
 }
 
 /* An old kernel is no news; a program that could start others is. */

@@ -166,6 +166,18 @@ static void words_are_for_those_who_ask_for_nothing_else(void **state)
     assert_false(accept_wants_text("application/json, text/plain, */*"));
 }
 
+static void a_coding_is_taken_that_has_some_weight(void **state)
+{
+    (void)state;
+    assert_true(accept_encoding_has("gzip, deflate, br, zstd", "gzip"));
+    assert_true(accept_encoding_has("br;q=1.0, GZIP;q=0.2", "gzip"));
+    assert_false(accept_encoding_has("br, gzip;q=0", "gzip"));
+    assert_false(accept_encoding_has("xgzip, gzipx", "gzip"));
+    assert_false(accept_encoding_has("*", "gzip"));
+    assert_false(accept_encoding_has("", "gzip"));
+    assert_false(accept_encoding_has(NULL, "gzip"));
+}
+
 static void entity_tags_are_compared_weakly(void **state)
 {
     static const char etag[] = "\"1a-queued-0\"";
@@ -270,6 +282,7 @@ int main(void)
         cmocka_unit_test(media_types_are_compared_without_their_parameters),
         cmocka_unit_test(a_boundary_is_a_parameter_among_others),
         cmocka_unit_test(words_are_for_those_who_ask_for_nothing_else),
+        cmocka_unit_test(a_coding_is_taken_that_has_some_weight),
         cmocka_unit_test(entity_tags_are_compared_weakly),
         cmocka_unit_test(header_names_are_tokens),
         cmocka_unit_test(one_range_is_served_and_everything_else_is_the_whole),

@@ -1167,6 +1167,125 @@ static void head_is_get_without_its_body(void **state)
     fd_close(&fd);
 }
 
+/* ---- the page */
+
+static void the_page_is_there_for_everybody_and_asked_for_again_cheaply(void **state)
+{
+    struct world *w = *state;
+    char tag[128], *token = NULL;
+
+    ask(w, GET("/"));
+    expect(w, "page", 200, NULL);
+    assert_string_equal(header(w, "Content-Type"), "text/html; charset=utf-8");
+    assert_string_equal(header(w, "Cache-Control"), "no-cache");
+    assert_string_equal(header(w, "X-Content-Type-Options"), "nosniff");
+    assert_non_null(strstr(header(w, "Content-Security-Policy"), "default-src 'none'; script-src 'self';"));
+    assert_non_null(strstr(header(w, "Content-Security-Policy"), "frame-ancestors 'none'"));
+    assert_string_equal(header(w, "Referrer-Policy"), "no-referrer");
+    assert_non_null(strstr(w->body, "<!doctype html>"));
+    snprintf(tag, sizeof tag, "%s", header(w, "ETag"));
+    ask(w, "GET / HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\n\r\n", tag);
+    expect(w, "kept", 304, NULL);
+    assert_string_equal(header(w, "ETag"), tag);
+    assert_string_equal(header(w, "Cache-Control"), "no-cache");
+    assert_string_equal(w->body, "");
+    ask(w, "GET / HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: br, gzip\r\nIf-None-Match: %s\r\n\r\n", tag);
+    expect(w, "packed is another", 200, NULL);
+    assert_string_equal(header(w, "Content-Encoding"), "gzip");
+    assert_string_equal(header(w, "Vary"), "Accept-Encoding");
+    assert_true((unsigned char)w->body[0] == 0x1f && (unsigned char)w->body[1] == 0x8b);
+    assert_string_not_equal(header(w, "ETag"), tag);
+    w->config.http.token = token = strdup("a-token-of-the-page");
+    restart(w);
+    ask(w, GET("/page/index.html"));
+    expect(w, "without a token", 200, NULL);
+    ask(w, GET("/v1"));
+    expect(w, "the API without one", 401, "auth_missing");
+    assert_non_null(strstr(w->answer.data, "WWW-Authenticate: Basic"));
+    ask(w, "GET /v1 HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Mode: cors\r\n\r\n");
+    expect(w, "a page asks for the token by itself", 401, "auth_missing");
+    assert_non_null(strstr(w->answer.data, "WWW-Authenticate: Bearer"));
+    assert_null(strstr(w->answer.data, "WWW-Authenticate: Basic"));
+    w->config.http.token = NULL;
+    free(token);
+}
+
+static void of_other_sites_only_a_link_leads_to_the_page(void **state)
+{
+    static const struct {
+        const char *says, *target, *headers;
+        unsigned status;
+    } rows[] = {
+        {"typed", "/", "Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n", 200},
+        {"a link", "/", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n", 200},
+        {"a frame", "/", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n", 403},
+        {"a script", "/", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: script\r\n", 403},
+        {"a file of it", "/page/index.html",
+         "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n", 403},
+        {"a link to the API", "/v1",
+         "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n", 403},
+        {"an origin", "/", "Origin: http://evil.example\r\n", 403},
+        {"its own", "/page/index.html", "Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n", 200},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask(w, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", rows[i].target, rows[i].headers);
+        expect(w, rows[i].says, rows[i].status, rows[i].status == 403 ? "host_not_allowed" : NULL);
+    }
+    ask(w, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    expect(w, "a rebound name", 403, "host_not_allowed");
+    ask(w, PUT("/") THREE);
+    expect(w, "only read", 405, "method_not_allowed");
+}
+
+/* The program's own page is out of the way, and nothing beside the folder is in reach. */
+static void another_page_is_read_from_its_folder(void **state)
+{
+    static const struct {
+        const char *target;
+        unsigned status;
+    } rows[] = {
+        {"/", 200},
+        {"/page/a.js", 200},
+        {"/page/empty.css", 200},
+        {"/page/b.js", 404},
+        {"/page/link.js", 404},
+        {"/page/folder.js", 404},
+        {"/page/pipe.js", 404},
+        {"/page/secret.key", 404},
+        {"/page/.hidden.js", 404},
+        {"/page/..%2Fa.js", 404},
+        {"/page/%2Fetc%2Fa.js", 404},
+        {"/page/", 404},
+        {"/page/../page/a.js", 404},
+    };
+    char folder[] = "/tmp/jidpost-page-XXXXXX", path[256];
+    struct world *w = *state;
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path,
+             "cd %s && echo mine >index.html && echo 1 >a.js && : >empty.css && echo x >secret.key && "
+             "ln -s a.js link.js && mkdir folder.js && mkfifo pipe.js && echo 1 >.hidden.js",
+             folder);
+    assert_int_equal(system(path), 0);
+    w->config.http.page = folder;
+    restart(w);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char request[256];
+
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", rows[i].target);
+        ask_bytes(w, request, strlen(request));
+        expect(w, rows[i].target, rows[i].status, rows[i].status == 404 ? "not_found" : NULL);
+    }
+    ask(w, GET("/"));
+    assert_string_equal(w->body, "mine\n");
+    assert_string_equal(header(w, "Cache-Control"), "no-store");
+    w->config.http.page = NULL;
+    snprintf(path, sizeof path, "rm -r %s", folder);
+    assert_int_equal(system(path), 0);
+}
+
 /* ---- tokens */
 
 #define SECRET "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -2037,6 +2156,9 @@ int main(void)
         TEST(a_recipient_who_is_away_is_an_answer),
         TEST(the_gateway_tells_about_itself),
         TEST(head_is_get_without_its_body),
+        TEST(the_page_is_there_for_everybody_and_asked_for_again_cheaply),
+        TEST(of_other_sites_only_a_link_leads_to_the_page),
+        TEST(another_page_is_read_from_its_folder),
         TEST(a_link_is_fetched_by_whoever_has_it),
         TEST(a_link_is_fetched_by_ranges),
         TEST(only_what_was_sent_counts_as_fetched),

@@ -112,6 +112,7 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.http.idle_timeout, 60000);
     assert_int_equal(c.http.max_wait, 600000);
     assert_null(c.http.tls_cert);
+    assert_null(c.http.page);
     assert_null(c.http.tls_key);
     assert_string_equal(c.xmpp.jid.text, "gw@example.org");
     assert_false(c.xmpp.jid.full);
@@ -618,6 +619,7 @@ static void a_bad_file_is_refused_with_its_line(void **state)
         {"an open section", "[http\nlisten = x:1\n", "some.ini:1: neither"},
         {"twice", "[log]\nlevel = info\nlevel = warn\n", "some.ini:3: log.level is given twice, first at"},
         {"a bad value", "[http]\nmax_wait = soon\n", "http.max_wait = 'soon' ("},
+        {"a page without a page", "[http]\npage = /tmp\n", "http.page = '/tmp' ("},
         {"a control character", "[xmpp]\npassword = a\x01\n", "xmpp.password ("},
         {"broken UTF-8", "[xmpp]\nserver = \xff\n", "UTF-8"},
         {"an unknown key of a token", "[token a]\n" HASH "scope = read\n",
