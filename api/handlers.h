@@ -43,11 +43,15 @@ enum MHD_Result api_recipient_get(struct request *rq);
 /* page.c: GET / and /page/{name} */
 enum MHD_Result api_page_get(struct request *rq);
 
+/* docs.c: the reference page, and a page for each error code */
+enum MHD_Result api_docs_get(struct request *rq);
+enum MHD_Result api_problem_get(struct request *rq);
+enum MHD_Result api_problems_get(struct request *rq);
+
 /* status.c */
 enum MHD_Result api_root_get(struct request *rq);
 enum MHD_Result api_network_get(struct request *rq);
 enum MHD_Result api_description_get(struct request *rq);
-enum MHD_Result api_problem_get(struct request *rq);
 enum MHD_Result api_live_get(struct request *rq);
 enum MHD_Result api_ready_get(struct request *rq);
 

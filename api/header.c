@@ -244,6 +244,11 @@ bool accept_wants_text(const char *value)
     return is_wanted(value, "text/plain") && !is_wanted(value, "application/json");
 }
 
+bool accept_wants_page(const char *value)
+{
+    return is_wanted(value, "text/html");
+}
+
 bool accept_encoding_has(const char *value, const char *coding)
 {
     return value && is_wanted(value, coding);

@@ -35,6 +35,9 @@ bool media_type_valid(const char *value);
  * what has the weight 0 is not named. */
 bool accept_wants_text(const char *value);
 
+/* It is a browser: Accept names text/html. */
+bool accept_wants_page(const char *value);
+
 /* Whether Accept-Encoding (RFC 9110 section 12.5.3) names that coding with a weight other than 0; NULL, as a caller who
  * sent none, and "*" do not. */
 bool accept_encoding_has(const char *value, const char *coding);

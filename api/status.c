@@ -1,10 +1,9 @@
-/* api/status.c - what the gateway says about itself: GET /v1, /v1/xmpp, /v1/openapi.yaml, /problems/{code}, and the two
+/* api/status.c - what the gateway says about itself: GET /v1, /v1/xmpp, /v1/openapi.yaml, and the two
  * questions of a supervisor: /livez (restart me?) and /readyz (send me work?). */
 #include <string.h>
 
 #include "api/handlers.h"
 #include "api/json.h"
-#include "api/problem.h"
 #include "api/reply.h"
 #include "base/buf.h"
 
@@ -52,23 +51,6 @@ enum MHD_Result api_description_get(struct request *rq)
     char *text = strdup(embedded_openapi);
 
     return text ? reply_text(rq, 200, "application/yaml", text) : reply_no_memory(rq);
-}
-
-enum MHD_Result api_problem_get(struct request *rq)
-{
-    const char *name = rq->target.segment[1];
-    struct buf page = {0};
-    struct error err;
-    enum error_code code;
-    struct problem p;
-
-    if (!error_code_parse(name, &code) || code == ERR_NONE) {
-        error_set(&err, ERR_NOT_FOUND, "there is no problem of that name");
-        return reply_problem(rq, &err, STAGE_REQUEST, NULL);
-    }
-    p = problem_of(code);
-    buf_printf(&page, "%s: %s (HTTP status %u)\n\n%s\n", name, p.title, p.status, p.hint);
-    return reply_text(rq, 200, "text/plain; charset=utf-8", buf_steal(&page));
 }
 
 static enum MHD_Result reply_health(struct request *rq, bool well, json_t *body)

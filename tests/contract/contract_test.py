@@ -221,6 +221,8 @@ def about_itself(c):
     for code in "recipient_offline", "spool_full", "jid_invalid":
         page = c.call("getProblem", 200, path={"code": code})
         c.check(code in page.body.decode(), f"GET /problems/{code}", "does not name it")
+    c.call("listProblems", 200)
+    c.call("getProblem", 200, path={"code": "gone"}, headers={"Accept": "text/html"})
     c.call("getProblem", 404, path={"code": "no_such_problem"})
     answer = c.call("getRoot", 200, headers={"X-Request-Id": "contract-1"})
     c.check(answer.headers["x-request-id"] == "contract-1", "GET /v1", "does not echo X-Request-Id")

@@ -1137,8 +1137,11 @@ static void the_gateway_tells_about_itself(void **state)
     assert_string_equal(header(w, "Content-Type"), "application/yaml");
     ask(w, GET("/problems/recipient_offline"));
     expect(w, "problem", 200, NULL);
+    assert_string_equal(header(w, "Content-Type"), "text/plain; charset=utf-8");
     ask(w, GET("/problems/none"));
     expect(w, "no problem", 404, "not_found");
+    ask(w, GET("/problems"));
+    expect(w, "problems", 200, NULL);
     ask(w, GET("/livez"));
     expect(w, "alive", 200, NULL);
     ask(w, GET("/readyz?verbose"));
