@@ -1,18 +1,11 @@
 /* gateway/board.c - where core hangs out snapshots of live transfers, see board.h. */
 #include "gateway/board.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <uthash.h>
-
-/* A record that nobody changes any more; freed by whoever lets go of it last, so that readers copy without the lock. */
-struct snapshot {
-    struct record *record;
-    size_t holders; /* the board and readers; under the board's lock */
-};
 
 struct entry {
     char id[ID_SIZE];
@@ -24,14 +17,6 @@ struct board {
     pthread_mutex_t lock; /* over everything below */
     struct entry *entries;
 };
-
-static void snapshot_free(struct snapshot *s)
-{
-    if (!s)
-        return;
-    record_free(&s->record);
-    free(s);
-}
 
 struct board *board_create(void)
 {
@@ -52,20 +37,12 @@ void board_destroy(struct board **board)
     HASH_CLEAR(hh, (*board)->entries); /* the table goes, the entries' own chain stays */
     for (; e; e = next) {
         next = e->hh.next;
-        assert(e->snapshot->holders == 1);
-        snapshot_free(e->snapshot);
+        snapshot_release(&e->snapshot);
         free(e);
     }
     pthread_mutex_destroy(&(*board)->lock);
     free(*board);
     *board = NULL;
-}
-
-/* Under the lock. What the caller has to free once it is unlocked, or NULL. */
-static struct snapshot *let_go(struct snapshot *s)
-{
-    assert(s->holders > 0);
-    return --s->holders == 0 ? s : NULL;
 }
 
 /* Under the lock. */
@@ -77,23 +54,19 @@ static struct entry *entry_of(struct board *board, const char *id)
     return e;
 }
 
-bool board_put(struct board *board, struct record *r)
+bool board_put(struct board *board, struct snapshot *s)
 {
-    struct snapshot *s = malloc(sizeof *s), *old = NULL;
     struct entry *spare = calloc(1, sizeof *spare), *e = NULL;
+    struct snapshot *old = NULL;
+    const char *id = snapshot_record(s)->id;
 
-    if (!s || !spare) {
-        record_free(&r);
-        free(s);
-        free(spare);
+    if (!spare)
         return false;
-    }
-    *s = (struct snapshot){.record = r, .holders = 1};
-    memcpy(spare->id, r->id, sizeof spare->id);
+    memcpy(spare->id, id, sizeof spare->id);
     pthread_mutex_lock(&board->lock);
-    e = entry_of(board, r->id);
+    e = entry_of(board, id);
     if (e) {
-        old = let_go(e->snapshot);
+        old = e->snapshot;
     } else {
         HASH_ADD_STR(board->entries, id, spare);
         if (spare->hh.tbl) { /* NULL: no memory for the table */
@@ -102,12 +75,10 @@ bool board_put(struct board *board, struct record *r)
         }
     }
     if (e)
-        e->snapshot = s;
+        e->snapshot = snapshot_hold(s);
     pthread_mutex_unlock(&board->lock);
-    snapshot_free(old);
+    snapshot_release(&old);
     free(spare);
-    if (!e)
-        snapshot_free(s);
     return e != NULL;
 }
 
@@ -119,20 +90,11 @@ struct record *board_get(struct board *board, const char *id)
 
     pthread_mutex_lock(&board->lock);
     e = entry_of(board, id);
-    if (e) {
-        s = e->snapshot;
-        s->holders++;
-    }
+    if (e)
+        s = snapshot_hold(e->snapshot);
     pthread_mutex_unlock(&board->lock);
-    if (!s)
-        return NULL;
-
-    copy = record_copy(s->record);
-
-    pthread_mutex_lock(&board->lock);
-    s = let_go(s);
-    pthread_mutex_unlock(&board->lock);
-    snapshot_free(s);
+    copy = s ? record_copy(snapshot_record(s)) : NULL;
+    snapshot_release(&s);
     return copy;
 }
 
@@ -143,7 +105,7 @@ bool board_under_way(struct board *board, const char *id)
 
     pthread_mutex_lock(&board->lock);
     e = entry_of(board, id);
-    live = e && !transfer_state_final(e->snapshot->record->state);
+    live = e && !transfer_state_final(snapshot_record(e->snapshot)->state);
     pthread_mutex_unlock(&board->lock);
     return live;
 }
@@ -157,9 +119,9 @@ void board_remove(struct board *board, const char *id)
     e = entry_of(board, id);
     if (e) {
         HASH_DEL(board->entries, e);
-        old = let_go(e->snapshot);
+        old = e->snapshot;
     }
     pthread_mutex_unlock(&board->lock);
-    snapshot_free(old);
+    snapshot_release(&old);
     free(e);
 }

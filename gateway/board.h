@@ -9,16 +9,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "gateway/record.h"
+#include "gateway/snapshot.h"
 
 struct board;
 
 struct board *board_create(void); /* NULL: out of memory */
 void board_destroy(struct board **board);
 
-/* Hangs out r, which is the board's from here on, in place of the snapshot with the same id. false: out of memory;
- * r is freed, and the older snapshot, if any, stays. */
-bool board_put(struct board *board, struct record *r);
+/* Hangs out s, which the board holds from here on, in place of the snapshot with the same id. false: out of memory, and
+ * the older snapshot, if any, stays. */
+bool board_put(struct board *board, struct snapshot *s);
 
 /* A copy, the caller's to free; NULL: not there, or out of memory. */
 struct record *board_get(struct board *board, const char *id);

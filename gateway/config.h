@@ -106,6 +106,9 @@ struct config {
         char **allow_nets; /* CIDR; NULL at the end */
     } egress;
     struct {
+        uint64_t retention; /* how many are kept for who comes late */
+    } events;
+    struct {
         enum log_level level;
         enum log_format format;
     } log;

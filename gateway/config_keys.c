@@ -593,6 +593,8 @@ static const struct key rows[] = {
 
     KEY(egress, allow_nets, nets, "", "private networks (CIDR) that addresses from outside may lead to"),
 
+    KEY(events, retention, a_number, "1000", "events kept in memory for streams that come back", .least = 1,
+        .most = 1000000),
     KEY(log, level, a_word, "info", "debug, info, warn, error", .words = level_words, .live = true),
     KEY(log, format, a_word, "text", "text or json", .words = format_words, .live = true),
 };

@@ -28,6 +28,7 @@ static void on_network(void *user, const struct network_view *view)
     if (gw->online != (view->state == NETWORK_ONLINE)) {
         gw->online = !gw->online;
         gw->online_since = gw->online ? clock_ms() : 0;
+        core_tell_network(gw, view);
     }
     core_schedule(gw);
 }
@@ -145,12 +146,14 @@ static bool take_up(struct gateway *gw, struct record *r)
     struct spool_file *file = spool_reopen(gw->spool, r->id, &error);
     bool whole = file && spool_size(file) == r->size;
     char id[ID_SIZE];
+    enum transfer_state state;
 
     spool_release(&file);
     if (r->state != TRANSFER_QUEUED && r->state != TRANSFER_HELD)
         note_interruption(r);
     memcpy(id, r->id, ID_SIZE);
-    if (!core_adopt(gw, r, NULL))
+    state = r->state;
+    if (!core_adopt(gw, r, NULL, state))
         return false;
     if (!whole)
         end_lost(gw, id);
@@ -224,11 +227,12 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     gw->heartbeat.data = gw->again.data = gw;
     meter_open(&gw->meter, &gw->loop);
     gw->board = board_create();
+    gw->events = events_create((size_t)config->events.retention);
     gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
     gw->links = links_create();
     gw->keys = keys_create();
     gw->inbox = inbox_create(&gw->loop, gw);
-    if (!gw->board || !gw->turns || !gw->links || !gw->keys || !gw->inbox) {
+    if (!gw->board || !gw->events || !gw->turns || !gw->links || !gw->keys || !gw->inbox) {
         error_set(err, ERR_SYSTEM, "out of memory");
         gateway_destroy(&gw);
     }
@@ -435,6 +439,7 @@ void gateway_destroy(struct gateway **gw)
         log_error("core.loop_busy", log_str("advice", "a handle was left open; this is a bug"));
     turns_destroy(&g->turns);
     board_destroy(&g->board);
+    events_destroy(&g->events);
     links_destroy(&g->links);
     keys_destroy(&g->keys);
     pthread_mutex_destroy(&g->view_lock);

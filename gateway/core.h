@@ -15,6 +15,7 @@
 #include "base/inbox.h"
 #include "base/meter.h"
 #include "gateway/board.h"
+#include "gateway/events.h"
 #include "gateway/gateway.h"
 #include "gateway/keys.h"
 #include "gateway/transfer.h"
@@ -29,7 +30,8 @@ struct gateway {
     const struct config *config;
     struct store *store;
     struct spool *spool;
-    struct board *board; /* snapshots of live transfers, for any thread */
+    struct board *board;   /* snapshots of live transfers, for any thread */
+    struct events *events; /* likewise; core's thread publishes */
     struct network *network;
     struct carrier *carrier;
     uint64_t (*streams)(struct carrier *c);
@@ -125,8 +127,9 @@ struct live *core_prepare(struct gateway *gw, struct record *r, const struct gro
 void core_begin(struct live *live);
 void core_forget(struct live *live);
 
-/* Both in one, of what has a committed row already, or a growth. false, r freed: out of memory. */
-bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth);
+/* Both in one, of what has a committed row already, or a growth. was: its state as it was told of last, in an event;
+ * RECEIVING: never. false, r freed: out of memory. */
+bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth, enum transfer_state was);
 
 /* A copy for the store: what it has needs no further row. When it is final and committed, core_over() is due. */
 struct record *core_first_row(struct live *live);
@@ -154,6 +157,11 @@ void core_remove_payload(struct gateway *gw, const char *id);
 
 /* Calls done when the transfer is final and committed, or after wait_ms, with its record. */
 void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user);
+
+/* ---- core_events.c, for core_rows.c and download.c; core's thread */
+
+/* A final state is committed, and that is told; takes the snapshot, which may be NULL for want of memory. */
+void core_tell_end(struct gateway *gw, struct record *snapshot);
 
 /* ---- download.c, for core*.c and gateway.c; core's thread */
 

@@ -131,10 +131,14 @@ void core_park_still(struct live *live)
 
 static void publish(struct live *live)
 {
-    struct record *snapshot = transfer_snapshot(live->transfer);
+    struct snapshot *s = snapshot_take(transfer_snapshot(live->transfer));
 
-    if (snapshot)
-        board_put(live->gw->board, snapshot);
+    live->publish = false;
+    if (!s)
+        return;
+    board_put(live->gw->board, s);
+    core_tell(live, s);
+    snapshot_release(&s);
 }
 
 void core_flush(struct live *live)
@@ -148,10 +152,8 @@ void core_flush(struct live *live)
             core_count_flowing(live->gw);
         }
     }
-    if (live->publish) {
-        live->publish = false;
+    if (live->publish)
         publish(live);
-    }
     if (live->write && (!live->growth.feed || feed_refused(live->growth.feed))) {
         live->write = false;
         core_write_row(live);
@@ -262,6 +264,8 @@ static void env_changed(void *user, struct transfer *t, enum saving save)
 
     (void)user;
     live->publish = true;
+    if (core_has_news(live)) /* the next change may come before the next turn */
+        publish(live);
     live->write = live->write || save == SAVE_NOW;
     if (save == SAVE_SOON && live->row_at == 0)
         core_write_after(live, SAVE_SOON_MS);
@@ -357,6 +361,7 @@ struct live *core_prepare(struct gateway *gw, struct record *r, const struct gro
     }
     live->gw = gw;
     live->resting = true;
+    live->told.state = TRANSFER_RECEIVING;
     if (growth) {
         live->growth = *growth;
         feed_hold(growth->feed);
@@ -377,11 +382,13 @@ void core_begin(struct live *live)
     transfer_queue(live->transfer);
 }
 
-bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth)
+bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth, enum transfer_state was)
 {
     struct live *live = core_prepare(gw, r, growth);
 
-    if (live)
-        core_begin(live);
-    return live != NULL;
+    if (!live)
+        return false;
+    live->told.state = was;
+    core_begin(live);
+    return true;
 }

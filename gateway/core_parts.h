@@ -2,6 +2,7 @@
  *
  *     core.c          the thread: start and recovery, news from the network, heartbeat, drain and stop
  *     core_lives.c    live transfers: their events, their place in line, their upload
+ *     core_events.c   what is told of them, as events
  *     core_rows.c     their rows, and what a committed end brings: answers for who waits, and the payload goes
  *
  * What others may call is in core.h. Thread: core's. */
@@ -34,8 +35,13 @@ struct live {
     bool publish; /* the record changed */
     bool write;   /* so that its row has to */
     bool in_line;
-    bool resting;   /* prepared, and waits for the commit of its first row */
-    bool unplaced;  /* there was no memory for its place in line */
+    bool resting;  /* prepared, and waits for the commit of its first row */
+    bool unplaced; /* there was no memory for its place in line */
+    struct {
+        enum transfer_state state; /* RECEIVING: it is new */
+        uint64_t sent, received;
+        int64_t at;
+    } told;         /* by the last event of it */
     int64_t row_at; /* for a row that may wait a little, and another try at one that was not written; 0: none */
 };
 
@@ -69,6 +75,16 @@ void core_park_still(struct live *live);
  * become one less, and never once for each of many. */
 void core_count_work(struct gateway *gw);
 void core_count_flowing(struct gateway *gw);
+
+/* ---- core_events.c */
+
+/* Its state is another than the last event said, and an event of its own says so: not its end's. */
+bool core_has_news(const struct live *live);
+
+/* Publishes what there is to tell, if anything: s is a snapshot of it, and on the board. */
+void core_tell(struct live *live, struct snapshot *s);
+
+void core_tell_network(struct gateway *gw, const struct network_view *view);
 
 /* ---- core_rows.c */
 

@@ -127,6 +127,7 @@ void core_over(struct live *live)
 {
     struct gateway *gw = live->gw;
 
+    core_tell_end(gw, transfer_snapshot(live->transfer));
     if (!downloads_keep(gw, core_record(live)))
         part_with_payload(gw, core_record(live));
     core_answer_waiters(live);

@@ -182,6 +182,8 @@ static void end_change(struct link_change *c)
         links_drop(gw->links, link);
         core_remove_payload(gw, c->id);
     }
+    if (ok && c->what == FETCHED)
+        core_tell_end(gw, record_snapshot(c->record));
     if (c->done)
         c->done(c->user, ok ? c->record : NULL, ok ? NULL : &c->error);
     else

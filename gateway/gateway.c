@@ -13,6 +13,11 @@ const struct config *gateway_config(const struct gateway *gw)
     return gw->config;
 }
 
+struct events *gateway_events(struct gateway *gw)
+{
+    return gw->events;
+}
+
 /* ---- one transfer: asked on any thread, answered by core, from its own or from the store through the pool */
 
 enum ask { ASK_GET, ASK_WAIT, ASK_CANCEL, ASK_RETRY };

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/jid.h"
 #include "gateway/config.h"
+#include "gateway/events.h"
 #include "gateway/method.h"
 #include "gateway/network.h"
 #include "gateway/record.h"
@@ -22,6 +23,7 @@
 struct gateway;
 
 const struct config *gateway_config(const struct gateway *gw);
+struct events *gateway_events(struct gateway *gw); /* the gateway's own: what happened, and what happens */
 
 /* ---- uploads: begin, append as it arrives, then finish or abort. One thread at a time per upload. */
 struct upload;

@@ -53,7 +53,7 @@ static void handle_committed(void *owner, struct message *m)
     gw->pending--;
     if (t->error.code == ERR_NONE) {
         told = record_copy(t->record);
-        if (!core_adopt(gw, t->record, NULL))
+        if (!core_adopt(gw, t->record, NULL, TRANSFER_FAILED))
             error_set(&t->error, ERR_INTERNAL, "out of memory; the transfer goes on after a restart");
         else if (!told)
             error_set(&t->error, ERR_INTERNAL, "out of memory; look at the transfer");

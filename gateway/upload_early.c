@@ -63,7 +63,7 @@ static void settle(struct intake *in)
     in->settled = true;
     if (in->error.code != ERR_NONE)
         record_free(&r);
-    else if (!core_adopt(in->gw, r, &growth))
+    else if (!core_adopt(in->gw, r, &growth, TRANSFER_RECEIVING))
         error_set(&in->error, ERR_INTERNAL, "out of memory");
     if (in->error.code != ERR_NONE)
         tell_opened(in, NULL, &in->error);

@@ -40,6 +40,15 @@ static struct record *numbered(unsigned n, enum transfer_state in, uint64_t sent
     return r;
 }
 
+static bool put(struct board *board, struct record *r)
+{
+    struct snapshot *s = snapshot_take(r);
+    bool there = board_put(board, s);
+
+    snapshot_release(&s);
+    return there;
+}
+
 static void a_reader_gets_a_copy_of_its_own(void **state)
 {
     struct board *board = *state;
@@ -47,7 +56,7 @@ static void a_reader_gets_a_copy_of_its_own(void **state)
     char id[ID_SIZE];
 
     memcpy(id, r->id, sizeof id);
-    assert_true(board_put(board, r));
+    assert_true(put(board, r));
     first = board_get(board, id);
     second = board_get(board, id);
     assert_true(first != second && first != r);
@@ -64,7 +73,7 @@ static void the_newest_snapshot_stands(void **state)
     struct record *seen;
 
     for (uint64_t sent = 0; sent < 5; sent++)
-        assert_true(board_put(board, numbered(1, TRANSFER_TRANSFERRING, sent)));
+        assert_true(put(board, numbered(1, TRANSFER_TRANSFERRING, sent)));
     seen = board_get(board, "tr_00000000000000000000000001");
     assert_int_equal(seen->sent, 4);
     record_free(&seen);
@@ -77,7 +86,7 @@ static void what_is_not_there_is_null_and_may_be_removed(void **state)
     assert_null(board_get(board, "tr_00000000000000000000000001"));
     assert_null(board_get(board, ""));
     board_remove(board, "tr_00000000000000000000000001");
-    assert_true(board_put(board, numbered(1, TRANSFER_QUEUED, 0)));
+    assert_true(put(board, numbered(1, TRANSFER_QUEUED, 0)));
     board_remove(board, "tr_00000000000000000000000001");
     assert_null(board_get(board, "tr_00000000000000000000000001"));
 }
@@ -117,7 +126,7 @@ static void readers_never_see_a_half_changed_record(void **state)
         r->received = r->sent;
         for (uint64_t i = 0; i < r->sent; i++)
             record_step(r, STEP_LOCAL, "moved", "", "");
-        assert_true(board_put(crowd.board, r));
+        assert_true(put(crowd.board, r));
         if (round % 50 == 0)
             board_remove(crowd.board, "tr_00000000000000000000000007");
     }
@@ -131,7 +140,7 @@ static void under_way_is_what_is_there_and_not_final(void **state)
 {
     struct board *board = *state;
 
-    assert_true(board_put(board, numbered(1, TRANSFER_HELD, 0)) && board_put(board, numbered(2, TRANSFER_FAILED, 0)));
+    assert_true(put(board, numbered(1, TRANSFER_HELD, 0)) && put(board, numbered(2, TRANSFER_FAILED, 0)));
     assert_true(board_under_way(board, "tr_00000000000000000000000001"));
     assert_false(board_under_way(board, "tr_00000000000000000000000002"));
     assert_false(board_under_way(board, "tr_00000000000000000000000003"));

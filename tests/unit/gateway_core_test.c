@@ -337,6 +337,7 @@ static int setup(void **state)
     f->config.delivery.connect_timeout = 60 * 1000;
     f->config.delivery.ttl = 60 * 60 * 1000;
     f->config.delivery.retention = 60 * 60 * 1000;
+    f->config.events.retention = 1000;
     f->config.delivery.backoff = 1;
     f->config.delivery.max_attempts = 3;
     f->config.delivery.parallel = 32;
@@ -2132,6 +2133,51 @@ static void a_stream_does_not_go_with_what_needs_the_file(void **state)
     stop(f);
 }
 
+/* ---- what is told of it all */
+
+static const char *told(struct fixture *f, const char *id)
+{
+    static char text[256];
+    struct event_filter filter = {0};
+    uint64_t after = 0;
+    struct event *e;
+
+    text[0] = '\0';
+    memcpy(filter.id, id, strlen(id) + 1);
+    while (events_next(gateway_events(f->gw), &filter, &after, &e) == EVENTS_FOUND) {
+        size_t len = strlen(text);
+
+        snprintf(text + len, sizeof text - len, "%s%s", len ? " " : "", strchr(event_name(e->type), '.') + 1);
+        event_release(&e);
+    }
+    return text;
+}
+
+static void every_change_of_state_is_an_event_and_its_end_is_committed(void **state)
+{
+    static const struct {
+        enum behaviour behaviour;
+        enum transfer_state end;
+        enum error_code code;
+        const char *want; /* the progress before an end is kept no longer */
+    } rows[] = {
+        {DELIVERS, TRANSFER_DELIVERED, ERR_NONE, "created offered accepted delivered"},
+        {OFFLINE, TRANSFER_FAILED, ERR_RECIPIENT_OFFLINE, "created offered failed"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r;
+
+        start(f, rows[i].behaviour);
+        r = upload(f, "ana@example.org", "hello");
+        expect_end(f, r->id, rows[i].end, rows[i].code);
+        assert_string_equal(told(f, r->id), rows[i].want);
+        record_free(&r);
+        stop(f);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -2145,6 +2191,7 @@ int main(void)
         T(a_digest_is_computed_for_who_asks_or_for_everybody),
         T(how_long_to_wait_is_asked_configured_or_not_at_all),
         T(an_upload_is_delivered_and_its_payload_goes),
+        T(every_change_of_state_is_an_event_and_its_end_is_committed),
         T(a_refusal_reaches_who_waits),
         T(waiting_ends_when_its_time_is_up),
         T(a_cancelled_transfer_is_final_and_stays_so),
