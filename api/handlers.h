@@ -25,11 +25,19 @@ bool api_form_begin(struct request *rq, struct error *err);
 /* transfers.c */
 bool api_wait_begin(struct request *rq, struct error *err); /* reads ?wait= and Prefer into rq->wait_ms */
 enum MHD_Result reply_transfer(struct request *rq, unsigned status, const struct record *r);
+enum MHD_Result reply_hidden(
+    struct request *rq); /* the transfer asked for is not the caller's: as if there were none */
 bool api_transfer_begin(struct request *rq, struct error *err);
 enum MHD_Result api_transfer_get(struct request *rq);
 enum MHD_Result api_transfer_cancel(struct request *rq);
 enum MHD_Result api_transfer_retry(struct request *rq);
 enum MHD_Result api_transfers_list(struct request *rq);
+
+/* events.c; see also streams.h */
+bool api_events_begin(struct request *rq, struct error *err);
+bool api_transfer_events_begin(struct request *rq, struct error *err);
+enum MHD_Result api_events_get(struct request *rq);
+enum MHD_Result api_transfer_events_get(struct request *rq);
 
 /* download.c: GET /d/{secret}/{name}, what recipients of links fetch */
 enum MHD_Result api_download_get(struct request *rq);

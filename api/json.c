@@ -195,6 +195,29 @@ json_t *json_of_transfer(const struct record *r)
     return out;
 }
 
+/* What it is about, when that is no transfer. */
+static json_t *of_subject(const struct event *e)
+{
+    if (e->type == EVENT_XMPP_CONNECTED || e->type == EVENT_XMPP_DISCONNECTED)
+        return json_pack("{s:{s:o, s:b, s:o}}", "xmpp", "jid", json_of_text(e->subject), "online",
+                         (int)(e->type == EVENT_XMPP_CONNECTED), "advice", json_of_text(e->detail));
+    if (e->type == EVENT_BATCH_COMPLETED)
+        return json_pack("{s:{s:o}}", "batch", "id", json_of_text(e->subject));
+    if (e->type == EVENT_WEBHOOK_DISABLED)
+        return json_pack("{s:{s:o, s:o}}", "webhook", "name", json_of_text(e->subject), "detail",
+                         json_of_text(e->detail));
+    return json_object();
+}
+
+json_t *json_of_event(const char *type, int64_t wall_ms, const struct record *transfer, const struct event *e)
+{
+    json_t *data = transfer ? json_pack("{s:o}", "transfer", json_of_transfer(transfer))
+                   : e      ? of_subject(e)
+                            : json_object();
+
+    return json_pack("{s:s, s:o, s:o}", "type", type, "timestamp", json_of_time(wall_ms), "data", data);
+}
+
 static json_t *of_names(const char *const *names, size_t max)
 {
     json_t *out = json_array();

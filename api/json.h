@@ -12,6 +12,8 @@
 json_t *json_of_text(const char *text); /* null for NULL and "" */
 json_t *json_of_time(int64_t wall_ms);  /* null for 0 */
 json_t *json_of_transfer(const struct record *r);
+/* One event, of transfer (all of it) or else of e (what it is about); either may be NULL. */
+json_t *json_of_event(const char *type, int64_t wall_ms, const struct record *transfer, const struct event *e);
 /* view: for the ways that a bytestream could take. ladder may be NULL: not known. */
 json_t *json_of_recipient(const struct recipient *r, const struct gateway_ladder *ladder,
                           const struct gateway_view *view);

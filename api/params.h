@@ -31,6 +31,8 @@
     X(PARAM_LIMIT,    "limit",    false)         \
     X(PARAM_CURSOR,   "cursor",   false)         \
     X(PARAM_SIZE,     "size",     false)         \
+    X(PARAM_TYPE,     "type",     false)         \
+    X(PARAM_LAST_EVENT_ID, "last_event_id", false) \
     X(PARAM_VERBOSE,  "verbose",  false)
 
 enum param {

@@ -17,6 +17,8 @@
 
 #define PROBLEM_TYPE "application/problem+json"
 
+enum { STREAM_BLOCK = 1024 }; /* of HTTP/1.0 only: chunks are made in the connection's own memory */
+
 void reply_header(struct request *rq, const char *name, const char *fmt, ...)
 {
     char *value = NULL;
@@ -104,6 +106,19 @@ enum MHD_Result reply_file(struct request *rq, unsigned status, const char *type
         return MHD_NO;
     }
     return send_response(rq, status, type, response);
+}
+
+enum MHD_Result reply_stream(struct request *rq, const char *type, MHD_ContentReaderCallback read,
+                             MHD_ContentReaderFreeCallback done)
+{
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read, rq, done);
+
+    answered(rq, 200);
+    if (!response) {
+        done(rq);
+        return MHD_NO;
+    }
+    return send_response(rq, 200, type, response);
 }
 
 enum MHD_Result reply_no_memory(struct request *rq)

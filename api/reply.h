@@ -26,6 +26,11 @@ enum MHD_Result reply_no_memory(struct request *rq);
 /* The bytes of fd from `from` up to `to`; fd is given away. */
 enum MHD_Result reply_file(struct request *rq, unsigned status, const char *type, int fd, uint64_t from, uint64_t to);
 
+/* What read gives, until it says that this is the end; done is called once, also when there is no memory for it. user
+ * of both is rq. */
+enum MHD_Result reply_stream(struct request *rq, const char *type, MHD_ContentReaderCallback read,
+                             MHD_ContentReaderFreeCallback done);
+
 /* transfer: embedded; NULL: none. */
 enum MHD_Result reply_problem(struct request *rq, const struct error *err, enum stage stage,
                               const struct record *transfer);

@@ -11,6 +11,7 @@
 #include "api/head.h"
 #include "api/reply.h"
 #include "api/routes.h"
+#include "api/streams.h"
 #include "api/tls.h"
 #include "base/clock.h"
 #include "base/id.h"
@@ -52,6 +53,7 @@ void request_release(struct request *rq)
     free(rq->got.ladder);
     download_free(&rq->got.download);
     record_free(&rq->kept);
+    stream_free(&rq->stream);
     for (size_t i = 0; i < rq->headers; i++)
         free(rq->header[i].value);
     for (size_t i = 0; i < rq->trimmed_count; i++)
@@ -435,10 +437,10 @@ static enum MHD_Result take_step(struct request *rq)
 {
     enum MHD_Result result = MHD_NO;
 
-    atomic_store(&rq->gate->stepping, true);
+    atomic_fetch_add(&rq->gate->stepping, 1);
     if (!atomic_load(&rq->gate->closed))
         result = rq->step(rq);
-    atomic_store(&rq->gate->stepping, false);
+    atomic_fetch_sub(&rq->gate->stepping, 1);
     return result;
 }
 
@@ -464,7 +466,7 @@ static enum MHD_Result await_room(struct request *rq, size_t len)
 {
     bool closed;
 
-    atomic_store(&rq->gate->stepping, true);
+    atomic_fetch_add(&rq->gate->stepping, 1);
     closed = atomic_load(&rq->gate->closed);
     if (!closed) {
         atomic_fetch_add(&rq->refs, 1);
@@ -472,7 +474,7 @@ static enum MHD_Result await_room(struct request *rq, size_t len)
         atomic_store(&rq->waiting, WAIT_ROOM);
         gateway_upload_await_room(rq->upload, len, got_room, rq);
     }
-    atomic_store(&rq->gate->stepping, false);
+    atomic_fetch_sub(&rq->gate->stepping, 1);
     return closed ? MHD_NO : MHD_YES;
 }
 

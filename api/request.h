@@ -30,6 +30,7 @@
 struct multipart;
 struct request;
 struct route;
+struct stream;
 
 /* What every request has to pass; the server's, and the HTTP thread's eyes only but for the atomics. */
 struct gate {
@@ -41,9 +42,10 @@ struct gate {
     struct lockout *lockout;
     struct trust *trust;
     struct connections *connections;
-    atomic_bool closing;  /* the server stops: nothing new is begun */
-    atomic_bool closed;   /* its time is up: no step is taken any more */
-    atomic_bool stepping; /* the HTTP thread is inside a step, which may begin to wait */
+    atomic_bool closing;   /* the server stops: nothing new is begun */
+    atomic_bool closed;    /* its time is up: no step is taken any more */
+    atomic_uint stepping;  /* so many calls are inside a step, which may begin to wait */
+    atomic_size_t streams; /* of events, open */
 };
 
 typedef enum MHD_Result step_fn(struct request *rq);
@@ -126,7 +128,8 @@ struct request {
         char busy[ID_SIZE]; /* the transfer whose upload is under way */
         struct error error; /* ERR_NONE: the answer is there */
     } got;
-    struct record *kept; /* an upload that is committed and now waited for */
+    struct stream *stream; /* the answer is one of events; NULL: it is not */
+    struct record *kept;   /* an upload that is committed and now waited for */
 
     struct {
         uint64_t from, to;

@@ -14,6 +14,8 @@ enum {
     SEND_NAMED = SEND | B(NAME),
     FORM = SEND_NAMED | B(TO),
     LOOK = B(RESOURCE) | B(METHODS) | B(SIZE),
+    FOLLOW = B(LAST_EVENT_ID),
+    FOLLOW_ALL = FOLLOW | B(TYPE) | B(TO),
     LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR),
 };
 
@@ -26,7 +28,14 @@ enum {
 };
 
 /* What for. */
-enum { ANY = 0, SENDS = SCOPE_SEND, READS = SCOPE_READ, DROPS = SCOPE_CANCEL, LOOKS = SCOPE_RECIPIENTS };
+enum {
+    ANY = 0,
+    SENDS = SCOPE_SEND,
+    READS = SCOPE_READ,
+    DROPS = SCOPE_CANCEL,
+    LOOKS = SCOPE_RECIPIENTS,
+    HEARS = SCOPE_EVENTS
+};
 
 /* clang-format off */
 static const struct route routes[] = {
@@ -40,6 +49,8 @@ static const struct route routes[] = {
     {"GET",    "/v1/transfers/{}",  PLAIN, READS, B(WAIT),    api_transfer_begin, NULL,            api_transfer_get},
     {"DELETE", "/v1/transfers/{}",  PLAIN, DROPS, NONE,       api_transfer_begin, NULL,            api_transfer_cancel},
     {"POST",   "/v1/transfers/{}/retry", PLAIN, SENDS, NONE,  api_transfer_begin, NULL,            api_transfer_retry},
+    {"GET",    "/v1/transfers/{}/events", PLAIN, HEARS, FOLLOW, api_transfer_events_begin, NULL, api_transfer_events_get},
+    {"GET",    "/v1/events",        PLAIN, HEARS, FOLLOW_ALL, api_events_begin,   NULL,            api_events_get},
     {"GET",    "/v1/recipients/{}", PLAIN, LOOKS, LOOK,       api_recipient_look, NULL,            api_recipient_get},
     {"GET",    "/v1/xmpp",          PLAIN, ANY,   NONE,       NULL,               NULL,            api_network_get},
     {"GET",    "/v1",               SLASH, ANY,   NONE,       NULL,               NULL,            api_root_get},

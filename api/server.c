@@ -22,6 +22,7 @@
 #include "api/local.h"
 #include "api/request.h"
 #include "api/routes.h"
+#include "api/streams.h"
 #include "api/tls.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -278,8 +279,8 @@ static bool has_hung_up(const struct request *rq)
 {
     struct pollfd p = {.fd = rq->fd, .events = POLLRDHUP};
 
-    return atomic_load(&rq->waiting) == WAIT_ANSWER && (rq->wait_ms > 0 || rq->before) && !rq->hung_up &&
-           poll(&p, 1, 0) > 0;
+    return atomic_load(&rq->waiting) == WAIT_ANSWER && (rq->wait_ms > 0 || rq->before || stream_waits(rq)) &&
+           !rq->hung_up && poll(&p, 1, 0) > 0;
 }
 
 /* The library does not look at a suspended connection, so one that is closed would keep its slot until the wait ends.
@@ -301,11 +302,31 @@ static void wake_hung_up(void *user)
     resume_all(claimed);
 }
 
+/* As soon as one waits for news it is somebody's who claims it, so the rest of it is read behind `waiting`. */
+static void beat_streams(struct api *api)
+{
+    struct request *claimed = NULL;
+    int64_t now = clock_ms();
+
+    pthread_mutex_lock(&api->lock);
+    for (struct request *rq = api->requests; rq; rq = rq->next) {
+        if (atomic_load(&rq->waiting) != WAIT_ANSWER || !stream_waits(rq) || !stream_is_due(rq, now) ||
+            !request_claim(rq, false))
+            continue;
+        stream_beat(rq);
+        rq->claimed = claimed;
+        claimed = rq;
+    }
+    pthread_mutex_unlock(&api->lock);
+    resume_all(claimed);
+}
+
 static void on_second(void *user)
 {
     struct api *api = user;
 
     wake_hung_up(api);
+    beat_streams(api);
     connections_sweep(api->gate.connections);
 }
 
@@ -564,6 +585,11 @@ struct api *api_start(struct gateway *gw, struct error *err)
 fail:
     destroy(api);
     return NULL;
+}
+
+size_t api_streams(const struct api *api)
+{
+    return atomic_load(&api->gate.streams);
 }
 
 uint16_t api_port(const struct api *api)

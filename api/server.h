@@ -25,6 +25,8 @@ struct api;
  * is of no use), ERR_SYSTEM (in use, no memory, no threads). */
 struct api *api_start(struct gateway *gw, struct error *err);
 
+size_t api_streams(const struct api *api); /* of events, open; any thread */
+
 uint16_t api_port(const struct api *api); /* the one listened on, also when port 0 was asked for; 0: none */
 
 /* Tokens, certificate and key as they are now; not those of the gateway's own configuration. Requests and handshakes

@@ -70,8 +70,7 @@ bool api_transfer_begin(struct request *rq, struct error *err)
     return api_wait_begin(rq, err);
 }
 
-/* As if there were none. */
-static enum MHD_Result reply_hidden(struct request *rq)
+enum MHD_Result reply_hidden(struct request *rq)
 {
     struct error err;
 

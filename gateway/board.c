@@ -98,6 +98,16 @@ struct record *board_get(struct board *board, const char *id)
     return copy;
 }
 
+bool board_has(struct board *board, const char *id)
+{
+    bool there;
+
+    pthread_mutex_lock(&board->lock);
+    there = entry_of(board, id) != NULL;
+    pthread_mutex_unlock(&board->lock);
+    return there;
+}
+
 bool board_under_way(struct board *board, const char *id)
 {
     struct entry *e;

@@ -23,6 +23,8 @@ bool board_put(struct board *board, struct snapshot *s);
 /* A copy, the caller's to free; NULL: not there, or out of memory. */
 struct record *board_get(struct board *board, const char *id);
 
+bool board_has(struct board *board, const char *id);
+
 /* Whether it is there, and not final. */
 bool board_under_way(struct board *board, const char *id);
 

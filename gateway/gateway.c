@@ -216,6 +216,11 @@ bool gateway_under_way(struct gateway *gw, const char *id)
     return board_under_way(gw->board, id);
 }
 
+bool gateway_live(struct gateway *gw, const char *id)
+{
+    return board_has(gw->board, id);
+}
+
 /* What the store would say. */
 static bool belongs(const struct record *r, const struct record_filter *f)
 {

@@ -103,6 +103,9 @@ void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, vo
 /* Whether it is a transfer that is not final; one that was answered for by an upload counts from that answer on. */
 bool gateway_under_way(struct gateway *gw, const char *id);
 
+/* Whether it is one whose end is not committed yet: more events of it will come. */
+bool gateway_live(struct gateway *gw, const char *id);
+
 /* As gateway_get, but answers when the transfer is final (and its record committed) or wait_ms have passed. */
 void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user);
 

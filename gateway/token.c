@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "gateway/config_values.h"
 
-#define USUAL_SCOPES "send,read,cancel,recipients"
+#define USUAL_SCOPES "send,read,cancel,recipients,events"
 
 static bool out_of_memory(struct error *err)
 {
@@ -42,6 +42,7 @@ static bool read_hash(struct token *t, const char *value, struct error *err)
     return true;
 }
 
+/* clang-format off */
 static const struct {
     const char *name;
     unsigned scopes; /* which it has in it */
@@ -50,9 +51,11 @@ static const struct {
     {"read", SCOPE_READ},
     {"cancel", SCOPE_CANCEL},
     {"recipients", SCOPE_RECIPIENTS},
+    {"events", SCOPE_EVENTS},
     {"read:all", SCOPE_READ_ALL | SCOPE_READ},
     {"admin", SCOPE_ALL},
 };
+/* clang-format on */
 
 enum { SCOPES = sizeof scope_names / sizeof *scope_names };
 
@@ -73,7 +76,7 @@ static bool read_scopes(struct token *t, const char *value, struct error *err)
     if (!words)
         return out_of_memory(err);
     if (!ok)
-        error_set(err, ERR_CONFIG, "at least one of send, read, read:all, cancel, recipients, admin");
+        error_set(err, ERR_CONFIG, "at least one of send, read, read:all, cancel, recipients, events, admin");
     for (char **word = words; ok && *word; word++) {
         size_t i = 0;
 
@@ -83,7 +86,8 @@ static bool read_scopes(struct token *t, const char *value, struct error *err)
             t->scopes |= scope_names[i].scopes;
         else
             ok = error_set(err, ERR_CONFIG,
-                           "'%.40s' is no scope; there are send, read, read:all, cancel, recipients, admin", *word);
+                           "'%.40s' is no scope; there are send, read, read:all, cancel, recipients, events, admin",
+                           *word);
     }
     value_list_free(words);
     return ok && keep(&t->scopes_text, value, err);
@@ -168,7 +172,8 @@ static bool read_note(struct token *t, const char *value, struct error *err)
 
 static const struct token_key_help helps[] = {
     {"hash", "sha256:<hex digits>, of the whole token; 'jidpost token create' makes both"},
-    {"scopes", "send, read (its own transfers), read:all, cancel, recipients, admin (all); usual: " USUAL_SCOPES},
+    {"scopes",
+     "send, read (its own transfers), read:all, cancel, recipients, events, admin (all); usual: " USUAL_SCOPES},
     {"allow_to", "globs on bare addresses; !glob denies, and goes before; left out: everybody"},
     {"max_size", "of one file"},
     {"rate", "requests a minute, and how many of them at once: 60/10"},

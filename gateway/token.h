@@ -25,7 +25,8 @@ enum token_scope {
     SCOPE_READ_ALL = 4,
     SCOPE_CANCEL = 8,
     SCOPE_RECIPIENTS = 16,
-    SCOPE_ALL = 31
+    SCOPE_EVENTS = 32,
+    SCOPE_ALL = 63
 };
 
 /* 0 is "no limit" for all numbers. */

@@ -76,7 +76,7 @@ static void a_hash_is_enough(void **state)
     assert_non_null(strstr(err.text, "[token ci-1] has no hash; make both: jidpost token create --id ci-1"));
     must_set(t, "hash", HASH);
     assert_true(token_complete(t, NULL));
-    assert_int_equal(t->scopes, SCOPE_SEND | SCOPE_READ | SCOPE_CANCEL | SCOPE_RECIPIENTS);
+    assert_int_equal(t->scopes, SCOPE_SEND | SCOPE_READ | SCOPE_CANCEL | SCOPE_RECIPIENTS | SCOPE_EVENTS);
     assert_null(t->allow_to[0]);
     assert_int_equal(t->max_size + t->rate + t->active + t->daily_bytes, 0);
     assert_int_equal(t->expires, 0);

@@ -35,6 +35,7 @@ struct answer {
 
 struct gateway {
     const struct config *config;
+    struct events *events;
     pthread_t thread;
     pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t changed;
@@ -115,6 +116,7 @@ struct gateway *fake_gateway_create(const struct config *config)
 
     assert(gw);
     gw->config = config;
+    gw->events = events_create(config->events.retention);
     gw->last = &gw->first;
     pthread_mutex_init(&gw->lock, NULL);
     pthread_condattr_init(&attr);
@@ -138,6 +140,7 @@ void fake_gateway_destroy(struct gateway **gw)
     pthread_join(g->thread, NULL);
     for (size_t i = 0; i < g->count; i++)
         record_free(&g->records[i]);
+    events_destroy(&g->events);
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->lock);
     free(g);
@@ -210,6 +213,26 @@ void fake_gateway_make_room(struct gateway *gw, size_t bytes)
     wake(gw);
 }
 
+static struct record *find(struct gateway *gw, const char *id);
+
+void fake_gateway_becomes(struct gateway *gw, const char *id, enum transfer_state state, unsigned steps)
+{
+    struct snapshot *s;
+    struct record *r;
+
+    pthread_mutex_lock(&gw->lock);
+    r = find(gw, id);
+    assert(r);
+    r->state = state;
+    r->updated++;
+    for (unsigned i = 0; i < steps; i++)
+        record_step(r, STEP_LOCAL, "waited", "ok", "in vain, and for long");
+    s = snapshot_take(record_copy(r));
+    pthread_mutex_unlock(&gw->lock);
+    events_publish(gw->events, &(struct event){.type = event_of(snapshot_record(s)), .transfer = s});
+    snapshot_release(&s);
+}
+
 bool fake_gateway_await_fetches(struct gateway *gw, unsigned n)
 {
     return await(gw, &gw->seen.fetches, n);
@@ -279,6 +302,11 @@ static void see_submission(struct fake_gateway_seen *seen, const struct submissi
 }
 
 /* ---- gateway/gateway.h */
+
+struct events *gateway_events(struct gateway *gw)
+{
+    return gw->events;
+}
 
 const struct config *gateway_config(const struct gateway *gw)
 {
@@ -565,6 +593,11 @@ bool gateway_under_way(struct gateway *gw, const char *id)
     live = r && !transfer_state_final(r->state);
     pthread_mutex_unlock(&gw->lock);
     return live;
+}
+
+bool gateway_live(struct gateway *gw, const char *id)
+{
+    return gateway_under_way(gw, id);
 }
 
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)

@@ -47,6 +47,9 @@ void fake_gateway_destroy(struct gateway **gw); /* answers what is still open */
 void fake_gateway_script(struct gateway *gw, const struct fake_gateway_script *script);
 void fake_gateway_seen(struct gateway *gw, struct fake_gateway_seen *out);
 
+/* What core would do: the transfer is in that state, and an event says so. steps: how many more it has to show. */
+void fake_gateway_becomes(struct gateway *gw, const char *id, enum transfer_state state, unsigned steps);
+
 /* Waits for that fetch to be counted. */
 bool fake_gateway_await_fetches(struct gateway *gw, unsigned n);
 
