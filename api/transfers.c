@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/id.h"
 
-enum { LIST_DEFAULT = 50, LIST_MOST = 1000 };
+enum { LIST_DEFAULT = 50, LIST_MOST = 1000, ETAG = 80 };
 
 static enum MHD_Result add_preference(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
 {
@@ -78,11 +78,26 @@ enum MHD_Result reply_hidden(struct request *rq)
     return reply_problem(rq, &err, STAGE_REQUEST, NULL);
 }
 
+/* Progress changes nothing but `sent`, and a reader wants to see it. */
+static void etag_of(const struct record *r, char etag[static ETAG])
+{
+    snprintf(etag, ETAG, "\"%" PRIx64 "-%s-%" PRIx64 "\"", (uint64_t)r->updated, transfer_state_name(r->state),
+             r->sent);
+}
+
+static bool is_known(struct request *rq, const struct record *r)
+{
+    const char *known = request_header(rq, "If-None-Match");
+    char etag[ETAG];
+
+    etag_of(r, etag);
+    return known && etag_listed(known, etag);
+}
+
 static enum MHD_Result got_transfer(struct request *rq)
 {
     const struct record *r = rq->got.record;
-    const char *known = request_header(rq, "If-None-Match");
-    char etag[80];
+    char etag[ETAG];
 
     if (!r && rq->got.error.code == ERR_NONE)
         return api_transfer_get(rq); /* whoever hung up gets what is known now */
@@ -90,15 +105,27 @@ static enum MHD_Result got_transfer(struct request *rq)
         return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
     if (!token_sees(rq->token, r))
         return reply_hidden(rq);
-    /* Progress changes nothing but `sent`, and a reader wants to see it. */
-    snprintf(etag, sizeof etag, "\"%" PRIx64 "-%s-%" PRIx64 "\"", (uint64_t)r->updated, transfer_state_name(r->state),
-             r->sent);
+    etag_of(r, etag);
     reply_header(rq, "ETag", "%s", etag);
     if (rq->prefer.wait)
         reply_header(rq, "Preference-Applied", "wait=%" PRId64, rq->wait_ms / 1000);
-    if (known && etag_listed(known, etag))
+    if (is_known(rq, r))
         return reply_text(rq, 304, NULL, NULL);
     return reply_transfer(rq, 200, r);
+}
+
+/* Who knows it as it is waits for it to change. One that is over does not. */
+static enum MHD_Result got_known(struct request *rq)
+{
+    const struct record *r = rq->got.record;
+    struct record_stamp was;
+
+    if (!r || rq->hung_up || transfer_state_final(r->state) || !token_sees(rq->token, r) || !is_known(rq, r))
+        return got_transfer(rq);
+    was = record_stamp(r);
+    request_wait(rq, WAIT_ANSWER, got_transfer);
+    gateway_wait_change(rq->gw, rq->target.segment[2], &was, rq->wait_ms, request_got_record, rq);
+    return MHD_YES;
 }
 
 /* Of a transfer that is not the caller's even the time that an answer takes tells nothing: it is looked for before it
@@ -135,6 +162,11 @@ enum MHD_Result api_transfer_get(struct request *rq)
 
     if (wait && must_look(rq))
         return look(rq);
+    if (wait && request_header(rq, "If-None-Match")) {
+        request_wait(rq, WAIT_ANSWER, got_known);
+        gateway_get(rq->gw, id, request_got_record, rq);
+        return MHD_YES;
+    }
     request_wait(rq, WAIT_ANSWER, got_transfer);
     if (wait)
         gateway_wait(rq->gw, id, rq->wait_ms, request_got_record, rq);

@@ -155,8 +155,10 @@ void core_retry(struct gateway *gw, struct record *r, gateway_record_fn *done, v
 /* Deletes a payload in the pool. */
 void core_remove_payload(struct gateway *gw, const char *id);
 
-/* Calls done when the transfer is final and committed, or after wait_ms, with its record. */
-void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user);
+/* Calls done when the transfer is final and committed, or after wait_ms, with its record; was: also as soon as it is
+ * not as it was; NULL: for its end alone. */
+void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, const struct record_stamp *was,
+               gateway_record_fn *done, void *user);
 
 /* ---- core_events.c, for core_rows.c and download.c; core's thread */
 

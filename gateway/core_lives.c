@@ -138,6 +138,7 @@ static void publish(struct live *live)
         return;
     board_put(live->gw->board, s);
     core_tell(live, s);
+    core_answer_change(live);
     snapshot_release(&s);
 }
 

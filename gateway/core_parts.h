@@ -94,6 +94,9 @@ void core_write_row(struct live *live);
 /* Whoever waits is told how it is now. */
 void core_answer_waiters(struct live *live);
 
+/* Likewise who waits for a change, if there is one for him. */
+void core_answer_change(struct live *live);
+
 /* What a failed transfer can be tried again with stays a while. */
 bool core_may_be_retried(const struct gateway *gw, const struct record *r);
 

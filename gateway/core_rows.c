@@ -12,11 +12,13 @@ enum { STORE_RETRY_MS = 5000 };
 
 /* ---- who waits for the end */
 
-/* Somebody who waits for a transfer to become final. */
+/* Somebody who waits for a transfer to become final, or to change. */
 struct waiter {
     struct waiter *prev, *next;
     struct live *live;
     uv_timer_t timer;
+    bool for_change;
+    struct record_stamp was;
     gateway_record_fn *done;
     void *user;
 };
@@ -43,7 +45,15 @@ static void on_wait_over(uv_timer_t *timer)
     waiter_answer(timer->data);
 }
 
-void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_record_fn *done, void *user)
+/* An end counts when it is committed: all who wait are answered then. */
+static bool sees_change(const struct waiter *w, const struct record *r)
+{
+    return w->for_change && !transfer_state_final(r->state) &&
+           (r->updated != w->was.updated || r->state != w->was.state || r->sent != w->was.sent);
+}
+
+void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, const struct record_stamp *was,
+               gateway_record_fn *done, void *user)
 {
     struct waiter *w = calloc(1, sizeof *w);
     struct error error;
@@ -53,12 +63,23 @@ void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, gateway_r
         done(user, NULL, &error);
         return;
     }
-    *w = (struct waiter){.live = live, .done = done, .user = user};
+    *w = (struct waiter){.live = live, .for_change = was != NULL, .done = done, .user = user};
+    if (was)
+        w->was = *was;
     uv_timer_init(&gw->loop, &w->timer);
     w->timer.data = w;
     uv_timer_start(&w->timer, on_wait_over, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
     DL_APPEND(live->waiters, w);
-    if (atomic_load(&gw->draining) && core_stands_still(live))
+    if ((atomic_load(&gw->draining) && core_stands_still(live)) || sees_change(w, core_record(live)))
+        waiter_answer(w);
+}
+
+void core_answer_change(struct live *live)
+{
+    struct waiter *w, *next;
+
+    DL_FOREACH_SAFE(live->waiters, w, next)
+    if (sees_change(w, core_record(live)))
         waiter_answer(w);
 }
 

@@ -20,7 +20,7 @@ struct events *gateway_events(struct gateway *gw)
 
 /* ---- one transfer: asked on any thread, answered by core, from its own or from the store through the pool */
 
-enum ask { ASK_GET, ASK_WAIT, ASK_CANCEL, ASK_RETRY };
+enum ask { ASK_GET, ASK_WAIT, ASK_CHANGE, ASK_CANCEL, ASK_RETRY };
 
 struct question {
     struct message message;
@@ -29,6 +29,7 @@ struct question {
     enum ask ask;
     char id[ID_SIZE];
     int64_t wait_ms;
+    struct record_stamp was; /* of ASK_CHANGE */
     gateway_record_fn *done;
     void *user;
     struct record *found;
@@ -83,7 +84,7 @@ static void on_failed(void *user, struct record *r, const struct error *err)
 static void retry_live(struct gateway *gw, struct live *live, struct question *q)
 {
     if (core_record(live)->state == TRANSFER_FAILED) {
-        core_wait(gw, live, CANCEL_MS, on_failed, q);
+        core_wait(gw, live, CANCEL_MS, NULL, on_failed, q);
         return;
     }
     error_set(&q->error, ERR_STATE_CONFLICT, "only a failed transfer is tried again, and this one is %s",
@@ -113,7 +114,8 @@ static void handle_question(void *owner, struct message *m)
     }
     if (q->ask == ASK_CANCEL)
         core_cancel(live);
-    core_wait(gw, live, q->ask == ASK_CANCEL ? CANCEL_MS : q->wait_ms, q->done, q->user);
+    core_wait(gw, live, q->ask == ASK_CANCEL ? CANCEL_MS : q->wait_ms, q->ask == ASK_CHANGE ? &q->was : NULL, q->done,
+              q->user);
     free(q);
 }
 
@@ -125,7 +127,8 @@ static void refuse_question(struct message *m)
     question_answer(q, NULL, &q->error);
 }
 
-static void ask(struct gateway *gw, enum ask what, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
+static void ask(struct gateway *gw, enum ask what, const char *id, int64_t wait_ms, const struct record_stamp *was,
+                gateway_record_fn *done, void *user)
 {
     struct question *q = NULL;
     struct error error;
@@ -147,6 +150,8 @@ static void ask(struct gateway *gw, enum ask what, const char *id, int64_t wait_
     q->ask = what;
     memcpy(q->id, id, ID_SIZE);
     q->wait_ms = wait_ms;
+    if (was)
+        q->was = *was;
     q->done = done;
     q->user = user;
     if (!inbox_post(gw->inbox, &q->message))
@@ -160,17 +165,28 @@ void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, vo
     if (live)
         done(user, live, NULL);
     else
-        ask(gw, ASK_GET, id, 0, done, user);
+        ask(gw, ASK_GET, id, 0, NULL, done, user);
 }
 
 void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
 {
-    ask(gw, ASK_WAIT, id, wait_ms, done, user);
+    ask(gw, ASK_WAIT, id, wait_ms, NULL, done, user);
+}
+
+struct record_stamp record_stamp(const struct record *r)
+{
+    return (struct record_stamp){.updated = r->updated, .state = r->state, .sent = r->sent};
+}
+
+void gateway_wait_change(struct gateway *gw, const char *id, const struct record_stamp *was, int64_t wait_ms,
+                         gateway_record_fn *done, void *user)
+{
+    ask(gw, ASK_CHANGE, id, wait_ms, was, done, user);
 }
 
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
 {
-    ask(gw, ASK_CANCEL, id, 0, done, user);
+    ask(gw, ASK_CANCEL, id, 0, NULL, done, user);
 }
 
 void gateway_retry(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
@@ -178,7 +194,7 @@ void gateway_retry(struct gateway *gw, const char *id, gateway_record_fn *done, 
     struct error error;
 
     if (!atomic_load(&gw->draining)) {
-        ask(gw, ASK_RETRY, id, 0, done, user);
+        ask(gw, ASK_RETRY, id, 0, NULL, done, user);
         return;
     }
     error_set(&error, ERR_DRAINING, "the gateway is stopping");

@@ -109,6 +109,16 @@ bool gateway_live(struct gateway *gw, const char *id);
 /* As gateway_get, but answers when the transfer is final (and its record committed) or wait_ms have passed. */
 void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user);
 
+/* Likewise, but answers as soon as it is not as it was: also when it moved, or went another step. */
+struct record_stamp {
+    int64_t updated;
+    enum transfer_state state;
+    uint64_t sent;
+};
+struct record_stamp record_stamp(const struct record *r);
+void gateway_wait_change(struct gateway *gw, const char *id, const struct record_stamp *was, int64_t wait_ms,
+                         gateway_record_fn *done, void *user);
+
 /* Ends it as cancelled and drops its payload. A final one stays as it is, but a link of our own ends with its payload.
  */
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);

@@ -308,7 +308,7 @@ void upload_sealed_early(struct upload *u)
         answer_with(u, in->record);
     } else if (u->mode == MODE_STREAM) {
         core_upload_over(live, false);
-        core_wait(u->gw, live, STREAM_WAIT_MS, on_stream_over, u);
+        core_wait(u->gw, live, STREAM_WAIT_MS, NULL, on_stream_over, u);
     } else {
         u->gw->pending++;
         commit_early(u, live);

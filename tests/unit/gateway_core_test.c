@@ -2178,6 +2178,56 @@ static void every_change_of_state_is_an_event_and_its_end_is_committed(void **st
     }
 }
 
+/* ---- who waits for a change */
+
+static struct record *wait_change(struct fixture *f, const char *id, const struct record_stamp *was, int64_t wait_ms)
+{
+    struct answer a;
+
+    answer_init(&a);
+    gateway_wait_change(f->gw, id, was, wait_ms, on_record, &a);
+    await(&a);
+    assert_int_equal(a.error.code, ERR_NONE);
+    return a.record;
+}
+
+static void a_change_is_waited_for_until_it_comes_or_the_time_is_up(void **state)
+{
+    struct fixture *f = *state;
+    struct record_stamp was;
+    struct record *r, *same;
+    struct answer a;
+    char id[ID_SIZE];
+
+    start(f, NEVER_ANSWERS);
+    r = upload(f, "ana@example.org", "hello");
+    memcpy(id, r->id, sizeof id);
+    while (r->state != TRANSFER_OFFERING || atomic_load(&f->network.offers) == 0) { /* each time another is told */
+        was = record_stamp(r);
+        record_free(&r);
+        r = wait_change(f, id, &was, 60 * 1000);
+        assert_true(r->updated != was.updated || r->state != was.state || r->sent != was.sent);
+    }
+    do { /* until it rests with its offer */
+        was = record_stamp(r);
+        same = wait_change(f, id, &was, 50);
+        record_free(&r);
+        r = same;
+    } while (r->updated != was.updated);
+    record_free(&r);
+    answer_init(&a);
+    gateway_wait_change(f->gw, id, &was, 60 * 1000, on_record, &a);
+    r = one(f, gateway_cancel, id, ERR_NONE);
+    record_free(&r);
+    await(&a);
+    assert_int_equal(a.record->state, TRANSFER_CANCELLED);
+    was = record_stamp(a.record);
+    record_free(&a.record);
+    r = wait_change(f, id, &was, 60 * 1000); /* it is over: there is nothing to wait for */
+    record_free(&r);
+    stop(f);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -2191,6 +2241,7 @@ int main(void)
         T(a_digest_is_computed_for_who_asks_or_for_everybody),
         T(how_long_to_wait_is_asked_configured_or_not_at_all),
         T(an_upload_is_delivered_and_its_payload_goes),
+        T(a_change_is_waited_for_until_it_comes_or_the_time_is_up),
         T(every_change_of_state_is_an_event_and_its_end_is_committed),
         T(a_refusal_reaches_who_waits),
         T(waiting_ends_when_its_time_is_up),

@@ -578,6 +578,18 @@ void gateway_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_r
     ask(gw, ACT_WAIT, id, wait_ms, done, user);
 }
 
+struct record_stamp record_stamp(const struct record *r)
+{
+    return (struct record_stamp){.updated = r->updated, .state = r->state, .sent = r->sent};
+}
+
+void gateway_wait_change(struct gateway *gw, const char *id, const struct record_stamp *was, int64_t wait_ms,
+                         gateway_record_fn *done, void *user)
+{
+    (void)was;
+    ask(gw, ACT_WAIT, id, wait_ms, done, user);
+}
+
 void gateway_retry(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
 {
     ask(gw, ACT_RETRY, id, 0, done, user);
