@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 /* HEADERS_MOST, BODIES_MOST: cut in one sweep. A body that is cut costs the HTTP thread the end of an upload, and
  * others wait meanwhile. */
@@ -42,6 +43,7 @@ struct connections {
     uint64_t per_address, per_loopback;
     int64_t header_ms, window_ms;
     uint64_t rate;
+    size_t open;                        /* the HTTP thread's */
     pthread_mutex_t lock;               /* guards the list, and what of each the sweep looks at */
     struct connection *all, **last;     /* the oldest first, for it is the first to be cut */
     struct connection *bucket[BUCKETS]; /* the HTTP thread's */
@@ -127,6 +129,7 @@ static void tell_crowd(struct connections *set, const struct caller *caller)
     int64_t now = clock_ms();
     char addr[CALLER_TEXT];
 
+    metric_add(METRIC_RATE_LIMITED, 1, "connections");
     if (set->told && now - set->told < TELL_MS)
         return;
     set->told = now;
@@ -176,6 +179,7 @@ struct connection *connection_open(struct connections *set, int fd, const struct
     c->since = clock_ms();
     if (counts(set, &c->peer))
         count(c, &c->peer);
+    set->open++;
     pthread_mutex_lock(&set->lock);
     c->link = set->last;
     *set->last = c;
@@ -189,6 +193,7 @@ void connection_close(struct connection *c)
     if (!c)
         return;
     uncount(c);
+    c->set->open--;
     pthread_mutex_lock(&c->set->lock);
     *c->link = c->next;
     if (c->next)
@@ -197,6 +202,11 @@ void connection_close(struct connection *c)
         c->set->last = c->link;
     pthread_mutex_unlock(&c->set->lock);
     free(c);
+}
+
+size_t connections_count(const struct connections *set)
+{
+    return set->open;
 }
 
 const struct caller *connection_peer(const struct connection *c)

@@ -35,6 +35,9 @@ void connections_destroy(struct connections **set); /* when all are closed; NULL
 /* Whether one more may come from there. */
 bool connections_admit(struct connections *set, const struct sockaddr *from);
 
+/* How many are open. */
+size_t connections_count(const struct connections *set);
+
 /* fd: borrowed, open until connection_close(). silent: it is not ours to write to, as under TLS. NULL: out of memory.
  */
 struct connection *connection_open(struct connections *set, int fd, const struct sockaddr *from, bool silent);

@@ -63,4 +63,8 @@ enum MHD_Result api_description_get(struct request *rq);
 enum MHD_Result api_live_get(struct request *rq);
 enum MHD_Result api_ready_get(struct request *rq);
 
+/* metrics.c */
+void metrics_of_request(const struct request *rq); /* counts it, when it is over */
+enum MHD_Result api_metrics_get(struct request *rq);
+
 #endif

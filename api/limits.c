@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 
 enum { MINUTE = 60 * 1000, DAY = 24 * 60 * MINUTE };
 enum { ACTIVE_AGAIN_S = 10 };
@@ -116,6 +117,7 @@ bool limits_request(struct limits *l, const struct token *t, struct refusal *why
     else
         snprintf(why->rule, sizeof why->rule, "token %s: rate=%llu/%llu", t->id, (unsigned long long)t->rate,
                  (unsigned long long)t->burst);
+    metric_add(METRIC_RATE_LIMITED, 1, "rate");
     return error_set(err, ERR_RATE_LIMITED, "the token %s may make %llu requests a minute", t->id,
                      (unsigned long long)t->rate);
 }
@@ -142,6 +144,7 @@ static bool check_active(struct limits *l, struct use *u, const struct token *t,
         return true;
     why->again_s = ACTIVE_AGAIN_S;
     snprintf(why->rule, sizeof why->rule, "token %s: active=%llu", t->id, (unsigned long long)t->active);
+    metric_add(METRIC_RATE_LIMITED, 1, "active");
     return error_set(err, ERR_QUOTA_EXCEEDED, "the token %s has %zu transfers under way", t->id, u->count);
 }
 
@@ -192,6 +195,7 @@ static bool check_bytes(struct use *u, const struct token *t, uint64_t more, str
         return true;
     why->again_s = (unsigned)((DAY - clock_wall_ms() % DAY) / 1000) + 1;
     snprintf(why->rule, sizeof why->rule, "token %s: daily_bytes=%llu", t->id, (unsigned long long)t->daily_bytes);
+    metric_add(METRIC_RATE_LIMITED, 1, "daily_bytes");
     return error_set(err, ERR_QUOTA_EXCEEDED, "the token %s has used %llu of its bytes of today (UTC)", t->id,
                      (unsigned long long)u->bytes);
 }

@@ -15,6 +15,7 @@
 #include "api/tls.h"
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/metrics.h"
 
 struct request *request_create(struct gateway *gw, struct gate *gate, const char *raw,
                                struct MHD_Connection *connection, struct connection *conn)
@@ -247,15 +248,17 @@ static bool check_lockout(struct request *rq, bool wrong, struct error *err)
     const struct sockaddr *from = (const struct sockaddr *)&rq->caller.at;
 
     rq->refusal.again_s = lockout_left(rq->gate->lockout, from, wrong);
-    if (rq->refusal.again_s > 0)
+    if (rq->refusal.again_s > 0) {
+        metric_add(METRIC_RATE_LIMITED, 1, "wrong_tokens");
         return error_set(err, ERR_RATE_LIMITED, "too many wrong tokens came from this address or its network");
+    }
     if (wrong)
         lockout_failed(rq->gate->lockout, from);
     return true;
 }
 
 /* Who calls, and whether that is what the token is for. */
-static bool check_token(struct request *rq, struct error *err)
+static bool check_rights(struct request *rq, struct error *err)
 {
     bool known;
 
@@ -268,6 +271,15 @@ static bool check_token(struct request *rq, struct error *err)
     if (!limits_request(rq->gate->limits, rq->token, &rq->refusal, err))
         return false;
     return !rq->route || token_may(rq->token, rq->route->scope, rq->refusal.rule, err);
+}
+
+static bool check_token(struct request *rq, struct error *err)
+{
+    if (check_rights(rq, err))
+        return true;
+    if (err->code != ERR_RATE_LIMITED)
+        metric_add(METRIC_AUTH_FAILURES, 1, error_name(err->code));
+    return false;
 }
 
 static bool check_route(struct request *rq, const char *method, struct error *err)
@@ -420,6 +432,7 @@ static enum MHD_Result take_body(struct request *rq, const char *data, size_t le
     bool wanted = rq->route && rq->route->body;
 
     rq->received += len;
+    metric_add(METRIC_HTTP_BODY_BYTES, (int64_t)len);
     rq->more = !all_is_there(rq) && has_more(rq);
     if (wanted ? rq->route->body(rq, data, len, &rq->error) : drop_body(rq, &rq->error)) {
         notice_end(rq);

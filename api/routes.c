@@ -34,7 +34,8 @@ enum {
     READS = SCOPE_READ,
     DROPS = SCOPE_CANCEL,
     LOOKS = SCOPE_RECIPIENTS,
-    HEARS = SCOPE_EVENTS
+    HEARS = SCOPE_EVENTS,
+    METERS = SCOPE_METRICS
 };
 
 /* clang-format off */
@@ -62,10 +63,17 @@ static const struct route routes[] = {
     {"GET",    "/d/{}/{}",          WORLD, ANY,   NONE,       NULL,               NULL,            api_download_get},
     {"GET",    "/",                 PAGE,  ANY,   NONE,       NULL,               NULL,            api_page_get},
     {"GET",    "/page/{}",          OPEN,  ANY,   NONE,       NULL,               NULL,            api_page_get},
+    {"GET",    "/metrics",          PLAIN, METERS, NONE,      NULL,               NULL,            api_metrics_get},
     {"GET",    "/livez",            OPEN,  ANY,   NONE,       NULL,               NULL,            api_live_get},
     {"GET",    "/readyz",           OPEN,  ANY,   B(VERBOSE), NULL,               NULL,            api_ready_get},
 };
 /* clang-format on */
+
+void routes_name(void (*each)(const char *path))
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        each(routes[i].path);
+}
 
 static bool path_fits(const char *path, const struct target *t)
 {

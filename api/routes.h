@@ -32,6 +32,9 @@ enum { ROUTE_ALLOW = 64 };
 /* HEAD finds GET's route. NULL: the path is unknown (allow is empty), or it is known and allow lists its methods. */
 const struct route *route_find(const struct target *t, const char *method, char allow[static ROUTE_ALLOW]);
 
+/* Each path of the table; one that several methods have comes several times. */
+void routes_name(void (*each)(const char *path));
+
 /* Whether it is the path of one with that flag, whatever the method. */
 bool route_has(const struct target *t, unsigned flag);
 

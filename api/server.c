@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 /* Half of it is what is read of a body at once: with 64 KiB an upload takes a quarter more processor time, and twice as
  * much is no quicker. The library sets all of it to zero after each request, so a kept connection holds as much. */
@@ -212,6 +213,7 @@ static void end_request(struct api *api, struct request *rq, enum MHD_RequestTer
         if (rq->sending.counts && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
             gateway_downloaded(rq->gw, rq->got.download.id, rq->sending.from, rq->sending.to);
         log_request(rq);
+        metrics_of_request(rq);
         if (rq->unread)
             linger_on(api, rq);
         delist(api, rq);
@@ -560,6 +562,7 @@ struct api *api_start(struct gateway *gw, struct error *err)
     api->tokens = tokens_hold(api->gate.tokens);
     if (config->http.tls_cert && !load_tls(api, config, err))
         goto fail;
+    routes_name(metrics_route);
     api->gate.limits = limits_create(is_under_way, gw);
     api->gate.lockout = lockout_create();
     api->gate.trust = trust_create(config->http.trusted_proxies);

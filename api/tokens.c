@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 struct tokens {
@@ -134,6 +135,12 @@ bool token_may(const struct token *t, unsigned scope, char rule[static RULE_TEXT
     return error_set(err, ERR_SCOPE_MISSING, "the token %s lacks the scope '%s'", t->id, token_scope_name(scope));
 }
 
+static bool not_allowed(struct error *err, const char *what, const struct token *t, const char *bare)
+{
+    metric_add(METRIC_AUTH_FAILURES, 1, error_name(ERR_RECIPIENT_NOT_ALLOWED));
+    return error_set(err, ERR_RECIPIENT_NOT_ALLOWED, "the token %s %s '%.80s'", t->id, what, bare);
+}
+
 /* The first that denies; else one that allows, if any is there. */
 bool token_may_reach(const struct token *t, const struct jid *to, char rule[static RULE_TEXT], struct error *err)
 {
@@ -150,11 +157,11 @@ bool token_may_reach(const struct token *t, const struct jid *to, char rule[stat
             allowed |= text_glob(*glob, bare);
         } else if (text_glob(*glob + 1, bare)) {
             snprintf(rule, RULE_TEXT, "token %s: allow_to=%s", t->id, *glob);
-            return error_set(err, ERR_RECIPIENT_NOT_ALLOWED, "the token %s denies '%.80s'", t->id, bare);
+            return not_allowed(err, "denies", t, bare);
         }
     }
     if (listed && !allowed)
-        return error_set(err, ERR_RECIPIENT_NOT_ALLOWED, "the token %s does not allow '%.80s'", t->id, bare);
+        return not_allowed(err, "does not allow", t, bare);
     rule[0] = '\0';
     return true;
 }

@@ -10,6 +10,7 @@
 #include "api/idempotency.h"
 #include "api/reply.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 /* The file's name: the path's, then `name`, then Content-Disposition; a form's part or the gateway names it else. */
@@ -374,6 +375,7 @@ static enum MHD_Result replay(struct request *rq)
     const struct record *r = rq->got.record;
 
     rq->unread = rq->announced != 0;
+    metric_add(METRIC_IDEMPOTENT_REPLAYS, 1);
     reply_header(rq, "Idempotent-Replayed", "true");
     if (r->mode == MODE_STREAM && transfer_state_final(r->state))
         return reply_final(rq, r);

@@ -22,6 +22,16 @@ int64_t clock_ms(void)
     return faked ? fake_monotonic : read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t clock_us(void)
+{
+    struct timespec t;
+
+    if (faked)
+        return fake_monotonic * 1000;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 int64_t clock_wall_ms(void)
 {
     return faked ? fake_wall : read_clock(CLOCK_REALTIME);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 /* A line of PIPE_BUF bytes reaches a pipe in one piece, whoever else writes to it. */
@@ -216,6 +217,6 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     if (captured)
         return;
     l.text[l.len++] = '\n';
-    if (write(STDERR_FILENO, l.text, l.len) < 0)
-        return; /* nowhere left to complain */
+    if (write(STDERR_FILENO, l.text, l.len) != (ssize_t)l.len)
+        metric_add(METRIC_LOG_DROPPED, 1); /* nowhere left to complain */
 }

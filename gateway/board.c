@@ -7,6 +7,9 @@
 
 #include <uthash.h>
 
+#include "base/clock.h"
+#include "gateway/gateway.h"
+
 struct entry {
     char id[ID_SIZE];
     struct snapshot *snapshot;
@@ -118,6 +121,25 @@ bool board_under_way(struct board *board, const char *id)
     live = e && !transfer_state_final(snapshot_record(e->snapshot)->state);
     pthread_mutex_unlock(&board->lock);
     return live;
+}
+
+void board_census(struct board *board, struct gateway_census *out)
+{
+    int64_t now = clock_wall_ms(), since = now;
+    struct entry *e, *next;
+
+    *out = (struct gateway_census){0};
+    pthread_mutex_lock(&board->lock);
+    HASH_ITER(hh, board->entries, e, next)
+    {
+        const struct record *r = snapshot_record(e->snapshot);
+
+        out->transfers[r->state]++;
+        if (r->state == TRANSFER_QUEUED && r->next_attempt_at == 0 && r->updated < since)
+            since = r->updated;
+    }
+    pthread_mutex_unlock(&board->lock);
+    out->oldest_ms = now - since;
 }
 
 void board_remove(struct board *board, const char *id)

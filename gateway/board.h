@@ -28,6 +28,10 @@ bool board_has(struct board *board, const char *id);
 /* Whether it is there, and not final. */
 bool board_under_way(struct board *board, const char *id);
 
+/* How many are in which state, and how long the oldest one has been queued. Looks at all of them under the lock. */
+struct gateway_census;
+void board_census(struct board *board, struct gateway_census *out);
+
 /* Not there is fine. */
 void board_remove(struct board *board, const char *id);
 

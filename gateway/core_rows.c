@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/outcome.h"
 
 enum { STORE_RETRY_MS = 5000 };
 
@@ -149,6 +150,7 @@ void core_over(struct live *live)
     struct gateway *gw = live->gw;
 
     core_tell_end(gw, transfer_snapshot(live->transfer));
+    outcome_count(core_record(live));
     if (!downloads_keep(gw, core_record(live)))
         part_with_payload(gw, core_record(live));
     core_answer_waiters(live);

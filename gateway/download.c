@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/core.h"
 #include "gateway/links.h"
 
@@ -247,6 +248,8 @@ static void record_read(uv_work_t *work, int status)
     if (row) {
         log_info("transfer.link", log_str("transfer", c->id),
                  log_str("link", c->what == FETCHED ? "fetched" : "revoked"));
+        if (c->what == FETCHED)
+            metric_add(METRIC_TRANSFERS, 1, transfer_state_name(TRANSFER_LINK_FETCHED), error_name(ERR_NONE));
         store_put(c->gw->store, row, on_written, c);
     } else {
         record_free(&c->record);

@@ -517,6 +517,11 @@ void gateway_view(struct gateway *gw, struct gateway_view *out)
     out->streams = gw->streams(gw->carrier);
 }
 
+void gateway_census(struct gateway *gw, struct gateway_census *out)
+{
+    board_census(gw->board, out);
+}
+
 int64_t gateway_heartbeat_age(struct gateway *gw)
 {
     return clock_ms() - atomic_load(&gw->beat);

@@ -188,6 +188,13 @@ struct gateway_view {
 };
 void gateway_view(struct gateway *gw, struct gateway_view *out);
 
+/* The transfers that are not over, or whose end is not committed yet. Looks at each of them. */
+struct gateway_census {
+    size_t transfers[TRANSFER_STATE_COUNT];
+    int64_t oldest_ms; /* how long that one has waited which waits longest for its turn; 0: none does */
+};
+void gateway_census(struct gateway *gw, struct gateway_census *out);
+
 /* Milliseconds since core last turned; /livez and the watchdog ask. */
 int64_t gateway_heartbeat_age(struct gateway *gw);
 

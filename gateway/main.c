@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/process.h"
 #include "gateway/config.h"
 #include "gateway/confine.h"
 #include "gateway/core.h"
@@ -197,6 +198,7 @@ static bool start(struct parts *p, struct error *err)
     const struct spool_limits limits = limits_of(c);
 
     fd_raise_limit();
+    process_open();
     if (!fd_reserve_low(LOW_DESCRIPTORS))
         return error_set(err, ERR_SYSTEM, "too many descriptors are open already");
     if (!make_folder(c->server.state_dir, err))
@@ -270,6 +272,7 @@ static void stop(struct parts *p)
     spool_close(&p->spool);
     lock_release(&p->lock);
     fd_release_reserve();
+    process_close();
 }
 
 /* libstrophe's TLS handshake blocks core and has no deadline of its own: a core that stands still in it is freed. */

@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 #define PREFIX "tr"    /* of the ids, base/id.h */
 #define PART   ".part" /* ends the name of a file that still grows */
@@ -124,6 +125,7 @@ static bool drop_oldest(struct spool *spool)
     if (!s)
         return false;
     log_info("spool.room_made", log_str("transfer", s->id));
+    metric_add(METRIC_SPOOL_EVICTIONS, 1, "room");
     spool_remove(spool, s->id);
     free(s);
     return true;
@@ -188,8 +190,10 @@ bool spool_over(struct spool *spool, int64_t now, char id[static ID_SIZE])
     s = unlist(spool, spool->spares && spool->spares->until <= now ? spool->spares : NULL);
     pthread_mutex_unlock(&spool->lock);
     found = s != NULL;
-    if (found)
+    if (found) {
         memcpy(id, s->id, ID_SIZE);
+        metric_add(METRIC_SPOOL_EVICTIONS, 1, "age");
+    }
     free(s);
     return found;
 }

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 
 enum {
     BATCH = 512,    /* entries of one transaction: bounds how long the first of them waits */
@@ -215,6 +217,8 @@ static bool write_entry(struct store *store, const struct entry *e, struct error
 static enum outcome write_transaction(struct store *store, struct entry *const *entries, size_t count,
                                       struct error *err)
 {
+    int64_t began = clock_us();
+
     if (!store->ops->begin(store->writer, err))
         return NOT_EVEN_BEGUN;
     for (size_t i = 0; i < count; i++) {
@@ -223,6 +227,7 @@ static enum outcome write_transaction(struct store *store, struct entry *const *
     }
     if (!store->ops->commit(store->writer, err))
         goto failed;
+    metric_observe(METRIC_STORE_OP_DURATION, clock_us() - began, "write");
     return WRITTEN;
 failed:
     store->ops->rollback(store->writer);
@@ -422,12 +427,17 @@ static struct store_handle *lease(struct store *store, struct error *err)
     if (store->reader_count > 0)
         h = store->readers[--store->reader_count];
     pthread_mutex_unlock(&store->readers_lock);
-    return h ? h : store->ops->open(store->url, false, err);
+    if (!h)
+        h = store->ops->open(store->url, false, err);
+    if (h)
+        metric_add(METRIC_LEASES_HELD, 1);
+    return h;
 }
 
 /* One that failed is not kept: the next reader begins afresh. */
 static void give_back(struct store *store, struct store_handle *h, bool healthy)
 {
+    metric_add(METRIC_LEASES_HELD, -1);
     pthread_mutex_lock(&store->readers_lock);
     if (healthy && store->reader_count < READERS) {
         store->readers[store->reader_count++] = h;
@@ -440,24 +450,28 @@ static void give_back(struct store *store, struct store_handle *h, bool healthy)
 
 bool store_list(struct store *store, const struct record_filter *filter, struct record_list *out, struct error *err)
 {
+    int64_t began = clock_us();
     struct store_handle *h = lease(store, err);
     bool ok;
 
     if (!h)
         return false;
     ok = store->ops->list(h, filter, out, err);
+    metric_observe(METRIC_STORE_OP_DURATION, clock_us() - began, "list");
     give_back(store, h, ok);
     return ok;
 }
 
 bool store_key(struct store *store, struct record_key *key, int64_t since, struct error *err)
 {
+    int64_t began = clock_us();
     struct store_handle *h = lease(store, err);
     bool ok;
 
     if (!h)
         return false;
     ok = store->ops->get_key(h, key, since, err);
+    metric_observe(METRIC_STORE_OP_DURATION, clock_us() - began, "key");
     give_back(store, h, ok || err->code == ERR_NOT_FOUND);
     return ok;
 }

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "gateway/config_values.h"
 
+#define SCOPE_WORDS  "send, read, read:all, cancel, recipients, events, metrics, admin"
 #define USUAL_SCOPES "send,read,cancel,recipients,events"
 
 static bool out_of_memory(struct error *err)
@@ -53,6 +54,7 @@ static const struct {
     {"recipients", SCOPE_RECIPIENTS},
     {"events", SCOPE_EVENTS},
     {"read:all", SCOPE_READ_ALL | SCOPE_READ},
+    {"metrics", SCOPE_METRICS},
     {"admin", SCOPE_ALL},
 };
 /* clang-format on */
@@ -76,7 +78,7 @@ static bool read_scopes(struct token *t, const char *value, struct error *err)
     if (!words)
         return out_of_memory(err);
     if (!ok)
-        error_set(err, ERR_CONFIG, "at least one of send, read, read:all, cancel, recipients, events, admin");
+        error_set(err, ERR_CONFIG, "at least one of " SCOPE_WORDS);
     for (char **word = words; ok && *word; word++) {
         size_t i = 0;
 
@@ -85,9 +87,7 @@ static bool read_scopes(struct token *t, const char *value, struct error *err)
         if (i < SCOPES)
             t->scopes |= scope_names[i].scopes;
         else
-            ok = error_set(err, ERR_CONFIG,
-                           "'%.40s' is no scope; there are send, read, read:all, cancel, recipients, events, admin",
-                           *word);
+            ok = error_set(err, ERR_CONFIG, "'%.40s' is no scope; there are " SCOPE_WORDS, *word);
     }
     value_list_free(words);
     return ok && keep(&t->scopes_text, value, err);
@@ -172,8 +172,8 @@ static bool read_note(struct token *t, const char *value, struct error *err)
 
 static const struct token_key_help helps[] = {
     {"hash", "sha256:<hex digits>, of the whole token; 'jidpost token create' makes both"},
-    {"scopes",
-     "send, read (its own transfers), read:all, cancel, recipients, events, admin (all); usual: " USUAL_SCOPES},
+    {"scopes", "send, read (its own transfers), read:all, cancel, recipients, events, metrics, admin (all); "
+               "usual: " USUAL_SCOPES},
     {"allow_to", "globs on bare addresses; !glob denies, and goes before; left out: everybody"},
     {"max_size", "of one file"},
     {"rate", "requests a minute, and how many of them at once: 60/10"},

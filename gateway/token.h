@@ -26,7 +26,8 @@ enum token_scope {
     SCOPE_CANCEL = 8,
     SCOPE_RECIPIENTS = 16,
     SCOPE_EVENTS = 32,
-    SCOPE_ALL = 63
+    SCOPE_METRICS = 128,
+    SCOPE_ALL = 31 | SCOPE_EVENTS | SCOPE_METRICS
 };
 
 /* 0 is "no limit" for all numbers. */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/transfer_parts.h"
 
 static const char *const event_names[] = {"start",       "resolved", "method-failed", "accepted",  "switched",
@@ -236,6 +237,20 @@ void transfer_arm_timer(struct transfer *t)
     transfer_post(t, EV_FATAL, &error, PROOF_NONE);
 }
 
+/* How long people and networks took. A link has nobody to ask and nothing to connect to. */
+static void measure(struct transfer *t, enum transfer_state was)
+{
+    int64_t now = clock_ms(), took = now - t->since;
+
+    t->since = now;
+    if (!t->ops || t->ops->offline)
+        return;
+    if (was == TRANSFER_OFFERING && t->record->state == TRANSFER_CONNECTING)
+        metric_observe(METRIC_OFFER_WAIT, took);
+    if (was == TRANSFER_CONNECTING && t->record->state == TRANSFER_TRANSFERRING)
+        metric_observe(METRIC_CONNECT_DURATION, took, t->record->path);
+}
+
 /* The only place that changes the state. */
 static void transfer_enter(struct transfer *t, enum transfer_state to)
 {
@@ -244,6 +259,7 @@ static void transfer_enter(struct transfer *t, enum transfer_state to)
 
     r->state = to;
     r->updated = clock_wall_ms();
+    measure(t, was);
     log_info("transfer.state", log_str("transfer", r->id), log_str("state", transfer_state_name(to)),
              log_str("was", transfer_state_name(was)), log_str("to", r->to), log_str("method", r->method),
              log_str("code", r->error_code == ERR_NONE ? "-" : error_name(r->error_code)),

@@ -106,6 +106,7 @@ struct transfer {
     bool ahead;       /* the method said complete before we heard that the upload is */
     enum proof proof; /* ahead: what it said */
 
+    int64_t since;       /* monotonic: it was offered, or in this state */
     int64_t made;        /* monotonic, as the next; here, or by the process that took it up */
     int64_t pause_until; /* what record->next_attempt_at tells people; 0 there: it does not pause */
     bool timer_expires;

@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 
 #include "base/clock.h"
+#include "gateway/outcome.h"
 
 enum { RETURN_MS = 60 * 1000 };
 
@@ -47,6 +48,7 @@ void transfer_end_attempt(struct transfer *t, const struct error *error)
     a->stage = transfer_stage(t);
     if (error)
         a->error = *error;
+    outcome_count_attempt(t->record, a);
 }
 
 /* ---- whom to offer to */
@@ -192,6 +194,7 @@ static void offer(struct transfer *t)
     t->linked = t->linked || ops->offline;
     t->env->changed(t->env->user, t, SAVE_NOW); /* so that a crash is told with its method */
     t->ops = ops;
+    t->since = clock_ms();
     t->method = ops->offer(&t->host, t->env->network, &o, &error);
     if (!t->method) {
         t->ops = NULL;

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/text.h"
 #include "xmpp/dns.h"
 #include "xmpp/reserve.h"
@@ -200,6 +201,7 @@ static int on_stanza(xmpp_conn_t *conn, xmpp_stanza_t *stanza, void *user)
     struct session *s = user;
 
     (void)conn;
+    metric_add(METRIC_XMPP_STANZAS, 1, "in", xmpp_stanza_get_name(stanza));
     if (s->phase == PHASE_ONLINE && !stanza_limit_cut())
         s->events.stanza(s->events.user, stanza);
     return 1;
@@ -596,6 +598,7 @@ bool session_send(void *session, xmpp_stanza_t *stanza)
     if (ok) {
         xmpp_send_raw(s->conn, text, len);
         s->unsent += len;
+        metric_add(METRIC_XMPP_STANZAS, 1, "out", xmpp_stanza_get_name(stanza));
     }
     xmpp_free(s->ctx, text);
     return ok;

@@ -216,6 +216,9 @@ def about_itself(c):
     c.call("getReady", 200)
     ready = c.call("getReady", 200, query={"verbose": ""})
     c.check("checks" in ready.json, "GET /readyz?verbose", "has no checks")
+    c.call("getMetrics", 200)
+    page = c.call("getMetrics", 200, headers={"Accept": "application/openmetrics-text;version=1.0.0,*/*;q=0.1"})
+    c.check(page.type == "application/openmetrics-text", "GET /metrics as OpenMetrics", f"is {page.type}")
     served = c.call("getDescription", 200)
     c.check(served.body == c.text, "GET /v1/openapi.yaml", "is not the description that was tested")
     for code in "recipient_offline", "spool_full", "jid_invalid":

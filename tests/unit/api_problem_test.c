@@ -3,11 +3,13 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "api/problem.h"
+#include "base/metrics.h"
 
 static void every_code_has_its_status(void **state)
 {
@@ -133,11 +135,25 @@ static void a_failed_transfer_is_the_instance_and_is_embedded(void **state)
     record_free(&r);
 }
 
+/* What an answer says is a value of the label, not "other". */
+static void every_status_can_be_counted(void **state)
+{
+    char status[12];
+
+    (void)state;
+    for (unsigned c = ERR_NONE + 1; c < ERROR_CODE_COUNT; c++) {
+        snprintf(status, sizeof status, "%u", problem_of((enum error_code)c).status);
+        if (!metric_knows(METRIC_HTTP_REQUESTS, 2, status))
+            fail_msg("%s", status);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_has_its_status),
         cmocka_unit_test(what_is_retried_by_itself_is_retryable),
+        cmocka_unit_test(every_status_can_be_counted),
         cmocka_unit_test(a_problem_tells_what_where_and_what_to_do),
         cmocka_unit_test(a_failed_transfer_is_the_instance_and_is_embedded),
     };

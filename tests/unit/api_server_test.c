@@ -19,12 +19,14 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "api/routes.h"
 #include "api/server.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "tests/fake/api/gateway.h"
 
 enum { PATIENCE_S = 10 };
@@ -1153,6 +1155,42 @@ static void the_gateway_tells_about_itself(void **state)
     assert_null(json_object_get(w->json, "checks"));
 }
 
+/* Whether the page has that line, whole. */
+static void expect_line(struct world *w, const char *line)
+{
+    char whole[300];
+
+    snprintf(whole, sizeof whole, "\n%s\n", line);
+    if (!strstr(w->body, whole))
+        fail_msg("no line %s in\n%s", line, w->body);
+}
+
+/* What was asked before is on the page: by templates, and not by what callers wrote. */
+static void metrics_count_requests_and_look_at_the_rest(void **state)
+{
+    struct world *w = *state;
+
+    metrics_reset();
+    routes_name(metrics_route);
+    ask(w, GET("/v1/recipients/ana@example.org"));
+    ask(w, "HEAD /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    ask(w, GET("/ana@example.org"));
+    ask(w, GET("/metrics"));
+    assert_int_equal(w->status, 200);
+    assert_string_equal(header(w, "Content-Type"), "text/plain; version=0.0.4; charset=utf-8");
+    expect_line(w, "jidpost_http_requests_total{route=\"/v1/recipients/{}\",method=\"GET\",code=\"200\"} 1");
+    expect_line(w, "jidpost_http_requests_total{route=\"/livez\",method=\"HEAD\",code=\"200\"} 1");
+    expect_line(w, "jidpost_http_requests_total{route=\"other\",method=\"other\",code=\"404\"} 1");
+    expect_line(w, "jidpost_http_request_duration_seconds_count{route=\"/livez\"} 1");
+    expect_line(w, "jidpost_transfers{state=\"queued\"} 2");
+    expect_line(w, "jidpost_queue_oldest_seconds 1.5");
+    expect_line(w, "jidpost_xmpp_up 1");
+    assert_null(strchr(w->body, '@'));
+    ask(w, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\n\r\n");
+    assert_string_equal(header(w, "Content-Type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_non_null(strstr(w->body, "\n# EOF\n"));
+}
+
 static void head_is_get_without_its_body(void **state)
 {
     struct world *w = *state;
@@ -2158,6 +2196,7 @@ int main(void)
         TEST(a_list_is_walked_by_its_links),
         TEST(a_recipient_who_is_away_is_an_answer),
         TEST(the_gateway_tells_about_itself),
+        TEST(metrics_count_requests_and_look_at_the_rest),
         TEST(head_is_get_without_its_body),
         TEST(the_page_is_there_for_everybody_and_asked_for_again_cheaply),
         TEST(of_other_sites_only_a_link_leads_to_the_page),

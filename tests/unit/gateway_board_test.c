@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "gateway/board.h"
+#include "gateway/gateway.h"
 
 static int set_up(void **state)
 {
@@ -148,6 +150,37 @@ static void under_way_is_what_is_there_and_not_final(void **state)
     assert_false(board_under_way(board, "tr_00000000000000000000000001"));
 }
 
+/* Who pauses between attempts does not wait for his turn. */
+static void a_census_counts_states_and_finds_the_oldest_in_line(void **state)
+{
+    static const struct {
+        enum transfer_state state;
+        int64_t since, pause;
+    } rows[] = {
+        {TRANSFER_QUEUED, 7000, 0}, {TRANSFER_QUEUED, 4000, 0},   {TRANSFER_QUEUED, 1000, 99000},
+        {TRANSFER_HELD, 500, 0},    {TRANSFER_DELIVERED, 100, 0},
+    };
+    struct board *board = *state;
+    struct gateway_census census;
+
+    clock_fake(0, 10000);
+    board_census(board, &census);
+    assert_int_equal(census.oldest_ms, 0);
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct record *r = numbered(i, rows[i].state, 0);
+
+        r->updated = rows[i].since;
+        r->next_attempt_at = rows[i].pause;
+        assert_true(board_put(board, r));
+    }
+    board_census(board, &census);
+    clock_real();
+    assert_int_equal(census.transfers[TRANSFER_QUEUED], 3);
+    assert_int_equal(census.transfers[TRANSFER_HELD], 1);
+    assert_int_equal(census.transfers[TRANSFER_OFFERING], 0);
+    assert_int_equal(census.oldest_ms, 6000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -158,6 +191,7 @@ int main(void)
         TEST(what_is_not_there_is_null_and_may_be_removed),
         TEST(readers_never_see_a_half_changed_record),
         TEST(under_way_is_what_is_there_and_not_final),
+        TEST(a_census_counts_states_and_finds_the_oldest_in_line),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
