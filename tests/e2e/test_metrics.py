@@ -1,12 +1,19 @@
 """/metrics counts what happened, exactly; promtool takes it, and no address is ever on it."""
+import contextlib
 import os
 import re
 import subprocess
+import urllib.parse
+from pathlib import Path
+
+import yaml
 
 from case import Case, DIRECT, QUICK
-from lab import DOMAIN, wait_until
+from gateway import Client
+from lab import DOMAIN, LOOPBACK, Ports, Process, wait_until
 from test_tokens import Commands
 
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 SAMPLE = re.compile(r'^([a-z0-9_]+)(?:\{(.*)\})? (-?[0-9.]+)$')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -202,3 +209,34 @@ class MetricsWithTokens(Commands, Case):
                           page.all("jidpost_rate_limited_total").items() if value}, {"rate": 1})
         for secret in "prometheus", "often", "ci":
             self.assertNotIn(f'"{secret}"', page.text)
+
+    def test_prometheus_reads_them_as_its_example_says(self):
+        """The files of deploy/prometheus with another address and token; it asks for OpenMetrics by itself."""
+        gateway = self.gateway(start=False, **DIRECT)
+        token = self.create(gateway, "prometheus", "--scopes", "metrics")["Authorization"].split()[1]
+        gateway.start()
+        folder = self.path("prometheus")
+        folder.mkdir()
+        (folder / "token").write_text(token)
+        example = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+        example["global"]["scrape_interval"] = "1s"
+        job, = example["scrape_configs"]
+        job["authorization"]["credentials_file"] = str(folder / "token")
+        job["static_configs"] = [{"targets": [f"{LOOPBACK}:{gateway.port}"]}]
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(example))
+        (folder / "alerts.yml").write_bytes((DEPLOY / "alerts.yml").read_bytes())
+        port = Ports.take()
+        prometheus = Process(["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
+                              f"--web.listen-address={LOOPBACK}:{port}"], folder / "log")
+        self.addCleanup(prometheus.kill)
+
+        def query(text):
+            with contextlib.suppress(OSError):
+                result = Client(port).get("/api/v1/query?" + urllib.parse.urlencode({"query": text})).json
+                return [sample["value"][1] for sample in result["data"]["result"]] if result else None
+
+        wait_until(lambda: query('up{job="jidpost"}') == ["1"], 30, "a scrape that went well")
+        self.assertEqual(query("jidpost_xmpp_up"), ["1"])
+        wait_until(lambda: query('jidpost_http_requests_total{route="/metrics",code="200"} > 1'), 30, "a second scrape")
+        rules = Client(port).get("/api/v1/rules").json["data"]["groups"]
+        self.assertEqual([rule["health"] for group in rules for rule in group["rules"] if rule["health"] == "err"], [])
