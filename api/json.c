@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/trace.h"
 
 json_t *json_of_text(const char *text)
 {
@@ -160,6 +161,8 @@ static json_t *of_links(const struct record *r)
 
 static bool add_parts(json_t *out, const struct record *r)
 {
+    char trace[TRACE_ID];
+
     return json_object_set_new(out, "file", of_file(r)) == 0 && json_object_set_new(out, "upload", of_upload(r)) == 0 &&
            json_object_set_new(out, "caption", json_of_text(r->caption)) == 0 &&
            json_object_set_new(out, "mode", json_string(mode_name(r->mode))) == 0 &&
@@ -179,6 +182,8 @@ static bool add_parts(json_t *out, const struct record *r)
            json_object_set_new(out, "expires", json_of_time(r->expires)) == 0 &&
            json_object_set_new(out, "token", json_of_text(r->token)) == 0 &&
            json_object_set_new(out, "request_id", json_of_text(r->request_id)) == 0 &&
+           json_object_set_new(out, "traceparent", json_of_text(r->traceparent)) == 0 &&
+           json_object_set_new(out, "trace_id", json_of_text(trace_id(r->traceparent, trace))) == 0 &&
            json_object_set_new(out, "links", of_links(r)) == 0;
 }
 

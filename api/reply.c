@@ -45,6 +45,8 @@ static void each_header(const struct request *rq, const char *type, header_fn *a
     add(out, "Cache-Control", rq->cache ? rq->cache : "no-store");
     add(out, "X-Content-Type-Options", "nosniff");
     add(out, "X-Request-Id", rq->id);
+    if (*rq->traceparent)
+        add(out, "traceparent", rq->traceparent);
     if (rq->close)
         add(out, "Connection", "close");
     for (size_t i = 0; i < rq->headers; i++)
@@ -171,11 +173,13 @@ static void add_problem_headers(struct request *rq, unsigned status)
 /* What failed here, for the line about the request; a delivery that failed is told by its own lines. */
 static void note_problem(struct request *rq, unsigned status, const struct error *err)
 {
+    char trace[TRACE_ID];
+
     if (err != &rq->error)
         rq->error = *err;
     if (status >= 500)
         log_warn("http.problem", log_str("request_id", rq->id), log_str("code", error_name(err->code)),
-                 log_str("detail", err->text));
+                 log_str("detail", err->text), log_opt("trace_id", trace_id(rq->traceparent, trace)));
 }
 
 /* With the rule of the caller's token, when that is why. */

@@ -183,6 +183,35 @@ static bool is_led_to(struct request *rq)
            strcasecmp(what, "document") == 0;
 }
 
+struct traces {
+    const char *value;
+    unsigned count;
+};
+
+static enum MHD_Result find_trace(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct traces *t = user;
+
+    (void)kind;
+    if (strcasecmp(name, "traceparent") == 0 && t->count++ == 0)
+        t->value = value ? value : "";
+    return MHD_YES;
+}
+
+/* One that cannot be read, and one of several, is as good as none (W3C Trace Context section 3.2). */
+static void take_trace(struct request *rq)
+{
+    struct traces t = {0};
+    size_t len;
+
+    MHD_get_connection_values(rq->connection, MHD_HEADER_KIND, find_trace, &t);
+    if (t.count != 1)
+        return;
+    for (len = strlen(t.value); len > 0 && strchr(" \t", t.value[len - 1]);)
+        len--;
+    trace_parse(t.value, len, rq->traceparent);
+}
+
 /* The authority of an absolute target overrides the Host header, which has to be the same (RFC 9112 section 3.2); where
  * it is not, a cache in front may file the answer under either. */
 static bool check_guard(struct request *rq, struct error *err)
@@ -376,6 +405,7 @@ static enum MHD_Result take_headers(struct request *rq, const char *method, cons
     rq->stage = STAGE_REQUEST;
     rq->head = strcmp(method, "HEAD") == 0;
     take_id(rq);
+    take_trace(rq);
     renew_tokens(rq->gate);
     if (check_headers(rq, method, version, &err)) {
         rq->stage = STAGE_UPLOAD;

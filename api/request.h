@@ -25,6 +25,7 @@
 #include "api/lockout.h"
 #include "api/params.h"
 #include "api/target.h"
+#include "base/trace.h"
 #include "gateway/gateway.h"
 
 struct multipart;
@@ -81,18 +82,19 @@ struct request {
     step_fn *before; /* what must go well before the body is asked for; NULL: nothing. Then: request_take_body() */
     int64_t started;
     char id[REQUEST_ID_MAX + 1];
-    struct error error; /* refused; ERR_NONE: not */
-    enum stage stage;   /* where an error belongs */
-    bool hung_up;       /* the caller sends no more: the wait was cut short, got is empty */
-    bool head;          /* HEAD: the answer goes without its body */
-    bool close;         /* the connection must not be used again */
-    bool unread;        /* answered before its body was read */
-    bool seen;          /* the transfer asked for is there for this caller */
-    bool more;          /* than the piece of body at hand: it is on the socket already */
-    bool form;          /* the body is one, and the file a part of it */
-    bool streams;       /* mode stream: the answer is the end of the transfer */
-    unsigned status;    /* of the answer */
-    const char *cache;  /* how its Cache-Control reads; static; NULL: no-store */
+    char traceparent[TRACE_PARENT]; /* the caller's; empty: none */
+    struct error error;             /* refused; ERR_NONE: not */
+    enum stage stage;               /* where an error belongs */
+    bool hung_up;                   /* the caller sends no more: the wait was cut short, got is empty */
+    bool head;                      /* HEAD: the answer goes without its body */
+    bool close;                     /* the connection must not be used again */
+    bool unread;                    /* answered before its body was read */
+    bool seen;                      /* the transfer asked for is there for this caller */
+    bool more;                      /* than the piece of body at hand: it is on the socket already */
+    bool form;                      /* the body is one, and the file a part of it */
+    bool streams;                   /* mode stream: the answer is the end of the transfer */
+    unsigned status;                /* of the answer */
+    const char *cache;              /* how its Cache-Control reads; static; NULL: no-store */
 
     struct tokens *tokens;     /* held for the next one; NULL: not asked yet */
     const struct token *token; /* the caller's; NULL: none was asked for */

@@ -175,7 +175,7 @@ static void log_request(const struct request *rq)
 {
     const char *method = rq->route ? rq->route->method : NULL;
     bool quiet = rq->status < 400 && method && strcmp(method, "GET") == 0;
-    char addr[CALLER_TEXT];
+    char addr[CALLER_TEXT], trace[TRACE_ID];
 
     log_write(quiet ? LOG_DEBUG : LOG_INFO, "http.request",
               (const struct log_field[]){log_str("request_id", rq->id),
@@ -185,6 +185,7 @@ static void log_request(const struct request *rq)
                                          log_int("status", rq->status),
                                          log_str("code", error_name(rq->error.code)),
                                          log_int("ms", clock_ms() - rq->started),
+                                         log_opt("trace_id", trace_id(rq->traceparent, trace)),
                                          {0}});
 }
 

@@ -100,6 +100,7 @@ static bool submission_of(const struct request *rq, struct submission *s, struct
         .caption = value[PARAM_CAPTION],
         .methods = value[PARAM_METHODS],
         .request_id = rq->id,
+        .traceparent = *rq->traceparent ? rq->traceparent : NULL,
         .token = rq->token ? rq->token->id : NULL,
         .digest = value[PARAM_DIGEST] != NULL,
         .promised = rq->promised.has_sha256 || rq->promised.has_sha512 ? &rq->promised : NULL,
@@ -256,11 +257,13 @@ bool api_upload_take(struct request *rq, const char *data, size_t len, struct er
 
 void api_upload_drop(struct request *rq)
 {
+    char trace[TRACE_ID];
+
     multipart_destroy(&rq->multipart);
     if (!rq->upload)
         return;
     log_info("http.upload_dropped", log_str("transfer", gateway_upload_id(rq->upload)), log_str("request_id", rq->id),
-             log_str("code", error_name(rq->error.code)));
+             log_str("code", error_name(rq->error.code)), log_opt("trace_id", trace_id(rq->traceparent, trace)));
     gateway_upload_abort(&rq->upload, &rq->error);
 }
 

@@ -189,6 +189,8 @@ static void format_line(struct line *l, enum log_format format, enum log_level l
     for (const struct log_field *f = fields; f->key; f++) {
         size_t before = l->len;
 
+        if (f->is_text && !f->text)
+            continue;
         add_field(l, format, f);
         if (l->full) {
             l->len = before;

@@ -3,8 +3,8 @@
  *     log_info("transfer.state", log_str("transfer", id), log_str("state", "offering"), log_int("bytes", n));
  *
  * A line starts with ts, level and event; fields follow in the order given. Text values are escaped, so that a
- * peer's bytes cannot forge a line; NULL reads as "-". Secrets never come here: callers do not log what they must
- * not. Any thread; one write(2) per line. */
+ * peer's bytes cannot forge a line; NULL reads as "-", and log_opt() leaves it out. Secrets never come here: callers do
+ * not log what they must not. Any thread; one write(2) per line. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -24,6 +24,12 @@ struct log_field {
 static inline struct log_field log_str(const char *key, const char *value)
 {
     return (struct log_field){.key = key, .text = value ? value : "-", .is_text = true};
+}
+
+/* Not there, where value is NULL. */
+static inline struct log_field log_opt(const char *key, const char *value)
+{
+    return (struct log_field){.key = key, .text = value, .is_text = true};
 }
 
 static inline struct log_field log_int(const char *key, int64_t value)

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "gateway/core_parts.h"
 #include "gateway/links.h"
 
@@ -127,13 +128,15 @@ static void note_interruption(struct record *r)
 static void end_lost(struct gateway *gw, const char *id)
 {
     struct live *live = core_live(gw, id);
+    char trace[TRACE_ID];
     struct error error;
 
     if (core_record(live)->mode == MODE_STREAM) {
         error_set(&error, ERR_STREAM_BROKEN,
                   "the gateway stopped in the middle, and mode stream keeps no file to go on with; send it again");
     } else {
-        log_error("transfer.payload_lost", log_str("transfer", id));
+        log_error("transfer.payload_lost", log_str("transfer", id),
+                  log_opt("trace_id", trace_id(core_record(live)->traceparent, trace)));
         error_set(&error, ERR_INTERNAL, "the payload is no longer in the spool");
     }
     transfer_fail(live->transfer, &error);

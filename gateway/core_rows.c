@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "gateway/outcome.h"
 
 enum { STORE_RETRY_MS = 5000 };
@@ -197,6 +198,7 @@ void core_write_row(struct live *live)
     const struct record *r = core_record(live);
     struct record *row = record_copy(r);
     struct committed *c = NULL;
+    char trace[TRACE_ID];
 
     live->row_at = 0;
     if (row && transfer_state_final(r->state)) {
@@ -209,7 +211,8 @@ void core_write_row(struct live *live)
     }
     if (!row || (transfer_state_final(r->state) && !c)) {
         record_free(&row);
-        log_error("store.write_failed", log_str("transfer", live->id), log_str("error", "out of memory"));
+        log_error("store.write_failed", log_str("transfer", live->id), log_str("error", "out of memory"),
+                  log_opt("trace_id", trace_id(r->traceparent, trace)));
         core_write_after(live, STORE_RETRY_MS);
         return;
     }

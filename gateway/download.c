@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/trace.h"
 #include "gateway/core.h"
 #include "gateway/links.h"
 
@@ -237,6 +238,7 @@ static void record_read(uv_work_t *work, int status)
 {
     struct link_change *c = work->data;
     struct record *row = NULL;
+    char trace[TRACE_ID];
 
     (void)status;
     if (c->record) {
@@ -247,7 +249,8 @@ static void record_read(uv_work_t *work, int status)
     }
     if (row) {
         log_info("transfer.link", log_str("transfer", c->id),
-                 log_str("link", c->what == FETCHED ? "fetched" : "revoked"));
+                 log_str("link", c->what == FETCHED ? "fetched" : "revoked"),
+                 log_opt("trace_id", trace_id(row->traceparent, trace)));
         if (c->what == FETCHED)
             metric_add(METRIC_TRANSFERS, 1, transfer_state_name(TRANSFER_LINK_FETCHED), error_name(ERR_NONE));
         store_put(c->gw->store, row, on_written, c);

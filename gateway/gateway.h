@@ -53,6 +53,7 @@ struct submission {
     const char *caption;            /* NULL: none */
     const char *methods;            /* "si-s5b,s5b"; NULL: as configured. Unknown or empty: ERR_PARAMETER_INVALID */
     const char *request_id;         /* NULL: none */
+    const char *traceparent;        /* of the request; NULL: it had none */
     const char *token;              /* the id of the one it is made with; NULL: none was asked for */
     struct reservation *key;        /* for gateway_upload_begin() alone, which takes it when it succeeds; NULL: none */
     bool digest;                    /* compute file.sha256, even if configuration does not ask for it */

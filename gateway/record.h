@@ -113,7 +113,8 @@ struct record {
     char *caption; /* NULL: none */
     char *methods; /* the caller's narrowing, "si-s5b,s5b"; NULL: the configured ladder */
     char *request_id;
-    char *token; /* the id of the one it was made with; NULL: none was asked for */
+    char *traceparent; /* of that request, see base/trace.h; NULL: it had none */
+    char *token;       /* the id of the one it was made with; NULL: none was asked for */
 
     uint64_t sent;
     char method[24];  /* the method in use or delivered by; empty: none */

@@ -55,6 +55,7 @@ static const struct column transfer_columns[] = {
     COLUMN("caption",         KIND_OWNED, record, caption),
     COLUMN("methods",         KIND_OWNED, record, methods),
     COLUMN("request_id",      KIND_OWNED, record, request_id),
+    COLUMN("traceparent",     KIND_OWNED, record, traceparent),
     COLUMN("token",           KIND_OWNED, record, token),
     COLUMN("sent",            KIND_INT64, record, sent),
     COLUMN("method",          KIND_FIXED, record, method),

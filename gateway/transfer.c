@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/trace.h"
 #include "gateway/transfer_parts.h"
 
 static const char *const event_names[] = {"start",       "resolved", "method-failed", "accepted",  "switched",
@@ -19,8 +20,11 @@ static const char *const event_names[] = {"start",       "resolved", "method-fai
 
 void transfer_post(struct transfer *t, enum event event, const struct error *error, enum proof proof)
 {
+    char trace[TRACE_ID];
+
     if (t->event_count == EVENTS) { /* more than a method can cause; the oldest news counts */
-        log_warn("transfer.events_dropped", log_str("transfer", t->record->id), log_str("event", event_names[event]));
+        log_warn("transfer.events_dropped", log_str("transfer", t->record->id), log_str("event", event_names[event]),
+                 log_opt("trace_id", trace_id(t->record->traceparent, trace)));
         return;
     }
     t->events[t->event_count++] = (struct news){.event = (uint8_t)event,
@@ -256,6 +260,7 @@ static void transfer_enter(struct transfer *t, enum transfer_state to)
 {
     struct record *r = t->record;
     enum transfer_state was = r->state;
+    char trace[TRACE_ID];
 
     r->state = to;
     r->updated = clock_wall_ms();
@@ -263,7 +268,8 @@ static void transfer_enter(struct transfer *t, enum transfer_state to)
     log_info("transfer.state", log_str("transfer", r->id), log_str("state", transfer_state_name(to)),
              log_str("was", transfer_state_name(was)), log_str("to", r->to), log_str("method", r->method),
              log_str("code", r->error_code == ERR_NONE ? "-" : error_name(r->error_code)),
-             log_int("sent", (int64_t)r->sent));
+             log_int("sent", (int64_t)r->sent), log_opt("request_id", r->request_id),
+             log_opt("trace_id", trace_id(r->traceparent, trace)));
     transfer_arm_timer(t);
     t->env->changed(t->env->user, t, to == TRANSFER_CONNECTING || to == TRANSFER_TRANSFERRING ? SAVE_SOON : SAVE_NOW);
     if (to == TRANSFER_QUEUED || to == TRANSFER_HELD || transfer_state_final(to))
@@ -275,10 +281,12 @@ static void transfer_enter(struct transfer *t, enum transfer_state to)
 static void transfer_handle(struct transfer *t, const struct pending *p)
 {
     const struct rule *rule = rule_for(t->record->state, p->event);
+    char trace[TRACE_ID];
 
     if (!rule) {
         log_debug("transfer.ignored", log_str("transfer", t->record->id), log_str("event", event_names[p->event]),
-                  log_str("state", transfer_state_name(t->record->state)));
+                  log_str("state", transfer_state_name(t->record->state)),
+                  log_opt("trace_id", trace_id(t->record->traceparent, trace)));
         return;
     }
     if (p->event == EV_FATAL)

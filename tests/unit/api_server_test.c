@@ -660,6 +660,39 @@ static void words_for_scripts(void **state)
     assert_string_equal(w->body, want);
 }
 
+#define TRACE "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+/* Echoed, and kept with the transfer; one that is none, or one of two, is as good as not there. */
+static void the_callers_trace_goes_with_the_transfer(void **state)
+{
+    static const struct {
+        const char *says, *headers;
+        bool kept;
+    } rows[] = {
+        {"one", "traceparent: " TRACE "\r\n", true},
+        {"whatever the case of its name", "TraceParent: " TRACE " \t\r\n", true},
+        {"none", "", false},
+        {"two", "traceparent: " TRACE "\r\ntraceparent: " TRACE "\r\n", false},
+        {"nonsense", "traceparent: 00-xyz\r\n", false},
+        {"empty", "traceparent:\r\n", false},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ask(w, "PUT " ANA "/a HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 3\r\n\r\nabc", rows[i].headers);
+        expect(w, rows[i].says, 202, NULL);
+        assert_string_equal(seen(w).traceparent, rows[i].kept ? TRACE : "");
+        if (rows[i].kept) {
+            assert_string_equal(header(w, "traceparent"), TRACE);
+            assert_string_equal(member(w, "traceparent"), TRACE);
+            assert_string_equal(member(w, "trace_id"), "4bf92f3577b34da6a3ce929d0e0e4736");
+        } else {
+            assert_null(strcasestr(w->answer.data, "\r\ntraceparent:"));
+            assert_true(json_is_null(json_object_get(w->json, "trace_id")));
+        }
+    }
+}
+
 static void a_strange_request_id_is_replaced(void **state)
 {
     struct world *w = *state;
@@ -2175,6 +2208,7 @@ int main(void)
         TEST(an_abandoned_upload_frees_its_key),
         TEST(words_for_scripts),
         TEST(a_strange_request_id_is_replaced),
+        TEST(the_callers_trace_goes_with_the_transfer),
         TEST(waiting_tells_by_the_status_how_it_ended),
         TEST(a_preference_is_applied_and_said_so),
         TEST(an_abandoned_body_is_an_abandoned_upload),

@@ -49,6 +49,17 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void a_field_that_is_optional_is_left_out(void **state)
+{
+    (void)state;
+    log_info("a", log_opt("trace_id", NULL), log_int("n", 1), log_opt("request_id", "rq"));
+    assert_string_equal(seen.line, "ts=2026-11-22T19:00:00.123Z level=info event=a n=1 request_id=rq");
+    log_setup(LOG_DEBUG, LOG_JSON);
+    log_info("a", log_opt("trace_id", NULL), log_str("to", NULL));
+    assert_string_equal(seen.line,
+                        "{\"ts\":\"2026-11-22T19:00:00.123Z\",\"level\":\"info\",\"event\":\"a\",\"to\":\"-\"}");
+}
+
 static void a_text_line_has_ts_level_event_and_then_the_fields(void **state)
 {
     (void)state;
@@ -220,6 +231,7 @@ static void each_line_is_one_write_to_stderr_from_any_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_field_that_is_optional_is_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_text_line_has_ts_level_event_and_then_the_fields, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_json_line_is_one_object, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_event_needs_no_fields, set_up, tear_down),

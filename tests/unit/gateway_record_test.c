@@ -98,8 +98,8 @@ static void a_new_record_has_no_missing_strings(void **state)
 static void a_copy_shares_nothing_with_its_original(void **state)
 {
     struct record *r = record_new(), *copy;
-    char **const texts[] = {&r->to,      &r->resource, &r->from,       &r->name,       &r->type,
-                            &r->caption, &r->methods,  &r->request_id, &r->streamhost, &r->token};
+    char **const texts[] = {&r->to,      &r->resource,   &r->from,       &r->name,  &r->type,       &r->caption,
+                            &r->methods, &r->request_id, &r->streamhost, &r->token, &r->traceparent};
     char value[16];
 
     (void)state;
@@ -123,6 +123,7 @@ static void a_copy_shares_nothing_with_its_original(void **state)
     assert_string_equal(copy->request_id, "text 7");
     assert_string_equal(copy->streamhost, "text 8");
     assert_string_equal(copy->token, "text 9");
+    assert_string_equal(copy->traceparent, "text 10");
     assert_int_equal(copy->size, 77);
     assert_int_equal(copy->step_count, 1);
     assert_string_equal(copy->steps[0].detail, "8 features");

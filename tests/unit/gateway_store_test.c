@@ -90,6 +90,7 @@ static struct record *full(unsigned n)
     record_text(&r->caption, "for you");
     record_text(&r->methods, "si-s5b,s5b");
     record_text(&r->request_id, "rq_1");
+    record_text(&r->traceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     record_text(&r->token, "ci-1");
     r->sent = 12;
     strcpy(r->method, "si-s5b");
@@ -151,6 +152,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_same_text(a->caption, b->caption);
     assert_same_text(a->methods, b->methods);
     assert_same_text(a->request_id, b->request_id);
+    assert_same_text(a->traceparent, b->traceparent);
     assert_same_text(a->token, b->token);
     assert_int_equal(a->sent, b->sent);
     assert_string_equal(a->method, b->method);
@@ -661,12 +663,12 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 
     (void)state;
     engine->close(&h);
-    assert_int_equal(sql("PRAGMA user_version"), 6);
+    assert_int_equal(sql("PRAGMA user_version"), 7);
     sql("PRAGMA user_version = 99");
     assert_null(engine->open(url, true, &err));
     assert_int_equal(err.code, ERR_CONFIG);
     assert_non_null(strstr(err.text, "version 99"));
-    assert_non_null(strstr(err.text, "up to version 6"));
+    assert_non_null(strstr(err.text, "up to version 7"));
     assert_non_null(strstr(err.text, "newer jidpost"));
     assert_int_equal(sql("PRAGMA user_version"), 99);
 }

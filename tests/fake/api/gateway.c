@@ -294,6 +294,7 @@ static void see_submission(struct fake_gateway_seen *seen, const struct submissi
     copy_text(seen->caption, sizeof seen->caption, s->caption);
     copy_text(seen->methods, sizeof seen->methods, s->methods);
     copy_text(seen->request_id, sizeof seen->request_id, s->request_id);
+    copy_text(seen->traceparent, sizeof seen->traceparent, s->traceparent);
     seen->ttl_ms = s->ttl_ms;
     seen->hold_ms = s->hold_ms;
     seen->subscribe = s->subscribe;
@@ -390,6 +391,7 @@ static struct record *record_of(const struct upload *u, const struct submission 
     record_text(&r->type, s->type ? s->type : "application/octet-stream");
     record_text(&r->caption, s->caption);
     record_text(&r->request_id, s->request_id);
+    record_text(&r->traceparent, s->traceparent);
     record_text(&r->token, s->token);
     return r;
 }

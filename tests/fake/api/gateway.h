@@ -28,7 +28,7 @@ struct fake_gateway_seen {
     int64_t declared;      /* of the last upload */
     size_t bytes;          /* of the last upload */
     char body[256];        /* its beginning */
-    char to[256], name[300], type[128], caption[256], methods[64], request_id[80];
+    char to[256], name[300], type[128], caption[256], methods[64], request_id[80], traceparent[80];
     int64_t ttl_ms, hold_ms, wait_ms;
     unsigned fetches;              /* counted ones */
     uint64_t fetch_from, fetch_to; /* of the last */
