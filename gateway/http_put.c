@@ -1,7 +1,4 @@
-/* gateway/http_put.c - see http_put.h: libcurl's multi interface on a uv loop.
- *
- * The library names the sockets and the time it waits for; they become uv_poll_t and uv_timer_t, and whatever happens
- * is handed back by curl_multi_socket_action(). A transfer is only ever removed outside of the library's callbacks. */
+/* gateway/http_put.c - see http_put.h. A transfer is only ever removed outside of the library's callbacks. */
 #include "gateway/http_put.h"
 
 #include <assert.h>
@@ -12,10 +9,9 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
-
 #include "base/clock.h"
 #include "gateway/egress.h"
+#include "gateway/http_loop.h"
 
 enum {
     CONNECT_MS = 10 * 1000,
@@ -41,20 +37,11 @@ struct put {
 
 struct client {
     struct http http; /* first */
-    uv_loop_t *loop;
-    uv_timer_t timer;
-    CURLM *multi;
+    struct http_loop *loop;
     char *ca;
     struct egress *egress;
     uint64_t last_ticket;
     LIST_HEAD(, put) puts;
-};
-
-/* A socket that the library waits for. */
-struct watch {
-    uv_poll_t poll;
-    struct client *client;
-    curl_socket_t fd;
 };
 
 /* ---- the end of a transfer */
@@ -71,7 +58,7 @@ static void put_free(struct put *p)
 
 static void put_remove(struct put *p)
 {
-    curl_multi_remove_handle(p->client->multi, p->easy);
+    http_loop_remove(p->client->loop, p->easy);
     LIST_REMOVE(p, next);
     put_free(p);
 }
@@ -113,109 +100,20 @@ static bool judge(const struct put *p, CURLcode code, struct error *err)
                      p->why[0] ? p->why : curl_easy_strerror(code));
 }
 
-static void answer_finished(struct client *c)
+static void on_end(void *mine, CURLcode code)
 {
-    CURLMsg *message;
-    int left;
+    struct put *p = mine;
+    http_done_fn *done = p->is.done;
+    void *user = p->is.user;
+    struct error err;
+    bool ok = judge(p, code, &err);
 
-    while ((message = curl_multi_info_read(c->multi, &left))) {
-        CURLcode code = message->data.result; /* the message goes with its handle */
-        struct put *p = NULL;
-        struct error err;
-        http_done_fn *done;
-        void *user;
-        bool ok;
-
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&p);
-        ok = judge(p, code, &err);
-        done = p->is.done;
-        user = p->is.user;
-        put_remove(p);
-        done(user, ok ? NULL : &err);
-    }
+    LIST_REMOVE(p, next);
+    put_free(p);
+    done(user, ok ? NULL : &err);
 }
 
-/* ---- the library's part of the loop */
-
-static void act(struct client *c, curl_socket_t fd, int what)
-{
-    int running;
-
-    curl_multi_socket_action(c->multi, fd, what, &running);
-    answer_finished(c);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static int want_time(CURLM *multi, long ms, void *user)
-{
-    struct client *c = user;
-
-    (void)multi;
-    uv_timer_stop(&c->timer);
-    if (ms < 0)
-        return 0;
-    /* One that comes early by a fraction is not asked for again: the library takes its next deadline for armed. */
-    uv_update_time(c->loop);
-    uv_timer_start(&c->timer, on_timer, ms > 0 ? (uint64_t)ms + 1 : 0, 0);
-    return 0;
-}
-
-static void on_ready(uv_poll_t *poll, int status, int events)
-{
-    struct watch *w = poll->data;
-    int what = (events & UV_READABLE ? CURL_CSELECT_IN : 0) | (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0);
-
-    act(w->client, w->fd, status < 0 ? CURL_CSELECT_ERR : what);
-}
-
-static void free_watch(uv_handle_t *poll)
-{
-    free(poll->data);
-}
-
-static struct watch *watch_create(struct client *c, curl_socket_t fd)
-{
-    struct watch *w = calloc(1, sizeof *w);
-
-    if (!w || uv_poll_init_socket(c->loop, &w->poll, fd) != 0) {
-        free(w);
-        return NULL;
-    }
-    w->client = c;
-    w->fd = fd;
-    w->poll.data = w;
-    curl_multi_assign(c->multi, fd, w);
-    return w;
-}
-
-static int want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *assigned)
-{
-    struct client *c = user;
-    struct watch *w = assigned;
-    int events = 0;
-
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (w)
-            uv_close((uv_handle_t *)&w->poll, free_watch);
-        curl_multi_assign(c->multi, fd, NULL);
-        return 0;
-    }
-    if (!w)
-        w = watch_create(c, fd);
-    if (!w)
-        return -1; /* out of memory: every transfer ends with an error */
-    if (what != CURL_POLL_OUT)
-        events |= UV_READABLE;
-    if (what != CURL_POLL_IN)
-        events |= UV_WRITABLE;
-    uv_poll_start(&w->poll, events, on_ready);
-    return 0;
-}
+/* ---- the bytes */
 
 /* Every address that the host's name led to comes by here, after the lookup and before connect(2). */
 static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *to)
@@ -227,8 +125,6 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
     p->blocked = !egress_allows_own(p->client->egress, &to->addr, &err);
     return p->blocked ? CURL_SOCKET_BAD : socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
-
-/* ---- the bytes */
 
 static size_t give(char *buffer, size_t size, size_t count, void *user)
 {
@@ -263,60 +159,31 @@ static size_t drop_answer(char *data, size_t size, size_t count, void *user)
 
 /* ---- beginning one */
 
-static bool add_header(struct put *p, const char *name, const char *value)
-{
-    struct curl_slist *more;
-    size_t room = strlen(name) + strlen(value) + 3;
-    char *line = malloc(room);
-
-    if (!line)
-        return false;
-    snprintf(line, room, "%s: %s", name, value);
-    more = curl_slist_append(p->headers, line);
-    free(line);
-    if (more)
-        p->headers = more;
-    return more != NULL;
-}
-
-/* No value may end its line and begin another. */
-static bool is_one_line(const char *value)
-{
-    for (; *value; value++)
-        if ((unsigned char)*value < 0x20 || *value == 0x7f)
-            return false;
-    return true;
-}
-
 static bool set_headers(struct put *p, struct error *err)
 {
     const struct http_put *is = &p->is;
     bool ok = curl_easy_setopt(p->easy, CURLOPT_UPLOAD, 1L) == CURLE_OK;
 
     for (size_t i = 0; i < is->header_count; i++) {
-        if (!is_one_line(is->headers[i].value))
+        if (!http_loop_one_line(is->headers[i].value))
             return error_set(err, ERR_UPLOAD_SERVICE_FAILED, "the header %s has a line break", is->headers[i].name);
-        ok = ok && add_header(p, is->headers[i].name, is->headers[i].value);
+        ok = ok && http_loop_header(&p->headers, is->headers[i].name, is->headers[i].value);
     }
-    if (is->type && is_one_line(is->type))
-        ok = ok && add_header(p, "Content-Type", is->type);
-    ok = ok && add_header(p, "Expect", ""); /* a server that does not know it costs a second */
+    if (is->type && http_loop_one_line(is->type))
+        ok = ok && http_loop_header(&p->headers, "Content-Type", is->type);
+    ok = ok && http_loop_header(&p->headers, "Expect", ""); /* a server that does not know it costs a second */
     ok = ok && curl_easy_setopt(p->easy, CURLOPT_HTTPHEADER, p->headers) == CURLE_OK;
     return ok || error_set(err, ERR_INTERNAL, "out of memory");
 }
 
-static bool set_limits(CURL *e, const struct http_put *is)
+static bool set_limits(const struct put *p)
 {
-    long stall_s = (long)(is->stall_ms + 999) / 1000;
+    long stall_s = (long)(p->is.stall_ms + 999) / 1000;
 
-    return curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https,http") == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK && /* else the environment's is taken */
-           curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)SLOWEST) == CURLE_OK &&
-           curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, stall_s) == CURLE_OK;
+    return http_loop_limits(p->easy, p->client->ca) &&
+           curl_easy_setopt(p->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
+           curl_easy_setopt(p->easy, CURLOPT_LOW_SPEED_LIMIT, (long)SLOWEST) == CURLE_OK &&
+           curl_easy_setopt(p->easy, CURLOPT_LOW_SPEED_TIME, stall_s) == CURLE_OK;
 }
 
 static bool set_bytes(CURL *e, struct put *p)
@@ -335,11 +202,8 @@ static bool set_bytes(CURL *e, struct put *p)
 
 static bool set_up(struct put *p, struct error *err)
 {
-    const char *ca = p->client->ca;
-
     p->easy = curl_easy_init();
-    if (!p->easy || !set_limits(p->easy, &p->is) || !set_bytes(p->easy, p) ||
-        (ca && curl_easy_setopt(p->easy, CURLOPT_CAINFO, ca) != CURLE_OK)) /* the system's folder stays as it is */
+    if (!p->easy || !set_limits(p) || !set_bytes(p->easy, p))
         return error_set(err, ERR_INTERNAL, "out of memory");
     return set_headers(p, err);
 }
@@ -359,7 +223,7 @@ static uint64_t put(struct http *h, const struct http_put *is, struct error *err
         put_free(p);
         return 0;
     }
-    if (curl_multi_add_handle(c->multi, p->easy) != CURLM_OK) {
+    if (!http_loop_add(c->loop, p->easy)) {
         error_set(err, ERR_INTERNAL, "out of memory");
         put_free(p);
         return 0;
@@ -384,43 +248,22 @@ static void forget(struct http *h, uint64_t ticket)
 
 static const struct http_ops ops = {.put = put, .forget = forget};
 
-static void free_client(uv_handle_t *timer)
-{
-    struct client *c = timer->data;
-
-    free(c->ca);
-    egress_destroy(&c->egress);
-    free(c);
-}
-
-static bool set_multi(struct client *c)
-{
-    return curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, want_socket) == CURLM_OK &&
-           curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c) == CURLM_OK &&
-           curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_time) == CURLM_OK &&
-           curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) == CURLM_OK;
-}
-
 struct http *http_create(uv_loop_t *loop, const char *ca, char *const *allow_nets, struct error *err)
 {
     struct client *c = calloc(1, sizeof *c);
     struct http *h;
 
-    if (!c || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        free(c);
+    if (!c) {
         error_set(err, ERR_SYSTEM, "the HTTP client: out of memory");
         return NULL;
     }
     h = &c->http;
     c->http.ops = &ops;
-    c->loop = loop;
     LIST_INIT(&c->puts);
-    uv_timer_init(loop, &c->timer);
-    c->timer.data = c;
+    c->loop = http_loop_create(loop, on_end);
     c->ca = ca ? strdup(ca) : NULL;
-    c->multi = curl_multi_init();
     c->egress = egress_create(allow_nets, err);
-    if (!c->egress || (ca && !c->ca) || !c->multi || !set_multi(c)) {
+    if (!c->loop || !c->egress || (ca && !c->ca)) {
         http_destroy(&h);
         error_set(err, ERR_SYSTEM, "the HTTP client: out of memory");
     }
@@ -438,9 +281,9 @@ void http_destroy(struct http **h)
         next = LIST_NEXT(p, next);
         put_remove(p);
     }
-    if (c->multi)
-        curl_multi_cleanup(c->multi);
-    uv_close((uv_handle_t *)&c->timer, free_client);
-    curl_global_cleanup();
+    http_loop_destroy(&c->loop);
+    egress_destroy(&c->egress);
+    free(c->ca);
+    free(c);
     *h = NULL;
 }

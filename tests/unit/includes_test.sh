@@ -31,7 +31,7 @@ check() {
                 home["sqlite3.h"]    = "^gateway/store_sqlite(_[a-z]+)?[.][ch]$"
                 home["libpq-fe.h"]   = "^gateway/store_postgres[.]c$"
                 home["ini.h"]        = "^gateway/config[.]c$"
-                home["curl/curl.h"]  = "^gateway/(http_put|healthcheck)[.]c$"
+                home["curl/curl.h"]  = "^gateway/(http_(loop|put|post)[.][ch]|healthcheck[.]c)$"
                 home["magic.h"]      = "^gateway/"
                 home["seccomp.h"]    = "^base/sandbox_calls[.]c$"
                 home["linux/landlock.h"] = "^base/sandbox_files[.]c$"
