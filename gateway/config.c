@@ -15,7 +15,9 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "gateway/config_keys.h"
+#include "gateway/config_secret.h"
 #include "gateway/config_values.h"
+#include "gateway/config_webhooks.h"
 
 static bool out_of_memory(struct error *err)
 {
@@ -49,6 +51,7 @@ struct setting {
 struct settings {
     struct setting of[KEY_COUNT];
     struct token_list tokens; /* of the file */
+    struct webhook_list webhooks;
 };
 
 static struct setting *setting_of(struct settings *s, const struct key *key)
@@ -61,6 +64,7 @@ static void settings_clear(struct settings *s)
     for (size_t i = 0; i < KEY_COUNT; i++)
         free(s->of[i].value);
     token_list_free(&s->tokens);
+    webhook_list_free(&s->webhooks);
 }
 
 void settings_free(struct settings **settings)
@@ -124,6 +128,22 @@ static bool take_token_key(struct ini_source *src, const char *section, const ch
            error_set(src->err, why.code, "%s:%u: %s", src->path, src->line, why.text);
 }
 
+/* "[webhook NAME]" */
+static bool is_webhook(const char *section)
+{
+    return strcmp(section, "webhook") == 0 || strncmp(section, "webhook ", strlen("webhook ")) == 0;
+}
+
+static bool take_webhook_key(struct ini_source *src, const char *section, const char *name, const char *value)
+{
+    const char *of = section + strlen("webhook");
+    struct error why = {0};
+    struct webhook *w = webhook_list_at(&src->settings->webhooks, of + strspn(of, " "), &why);
+
+    return (w && webhook_set(w, name, value, &why)) ||
+           error_set(src->err, why.code, "%s:%u: %s", src->path, src->line, why.text);
+}
+
 static int ini_take_value(void *user, const char *section, const char *name, const char *value)
 {
     struct ini_source *src = user;
@@ -135,6 +155,10 @@ static int ini_take_value(void *user, const char *section, const char *name, con
             is_token(section)
                 ? !take_token_key(src, section, name, value)
                 : !error_set(src->err, ERR_CONFIG, "%s:%u: only sections [token ID] belong here", src->path, src->line);
+        return !src->failed;
+    }
+    if (is_webhook(section)) {
+        src->failed = !take_webhook_key(src, section, name, value);
         return !src->failed;
     }
     snprintf(full, sizeof(full), "%s.%s", section, name);
@@ -200,29 +224,6 @@ static bool gather_file(struct settings *s, const char *path, struct error *err)
     return ok;
 }
 
-/* The content of a secret's file without one line end behind it, yours to free(); NULL with *err set. */
-static char *secret_from(FILE *file, const char *where, struct error *err)
-{
-    char text[4096];
-    size_t len = fread(text, 1, sizeof(text), file);
-
-    if (ferror(file)) {
-        error_set(err, ERR_CONFIG, "%s: cannot be read: %s", where, strerror(errno));
-        return NULL;
-    }
-    if (len == sizeof(text) || memchr(text, '\0', len)) {
-        error_set(err, ERR_CONFIG, "%s: not a text, or longer than any secret", where);
-        return NULL;
-    }
-    len -= len > 0 && text[len - 1] == '\n';
-    len -= len > 0 && text[len - 1] == '\r';
-    if (len == 0) {
-        error_set(err, ERR_CONFIG, "%s: the file is empty", where);
-        return NULL;
-    }
-    return strndup(text, len);
-}
-
 /* Puts a value that came by the environment; a secret may come by one way alone. */
 static bool put_environment(struct settings *s, const struct key *key, const char *value, const char *where,
                             struct error *err)
@@ -238,7 +239,7 @@ static bool put_environment(struct settings *s, const struct key *key, const cha
 
 static bool put_secret_file(struct settings *s, const struct key *key, FILE *file, const char *where, struct error *err)
 {
-    char *secret = secret_from(file, where, err);
+    char *secret = config_secret(file, where, err);
     bool ok = secret && put_environment(s, key, secret, where, err);
 
     free(secret);
@@ -560,6 +561,8 @@ static bool read_settings(struct settings *s, struct config *c, struct error *er
         if (!read_key(&config_table[i], &s->of[i], c, err))
             goto fail;
     }
+    c->webhooks = s->webhooks;
+    s->webhooks = (struct webhook_list){0};
     if (read_tokens(s, c, err) && check_listener(c, err) && check_tls(c, err) && check_https(c, err) &&
         check_reconnect(c, err))
         return true;
@@ -578,7 +581,8 @@ struct settings *config_read(struct config *c, const char *file, char *const *en
     *c = (struct config){0};
     if (!s)
         out_of_memory(err);
-    else if (!gather(s, file, environment, overrides, err) || !read_settings(s, c, err))
+    else if (!gather(s, file, environment, overrides, err) ||
+             !config_webhooks_complete(&s->webhooks, environment, err) || !read_settings(s, c, err))
         settings_free(&s);
     return s;
 }
@@ -639,6 +643,7 @@ void config_each_file(const struct config *c, void (*each)(void *user, const cha
         if (path)
             each(user, path);
     }
+    config_webhooks_each_file(&c->webhooks, each, user);
 }
 
 void config_free(struct config *c)
@@ -648,6 +653,7 @@ void config_free(struct config *c)
             config_table[i].kind->drop(&config_table[i], c);
     }
     token_list_free(&c->tokens);
+    webhook_list_free(&c->webhooks);
     *c = (struct config){0};
 }
 
@@ -673,6 +679,7 @@ bool config_show(const char *file, char *const *environment, const char *const *
         fprintf(out, "%s = %s  (%s)\n", config_table[i].name, shown(&config_table[i], s->of[i].value), s->of[i].where);
     for (size_t i = 0; i < c.tokens.count; i++)
         fprintf(out, "[token %s] scopes = %s\n", c.tokens.items[i].id, c.tokens.items[i].scopes_text);
+    config_webhooks_show(&c.webhooks, out);
     config_free(&c);
     settings_free(&s);
     return true;
@@ -707,4 +714,5 @@ void config_keys(FILE *out)
     fputs("\n; [token ID]: one section for each token beside http.token; in no environment variable.\n", out);
     for (const struct token_key_help *key = token_keys(); key->name; key++)
         fprintf(out, "; %s = %s\n", key->name, key->help);
+    config_webhooks_keys(out);
 }

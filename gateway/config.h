@@ -6,8 +6,8 @@
  * in $CREDENTIALS_DIRECTORY); both set is an error. Credentials may also be the files http.tls_cert and http.tls_key
  * name. An unknown key or a bad value stops the start and names the
  * nearest known key or an example. Sections [token ID] stand in the file, and in files of their own below the state
- * folder, tokens.d/ID.ini, which 'jidpost token' writes; see token.h. Sizes: 64M (powers of 1024). Times: 500ms 30s 5m
- * 1h 7d. Lists: comma or space. */
+ * folder, tokens.d/ID.ini, which 'jidpost token' writes; see token.h. Sections [webhook NAME]: webhook.h. Sizes: 64M
+ * (powers of 1024). Times: 500ms 30s 5m 1h 7d. Lists: comma or space. */
 #ifndef GATEWAY_CONFIG_H
 #define GATEWAY_CONFIG_H
 
@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "gateway/record.h"
 #include "gateway/token.h"
+#include "gateway/webhook.h"
 
 #define LISTEN_OFF "off" /* in place of an address to listen on */
 
@@ -112,7 +113,8 @@ struct config {
         enum log_level level;
         enum log_format format;
     } log;
-    struct token_list tokens; /* beside http.token; each complete */
+    struct token_list tokens;     /* beside http.token; each complete */
+    struct webhook_list webhooks; /* each complete */
 };
 
 /* file NULL: ./jidpost.ini, then /etc/jidpost/jidpost.ini, if there is one. overrides: "section.key=value" strings,

@@ -301,3 +301,16 @@ bool egress_allows_own(const struct egress *egress, const struct sockaddr *to, s
             judge(egress, egress->denied_to_all, DENIED_TO_ALL, address) != BLOCKED) ||
            refuse(address, port, "address", err);
 }
+
+bool egress_allows_web(const struct egress *egress, const struct sockaddr *to, bool in_the_clear, struct error *err)
+{
+    uint8_t address[ADDRESS] = {0};
+    uint16_t port = 0;
+    enum judgement judgement = BLOCKED;
+
+    if (read_sockaddr(to, address, &port))
+        judgement = judge(egress, egress->denied, DENIED, address);
+    if (judgement == ALLOWED || (judgement == FREE && !in_the_clear))
+        return true;
+    return refuse(address, port, judgement == FREE ? "in the clear" : "address", err);
+}

@@ -32,4 +32,9 @@ bool egress_allows(const struct egress *egress, const struct sockaddr *to, struc
  * all, or at many. */
 bool egress_allows_own(const struct egress *egress, const struct sockaddr *to, struct error *err);
 
+/* The same for a host that the configuration names, on whichever port: it leads into no network of ours unless that is
+ * listed, wherever the name is made to lead. in_the_clear: what goes there anybody on the way can read, so it goes to
+ * listed networks alone. */
+bool egress_allows_web(const struct egress *egress, const struct sockaddr *to, bool in_the_clear, struct error *err);
+
 #endif
