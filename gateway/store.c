@@ -21,11 +21,12 @@ enum {
 
 static const struct store_ops *const engines[] = {&store_sqlite};
 
-/* Something to write: a record, a key, both, or times before which to forget. */
+/* Something to write: a record, a key, deliveries, some of these, or times before which to forget. */
 struct entry {
     struct entry *next;
     struct record *record;
     struct record_key *key;
+    struct delivery *deliveries;
     int64_t finished_before, used_before;
     store_done_fn *done; /* may be NULL */
     void *user;
@@ -79,8 +80,8 @@ static void enqueue(struct store *store, struct entry *e)
     pthread_mutex_unlock(&store->queue_lock);
 }
 
-void store_put_keyed(struct store *store, struct record *r, const struct record_key *key, store_done_fn *done,
-                     void *user)
+void store_put_told(struct store *store, struct record *r, const struct record_key *key, struct delivery *list,
+                    store_done_fn *done, void *user)
 {
     struct entry *e = calloc(1, sizeof *e);
     struct error err;
@@ -92,17 +93,29 @@ void store_put_keyed(struct store *store, struct record *r, const struct record_
         if (done)
             done(user, &err);
         else
-            log_error("store.write_failed", log_str("transfer", r ? r->id : key->id), log_str("error", err.text));
+            log_error("store.write_failed",
+                      log_str("transfer", r     ? r->id
+                                          : key ? key->id
+                                                : list->transfer),
+                      log_str("error", err.text));
         record_free(&r);
+        delivery_free_all(&list);
         free(e);
         return;
     }
     if (key)
         *e->key = *key;
     e->record = r;
+    e->deliveries = list;
     e->done = done;
     e->user = user;
     enqueue(store, e);
+}
+
+void store_put_keyed(struct store *store, struct record *r, const struct record_key *key, store_done_fn *done,
+                     void *user)
+{
+    store_put_told(store, r, key, NULL, done, user);
 }
 
 void store_put(struct store *store, struct record *r, store_done_fn *done, void *user)
@@ -182,6 +195,18 @@ static void pass_key(struct entry *from, struct entry *to)
     from->key = NULL;
 }
 
+/* So do the deliveries, before those it has itself. */
+static void pass_deliveries(struct entry *from, struct entry *to)
+{
+    struct delivery **end = &from->deliveries;
+
+    while (*end)
+        end = &(*end)->next;
+    *end = to->deliveries;
+    to->deliveries = from->deliveries;
+    from->deliveries = NULL;
+}
+
 /* Of several puts of one id only the last is written. */
 static void mark_replaced(struct batch *batch)
 {
@@ -200,6 +225,7 @@ static void mark_replaced(struct batch *batch)
             continue;
         puts[i - 1]->replaced_by = last;
         pass_key(puts[i - 1], last);
+        pass_deliveries(puts[i - 1], last);
     }
 }
 
@@ -207,10 +233,13 @@ enum outcome { WRITTEN, REFUSED, NOT_EVEN_BEGUN };
 
 static bool write_entry(struct store *store, const struct entry *e, struct error *err)
 {
-    if (!e->record && !e->key)
+    if (!e->record && !e->key && !e->deliveries)
         return store->ops->forget(store->writer, e->finished_before, e->used_before, err);
     if (e->record && !store->ops->put(store->writer, e->record, err))
         return false;
+    for (const struct delivery *d = e->deliveries; d; d = d->next)
+        if (!store->ops->put_delivery(store->writer, d, err))
+            return false;
     return !e->key || store->ops->put_key(store->writer, e->key, err);
 }
 
@@ -299,6 +328,7 @@ static void write_batch(struct store *store, struct batch *batch)
     for (size_t i = 0; i < batch->count; i++) { /* not before: an answer may be another entry's */
         record_free(&batch->entries[i]->record);
         free(batch->entries[i]->key);
+        delivery_free_all(&batch->entries[i]->deliveries);
         free(batch->entries[i]);
     }
 }
@@ -458,6 +488,44 @@ bool store_list(struct store *store, const struct record_filter *filter, struct 
         return false;
     ok = store->ops->list(h, filter, out, err);
     metric_observe(METRIC_STORE_OP_DURATION, clock_us() - began, "list");
+    give_back(store, h, ok);
+    return ok;
+}
+
+bool store_deliveries(struct store *store, const struct delivery_filter *filter, struct delivery_list *out,
+                      struct error *err)
+{
+    struct store_handle *h = lease(store, err);
+    bool ok;
+
+    if (!h)
+        return false;
+    ok = store->ops->list_deliveries(h, filter, out, err);
+    give_back(store, h, ok);
+    return ok;
+}
+
+bool store_due(struct store *store, const char *endpoint, int64_t now, unsigned limit, struct delivery_due *out,
+               struct error *err)
+{
+    struct store_handle *h = lease(store, err);
+    bool ok;
+
+    if (!h)
+        return false;
+    ok = store->ops->due(h, endpoint, now, limit, out, err);
+    give_back(store, h, ok);
+    return ok;
+}
+
+bool store_backlog(struct store *store, const char *endpoint, uint64_t *out, struct error *err)
+{
+    struct store_handle *h = lease(store, err);
+    bool ok;
+
+    if (!h)
+        return false;
+    ok = store->ops->backlog(h, endpoint, out, err);
     give_back(store, h, ok);
     return ok;
 }

@@ -9,6 +9,7 @@
 #define GATEWAY_STORE_H
 
 #include "base/error.h"
+#include "gateway/delivery.h"
 #include "gateway/record.h"
 
 struct record_filter {
@@ -47,7 +48,17 @@ struct store_ops {
     bool (*put_key)(struct store_handle *h, const struct record_key *key, struct error *err);
     /* Fills in the rest of the one of that caller and text, if it was used at or after; ERR_NOT_FOUND. */
     bool (*get_key)(struct store_handle *h, struct record_key *key, int64_t since, struct error *err);
-    /* Those that finished before, and whose links of our own were over before; their keys, and those used before. */
+    /* Inserts d, or what has changed of it. One that has to wait makes those of its transfer and endpoint wait that are
+     * younger, and a new one waits as long as those before it. */
+    bool (*put_delivery)(struct store_handle *h, const struct delivery *d, struct error *err);
+    bool (*list_deliveries)(struct store_handle *h, const struct delivery_filter *filter, struct delivery_list *out,
+                            struct error *err);
+    bool (*due)(struct store_handle *h, const char *endpoint, int64_t now, unsigned limit, struct delivery_due *out,
+                struct error *err);
+    /* How many are pending for it. */
+    bool (*backlog)(struct store_handle *h, const char *endpoint, uint64_t *out, struct error *err);
+    /* Those that finished before, and whose links of our own were over before; their keys, and those used before.
+     * Deliveries that finished before, and what has waited for an endpoint that is no more. */
     bool (*forget)(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err);
     bool (*commit)(struct store_handle *h, struct error *err);
     void (*rollback)(struct store_handle *h);
@@ -82,6 +93,18 @@ void store_put(struct store *store, struct record *r, store_done_fn *done, void 
  * store_put(); else it is copied. */
 void store_put_keyed(struct store *store, struct record *r, const struct record_key *key, store_done_fn *done,
                      void *user);
+
+/* The same with the deliveries that tell of the record, in one transaction: neither is kept without the other. list is
+ * the store's from here on. r NULL: the deliveries alone; done may be NULL. */
+void store_put_told(struct store *store, struct record *r, const struct record_key *key, struct delivery *list,
+                    store_done_fn *done, void *user);
+
+/* As struct store_ops says. What is listed is the caller's to free, also the due. */
+bool store_deliveries(struct store *store, const struct delivery_filter *filter, struct delivery_list *out,
+                      struct error *err);
+bool store_due(struct store *store, const char *endpoint, int64_t now, unsigned limit, struct delivery_due *out,
+               struct error *err);
+bool store_backlog(struct store *store, const char *endpoint, uint64_t *out, struct error *err);
 
 /* key->caller and key->text say which; the rest is filled in. ERR_NOT_FOUND: not used since, or its transfer is gone.
  */

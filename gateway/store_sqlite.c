@@ -28,10 +28,9 @@ enum { CHECK_MAX = 64 * 1024 * 1024 };
 
 /* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
 extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[], embedded_schema_004[],
-    embedded_schema_005[], embedded_schema_006[], embedded_schema_007_trace[];
-static const char *const schema[] = {embedded_schema_001,      embedded_schema_002, embedded_schema_003,
-                                     embedded_schema_004,      embedded_schema_005, embedded_schema_006,
-                                     embedded_schema_007_trace};
+    embedded_schema_005[], embedded_schema_006[], embedded_schema_007[], embedded_schema_008[];
+static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003, embedded_schema_004,
+                                     embedded_schema_005, embedded_schema_006, embedded_schema_007, embedded_schema_008};
 
 enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 
@@ -163,7 +162,8 @@ static bool set_up_writer(struct store_handle *h, const char *path, struct error
     h->log_most = LOG_MOST;
     sqlite3_wal_hook(h->db, on_log, h);
     return run(h, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304", "setting up", err) &&
-           check(h, path, err) && migrate(h, path, err) && sqlite_prepare_writing(h, err);
+           check(h, path, err) && migrate(h, path, err) && sqlite_prepare_writing(h, err) &&
+           sqlite_prepare_deliveries(h, true, err);
 }
 
 static void sqlite_close(struct store_handle **handle)
@@ -179,6 +179,12 @@ static void sqlite_close(struct store_handle **handle)
     sqlite3_finalize(h->put_key);
     sqlite3_finalize(h->forget_keys);
     sqlite3_finalize(h->get_key);
+    sqlite3_finalize(h->put_delivery);
+    sqlite3_finalize(h->hold_deliveries);
+    sqlite3_finalize(h->forget_deliveries);
+    sqlite3_finalize(h->due_deliveries);
+    sqlite3_finalize(h->next_delivery);
+    sqlite3_finalize(h->count_deliveries);
     for (size_t i = 0; i < CHILDREN; i++) {
         sqlite3_finalize(h->put_child[i]);
         sqlite3_finalize(h->trim_child[i]);
@@ -217,7 +223,8 @@ static struct store_handle *sqlite_open(const char *url, bool writer, struct err
              "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -512;"
              " PRAGMA temp_store = MEMORY",
              "setting up", err) ||
-        (writer && !set_up_writer(h, path, err)) || !sqlite_prepare_reading(h, err))
+        (writer && !set_up_writer(h, path, err)) || !sqlite_prepare_reading(h, err) ||
+        !sqlite_prepare_deliveries(h, false, err))
         goto fail;
     return h;
 fail:
@@ -270,6 +277,10 @@ const struct store_ops store_sqlite = {
     .put = sqlite_put,
     .put_key = sqlite_put_key,
     .get_key = sqlite_get_key,
+    .put_delivery = sqlite_put_delivery,
+    .list_deliveries = sqlite_list_deliveries,
+    .due = sqlite_due,
+    .backlog = sqlite_backlog,
     .forget = sqlite_forget,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,

@@ -5,6 +5,7 @@
  *     store_sqlite_tables.c   which member of our structs each column holds: values in and out, and texts of statements
  *     store_sqlite_write.c    records and keys in
  *     store_sqlite_read.c     records and keys out
+ *     store_sqlite_delivery.c deliveries in and out
  *
  * Thread: whoever has the handle. What fails says so in err, as store_ops does. */
 #ifndef GATEWAY_STORE_SQLITE_PARTS_H
@@ -26,8 +27,10 @@ struct store_handle {
     int log_most; /* pages of the log at which it is emptied next */
     sqlite3_stmt *find, *insert, *update, *put_child[CHILDREN], *trim_child[CHILDREN], *forget;
     sqlite3_stmt *put_key, *forget_keys;
+    sqlite3_stmt *put_delivery, *hold_deliveries, *forget_deliveries;
     /* everybody's */
     sqlite3_stmt *get_child[CHILDREN], *get_key;
+    sqlite3_stmt *due_deliveries, *next_delivery, *count_deliveries;
 };
 
 /* ---- store_sqlite.c */
@@ -86,5 +89,16 @@ bool sqlite_prepare_reading(struct store_handle *h, struct error *err);
 bool sqlite_get_key(struct store_handle *h, struct record_key *key, int64_t since, struct error *err);
 bool sqlite_list(struct store_handle *h, const struct record_filter *filter, struct record_list *out,
                  struct error *err);
+
+/* ---- store_sqlite_delivery.c: likewise */
+
+bool sqlite_prepare_deliveries(struct store_handle *h, bool writer, struct error *err);
+bool sqlite_put_delivery(struct store_handle *h, const struct delivery *d, struct error *err);
+bool sqlite_forget_deliveries(struct store_handle *h, int64_t finished_before, struct error *err);
+bool sqlite_list_deliveries(struct store_handle *h, const struct delivery_filter *filter, struct delivery_list *out,
+                            struct error *err);
+bool sqlite_due(struct store_handle *h, const char *endpoint, int64_t now, unsigned limit, struct delivery_due *out,
+                struct error *err);
+bool sqlite_backlog(struct store_handle *h, const char *endpoint, uint64_t *out, struct error *err);
 
 #endif

@@ -139,7 +139,8 @@ static bool forget_before(struct store_handle *h, sqlite3_stmt *stmt, int64_t ti
 
 bool sqlite_forget(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err)
 {
-    return forget_before(h, h->forget, finished_before, err) && forget_before(h, h->forget_keys, used_before, err);
+    return forget_before(h, h->forget, finished_before, err) && forget_before(h, h->forget_keys, used_before, err) &&
+           sqlite_forget_deliveries(h, finished_before, err);
 }
 
 bool sqlite_put_key(struct store_handle *h, const struct record_key *key, struct error *err)

@@ -153,6 +153,28 @@ static bool fake_get_key(struct store_handle *h, struct record_key *key, int64_t
     return store_sqlite.get_key(h, key, since, err);
 }
 
+static bool fake_put_delivery(struct store_handle *h, const struct delivery *d, struct error *err)
+{
+    return store_sqlite.put_delivery(h, d, err);
+}
+
+static bool fake_list_deliveries(struct store_handle *h, const struct delivery_filter *filter,
+                                 struct delivery_list *out, struct error *err)
+{
+    return store_sqlite.list_deliveries(h, filter, out, err);
+}
+
+static bool fake_due(struct store_handle *h, const char *endpoint, int64_t now, unsigned limit,
+                     struct delivery_due *out, struct error *err)
+{
+    return store_sqlite.due(h, endpoint, now, limit, out, err);
+}
+
+static bool fake_backlog(struct store_handle *h, const char *endpoint, uint64_t *out, struct error *err)
+{
+    return store_sqlite.backlog(h, endpoint, out, err);
+}
+
 static bool fake_forget(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err)
 {
     return store_sqlite.forget(h, finished_before, used_before, err);
@@ -215,6 +237,10 @@ const struct store_ops store_fake = {
     .put = fake_put,
     .put_key = fake_put_key,
     .get_key = fake_get_key,
+    .put_delivery = fake_put_delivery,
+    .list_deliveries = fake_list_deliveries,
+    .due = fake_due,
+    .backlog = fake_backlog,
     .forget = fake_forget,
     .commit = fake_commit,
     .rollback = fake_rollback,

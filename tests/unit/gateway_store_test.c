@@ -656,6 +656,167 @@ static void rows_that_did_not_change_are_not_written_again(void **state)
     engine->close(&h);
 }
 
+/* ---- deliveries */
+
+static struct delivery *delivery(unsigned n, const char *endpoint, unsigned transfer, int64_t due)
+{
+    struct delivery *d = calloc(1, sizeof *d);
+
+    snprintf(d->id, sizeof d->id, "wd_%026u", n);
+    snprintf(d->endpoint, sizeof d->endpoint, "%s", endpoint);
+    strcpy(d->type, "transfer.delivered");
+    if (transfer)
+        name_id(d->transfer, transfer);
+    d->created = 1000 + (int64_t)n;
+    d->due = due;
+    d->body = strdup("{}");
+    return d;
+}
+
+static void write_delivery(struct store_handle *h, struct delivery *d)
+{
+    struct error err = {0};
+
+    if (!engine->begin(h, &err) || !engine->put_delivery(h, d, &err) || !engine->commit(h, &err))
+        fail_msg("%s", err.text);
+    delivery_free(&d);
+}
+
+/* "1 4": the numbers of those that are due. */
+static void assert_due(struct store_handle *h, const char *endpoint, int64_t now, const char *wanted, int64_t next)
+{
+    struct delivery_due due;
+    struct error err = {0};
+    char text[200] = "";
+
+    if (!engine->due(h, endpoint, now, 10, &due, &err))
+        fail_msg("%s", err.text);
+    for (struct delivery *d = due.first; d; d = d->next) {
+        assert_string_equal(d->body, "{}");
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%lu", *text ? " " : "",
+                 strtoul(d->id + 3, NULL, 10));
+    }
+    assert_string_equal(text, wanted);
+    assert_int_equal(due.next, next);
+    delivery_free_all(&due.first);
+}
+
+static void of_a_transfer_only_the_oldest_delivery_is_due(void **state)
+{
+    struct store_handle *h = open_handle(true);
+    struct delivery *first;
+
+    (void)state;
+    write_delivery(h, delivery(1, "ci", 1, 100));
+    write_delivery(h, delivery(2, "ci", 1, 100));
+    write_delivery(h, delivery(3, "ci", 2, 90));
+    write_delivery(h, delivery(4, "mail", 1, 100));
+    write_delivery(h, delivery(5, "ci", 0, 80));
+    write_delivery(h, delivery(6, "ci", 0, 80));
+    write_delivery(h, delivery(7, "ci", 3, 200));
+    assert_due(h, "ci", 100, "5 6 3 1", 200);
+    assert_due(h, "mail", 100, "4", 0);
+    assert_due(h, "nobody", 100, "", 0);
+
+    first = delivery(1, "ci", 1, 500); /* it failed: those of its transfer wait with it, also new ones */
+    first->tried = 1;
+    write_delivery(h, first);
+    write_delivery(h, delivery(8, "ci", 1, 101));
+    assert_due(h, "ci", 150, "5 6 3", 200);
+    assert_due(h, "ci", 300, "5 6 3 7", 500);
+    first = delivery(1, "ci", 1, 500);
+    first->state = DELIVERY_DEAD;
+    first->finished = 600;
+    write_delivery(h, first);
+    assert_due(h, "ci", 600, "5 6 3 7 2", 0);
+    engine->close(&h);
+}
+
+static void a_delivery_is_read_back_whole_and_listed_newest_first(void **state)
+{
+    const struct delivery_filter page = {.endpoint = "ci", .limit = 2},
+                                 one = {.id = "wd_00000000000000000000000002", .limit = 1},
+                                 dead = {.by_state = true, .state = DELIVERY_DEAD, .limit = 10};
+    struct store_handle *h = open_handle(true);
+    struct delivery_filter rest = page;
+    struct delivery_list list;
+    struct delivery *d;
+    uint64_t backlog;
+
+    (void)state;
+    for (unsigned n = 1; n <= 3; n++)
+        write_delivery(h, delivery(n, "ci", n, 100));
+    write_delivery(h, delivery(4, "mail", 1, 100));
+    d = delivery(2, "ci", 2, 100);
+    d->state = DELIVERY_DEAD;
+    d->tried = 8;
+    d->status = 500;
+    strcpy(d->reason, "answered 500");
+    d->finished = 7;
+    write_delivery(h, d);
+    assert_true(engine->list_deliveries(h, &page, &list, NULL));
+    assert_int_equal(list.count, 2);
+    assert_true(list.more);
+    assert_string_equal(list.first->id, "wd_00000000000000000000000003");
+    assert_null(list.first->body);
+    rest.before = "wd_00000000000000000000000002";
+    delivery_free_all(&list.first);
+    assert_true(engine->list_deliveries(h, &rest, &list, NULL));
+    assert_int_equal(list.count, 1);
+    assert_false(list.more);
+    assert_string_equal(list.first->id, "wd_00000000000000000000000001");
+    delivery_free_all(&list.first);
+    assert_true(engine->list_deliveries(h, &one, &list, NULL));
+    assert_int_equal(list.count, 1);
+    d = list.first;
+    assert_string_equal(d->endpoint, "ci");
+    assert_string_equal(d->type, "transfer.delivered");
+    assert_string_equal(d->transfer, "tr_00000000000000000000000002");
+    assert_int_equal(d->state, DELIVERY_DEAD);
+    assert_int_equal(d->tried, 8);
+    assert_int_equal(d->status, 500);
+    assert_string_equal(d->reason, "answered 500");
+    assert_int_equal(d->created, 1002);
+    assert_int_equal(d->due, 100);
+    assert_int_equal(d->finished, 7);
+    assert_string_equal(d->body, "{}");
+    delivery_free_all(&list.first);
+    assert_true(engine->list_deliveries(h, &dead, &list, NULL));
+    assert_int_equal(list.count, 1);
+    delivery_free_all(&list.first);
+    assert_true(engine->backlog(h, "ci", &backlog, NULL));
+    assert_int_equal(backlog, 2);
+    engine->close(&h);
+}
+
+static void deliveries_are_forgotten_when_they_are_over_or_nobody_s(void **state)
+{
+    const struct delivery_filter all = {.limit = 10};
+    struct store_handle *h = open_handle(true);
+    const int64_t week = INT64_C(7) * 24 * 3600 * 1000;
+    struct delivery_list list;
+    struct delivery *d;
+
+    (void)state;
+    for (unsigned n = 1; n <= 3; n++) {
+        d = delivery(n, "ci", n, 100);
+        d->created = n == 3 ? week : 1; /* the second is pending still, and no endpoint's */
+        d->state = n == 1 ? DELIVERY_DELIVERED : DELIVERY_PENDING;
+        d->finished = n == 1 ? 50 : 0;
+        write_delivery(h, d);
+    }
+    assert_true(engine->begin(h, NULL) && engine->forget(h, 51, 0, NULL) && engine->commit(h, NULL));
+    assert_true(engine->list_deliveries(h, &all, &list, NULL));
+    assert_int_equal(list.count, 2);
+    delivery_free_all(&list.first);
+    assert_true(engine->begin(h, NULL) && engine->forget(h, week + 51, 0, NULL) && engine->commit(h, NULL));
+    assert_true(engine->list_deliveries(h, &all, &list, NULL));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.first->id, "wd_00000000000000000000000003");
+    delivery_free_all(&list.first);
+    engine->close(&h);
+}
+
 static void a_newer_store_is_refused_and_left_alone(void **state)
 {
     struct store_handle *h = open_handle(true);
@@ -1150,6 +1311,35 @@ static void one_bad_record_fails_alone_and_in_order(void **state)
     store_close(&store);
 }
 
+/* Neither is there without the other; and a record that a later one replaces leaves it what it has to tell. */
+static void deliveries_go_with_their_record(void **state)
+{
+    const struct delivery_filter all = {.limit = 10};
+    struct answers answers = fresh_answers();
+    struct delivery_list list;
+    struct store *store = open_store();
+
+    (void)state;
+    fake_store_hold();
+    store_put(store, numbered(0), on_answer, &answers);
+    fake_store_wait_until_held();
+    fake_store_refuse("tr_00000000000000000000000008");
+    store_put_told(store, numbered(7), NULL, delivery(1, "ci", 7, 1), on_answer, &answers);
+    store_put_told(store, numbered(7), NULL, delivery(2, "ci", 7, 1), on_answer, &answers);
+    store_put_told(store, numbered(8), NULL, delivery(3, "ci", 8, 1), on_answer, &answers);
+    store_put_told(store, NULL, NULL, delivery(4, "ci", 0, 1), on_answer, &answers);
+    fake_store_let_go();
+    wait_for(&answers, 5);
+    assert_int_equal(answers.failed, 1);
+    assert_true(store_deliveries(store, &all, &list, NULL));
+    assert_int_equal(list.count, 3);
+    assert_string_equal(list.first->id, "wd_00000000000000000000000004");
+    assert_string_equal(list.first->next->id, "wd_00000000000000000000000002");
+    assert_string_equal(list.first->next->next->id, "wd_00000000000000000000000001");
+    delivery_free_all(&list.first);
+    store_close(&store);
+}
+
 static void a_store_that_takes_nothing_answers_each_and_is_not_writable(void **state)
 {
     struct store *store = open_store();
@@ -1403,6 +1593,9 @@ int main(void)
         TEST(only_what_finished_before_is_forgotten),
         TEST(a_key_is_its_callers_own_and_leads_to_its_transfer),
         TEST(a_key_is_forgotten_in_its_time_or_with_its_transfer),
+        TEST(of_a_transfer_only_the_oldest_delivery_is_due),
+        TEST(a_delivery_is_read_back_whole_and_listed_newest_first),
+        TEST(deliveries_are_forgotten_when_they_are_over_or_nobody_s),
     };
     const struct CMUnitTest sqlite[] = {
         TEST(nothing_below_a_forgotten_record_stays),
@@ -1424,6 +1617,7 @@ int main(void)
         TEST(of_one_record_in_a_batch_the_last_is_written_and_all_are_answered),
         TEST(one_bad_record_fails_alone_and_in_order),
         TEST(a_key_goes_with_its_record),
+        TEST(deliveries_go_with_their_record),
         TEST(a_store_that_takes_nothing_answers_each_and_is_not_writable),
         TEST(a_store_that_is_locked_is_waited_for_once_more_and_not_for_each),
         TEST(a_broken_store_is_probed_until_it_is_well),
