@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "gateway/core_parts.h"
 #include "gateway/links.h"
+#include "gateway/webhooks.h"
 
 enum {
     HEARTBEAT_MS = 500,
@@ -98,6 +99,7 @@ static void on_heartbeat(uv_timer_t *timer)
     DL_FOREACH2(gw->rowless, live, rowless_next)
     core_note_growth(live);
     downloads_expire(gw);
+    webhooks_tick(gw->webhooks);
     while (spool_over(gw->spool, clock_wall_ms(), over))
         core_remove_payload(gw, over);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
@@ -282,7 +284,7 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
     gw->streams = streams;
     gw->env = core_env(gw);
     name_methods(gw);
-    if (!recover(gw, err) || !downloads_recover(gw, err))
+    if (!core_start_webhooks(gw, err) || !recover(gw, err) || !downloads_recover(gw, err))
         return false;
     orphans = spool_sweep(gw->spool, claims_payload, gw);
     if (orphans > 0)
@@ -386,6 +388,7 @@ static void handle_stop(void *owner, struct message *m)
         core_flush(live);
         core_answer_waiters(live);
     }
+    webhooks_stop(gw->webhooks);
     uv_timer_stop(&gw->heartbeat);
     uv_timer_stop(&gw->again);
     gw->network->ops->stop(gw->network, on_network_stopped, gw);
@@ -430,6 +433,7 @@ void gateway_destroy(struct gateway **gw)
         core_answer_waiters(live);
         core_forget(live);
     }
+    webhooks_destroy(&g->webhooks);
     uv_close((uv_handle_t *)&g->run, NULL);
     uv_close((uv_handle_t *)&g->heartbeat, NULL);
     uv_close((uv_handle_t *)&g->again, NULL);

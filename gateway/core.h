@@ -25,6 +25,7 @@ struct live;
 struct waiter;
 struct links;
 struct link_change;
+struct webhooks;
 
 struct gateway {
     const struct config *config;
@@ -45,7 +46,9 @@ struct gateway {
     struct live *rowless; /* those that have no row yet */
     struct live *runs;    /* those with events or news to publish */
     struct turns *turns;
-    struct keys *keys;           /* of uploads under way */
+    struct keys *keys; /* of uploads under way */
+    struct webhooks *webhooks;
+    char *(*render)(const struct event *e);
     struct links *links;         /* of our own, that can be fetched */
     struct link_change *changes; /* of records by their links; the first is under way */
     uv_idle_t run;               /* active while runs is not empty */
@@ -87,6 +90,12 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
 /* How many transfers may be under way, from here on, and how many of them to one recipient; who is under way stays so.
  * Any thread, after gateway_start(). */
 void gateway_limit(struct gateway *gw, size_t parallel, size_t per_recipient);
+
+/* How an event becomes the body of a webhook, to be freed (NULL: out of memory); before gateway_start(). */
+void gateway_render_events(struct gateway *gw, char *(*render)(const struct event *e));
+
+/* The webhooks of another configuration, from here on. Any thread, after gateway_start(). */
+void gateway_take_webhooks(struct gateway *gw, const struct webhook_list *list);
 
 /* No new uploads, and nothing new begins. What is not flowing yet (connecting counts: somebody has accepted) is parked,
  * and who waits for it answered with what is known now; what flows goes on until gateway_stop(). Any thread. */
@@ -164,6 +173,15 @@ void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, const str
 
 /* A final state is committed, and that is told; takes the snapshot, which may be NULL for want of memory. */
 void core_tell_end(struct gateway *gw, struct record *snapshot);
+
+/* ---- core_webhooks.c, for core*.c, upload*.c and download.c; core's thread */
+
+/* store_put_keyed(), and with a final record go the deliveries that tell of it. */
+void core_put_row(struct gateway *gw, struct record *row, const struct record_key *key, store_done_fn *done,
+                  void *user);
+
+/* Takes up the webhooks of the configuration, with what an earlier run left for them. */
+bool core_start_webhooks(struct gateway *gw, struct error *err);
 
 /* ---- download.c, for core*.c and gateway.c; core's thread */
 

@@ -218,5 +218,5 @@ void core_write_row(struct live *live)
     }
     if (c)
         live->gw->pending++;
-    store_put(live->gw->store, row, c ? on_final_row : NULL, c);
+    core_put_row(live->gw, row, NULL, c ? on_final_row : NULL, c);
 }

@@ -251,9 +251,12 @@ static void record_read(uv_work_t *work, int status)
         log_info("transfer.link", log_str("transfer", c->id),
                  log_str("link", c->what == FETCHED ? "fetched" : "revoked"),
                  log_opt("trace_id", trace_id(row->traceparent, trace)));
-        if (c->what == FETCHED)
+        if (c->what == FETCHED) {
             metric_add(METRIC_TRANSFERS, 1, transfer_state_name(TRANSFER_LINK_FETCHED), error_name(ERR_NONE));
-        store_put(c->gw->store, row, on_written, c);
+            core_put_row(c->gw, row, NULL, on_written, c);
+        } else {
+            store_put(c->gw->store, row, on_written, c);
+        }
     } else {
         record_free(&c->record);
         end_change(c);

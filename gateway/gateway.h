@@ -177,6 +177,53 @@ void gateway_find(struct gateway *gw, const struct jid *to, const char *methods,
 /* ERR_PARAMETER_INVALID names the first that is no method of ours. */
 bool gateway_methods_check(struct gateway *gw, const char *methods, struct error *err);
 
+/* ---- webhooks */
+
+struct gateway_hook {
+    char name[DELIVERY_ENDPOINT];
+    char *url;        /* without user, password and query */
+    char *events;     /* as configured */
+    bool on;          /* else: it answered 410 */
+    uint64_t backlog; /* pending deliveries */
+    size_t in_flight; /* of them, on their way now */
+    struct {
+        int64_t at; /* 0: none yet */
+        unsigned status;
+        char why[DELIVERY_REASON]; /* empty: it was taken */
+    } last;
+};
+
+struct gateway_hooks {
+    struct gateway_hook *items;
+    size_t count;
+};
+void gateway_hooks_free(struct gateway_hooks *hooks);
+
+struct gateway_hook_test {
+    char id[ID_SIZE]; /* its webhook-id */
+    bool taken;
+    unsigned status; /* 0: no answer came */
+    int64_t took_ms;
+    char why[DELIVERY_REASON];
+};
+
+/* What is handed over is the callee's to take; what it leaves is freed. err NULL: it went well. */
+typedef void gateway_hooks_fn(void *user, struct gateway_hooks *hooks, const struct error *err);
+typedef void gateway_deliveries_fn(void *user, struct delivery_list *list, const struct error *err);
+typedef void gateway_hook_test_fn(void *user, const struct gateway_hook_test *test, const struct error *err);
+
+void gateway_hooks(struct gateway *gw, gateway_hooks_fn *done, void *user);
+
+/* ERR_NOT_FOUND: there is no webhook of that name. */
+void gateway_hook_test(struct gateway *gw, const char *name, gateway_hook_test_fn *done, void *user);
+
+/* filter: its id is not used, and its endpoint has to be one; strings are copied. */
+void gateway_deliveries(struct gateway *gw, const struct delivery_filter *filter, gateway_deliveries_fn *done,
+                        void *user);
+
+/* Sends one again, as if it were new. Answers with it alone. ERR_STATE_CONFLICT: its webhook is off. */
+void gateway_redeliver(struct gateway *gw, const char *name, const char *id, gateway_deliveries_fn *done, void *user);
+
 struct gateway_view {
     struct network_view network;
     struct spool_usage spool;

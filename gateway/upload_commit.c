@@ -88,7 +88,7 @@ static void on_row(void *user, const struct error *err)
 
 void upload_put_row(struct upload *u, struct record *row)
 {
-    store_put_keyed(u->gw->store, row, reservation_key(u->key), on_row, u);
+    core_put_row(u->gw, row, reservation_key(u->key), on_row, u);
 }
 
 /* Everything that may fail for want of memory is done before the row is written: afterwards it is promised. */

@@ -8,23 +8,18 @@
 
 #include <openssl/crypto.h>
 
+#include "base/jid.h"
 #include "base/text.h"
 #include "gateway/config_values.h"
 #include "gateway/egress.h"
+#include "gateway/events.h"
 #include "gateway/token.h"
 
 #define USUAL_EVENTS                                                                                                   \
     "transfer.delivered,transfer.link_sent,transfer.link_fetched,transfer.failed,transfer.cancelled,transfer.expired"
 
-/* What can be asked for. How far a transfer is, several times a second, is for whoever watches it (README, "Live"). */
-static const char *const types[] = {
-    "transfer.created",      "transfer.queued",   "transfer.held",      "transfer.offered",
-    "transfer.accepted",     "transfer.retrying", "transfer.delivered", "transfer.link_sent",
-    "transfer.link_fetched", "transfer.failed",   "transfer.cancelled", "transfer.expired",
-    "batch.completed",       "xmpp.connected",    "xmpp.disconnected",  "webhook.disabled",
-};
-
-enum { TYPES = sizeof types / sizeof *types };
+/* How far a transfer is, several times a second, is for whoever watches it at /v1/events. */
+#define OFFERED (~EVENT_BIT(EVENT_PROGRESS))
 
 static bool out_of_memory(struct error *err)
 {
@@ -114,31 +109,46 @@ static bool read_ca(struct webhook *w, const char *value, struct error *err)
     return read_path(&w->ca, value, err);
 }
 
-static bool is_event(const char *glob, struct error *err)
+static bool unknown_event(const char *glob, struct error *err)
 {
-    const char *nearest;
+    const char *names[EVENT_TYPE_COUNT], *nearest;
 
-    for (size_t i = 0; i < TYPES; i++)
-        if (text_glob(glob, types[i]))
-            return true;
-    if (strcmp(glob, "transfer.progress") == 0)
+    for (int i = 0; i < EVENT_TYPE_COUNT; i++)
+        names[i] = event_name((enum event_type)i);
+    if (strcmp(glob, event_name(EVENT_PROGRESS)) == 0)
         return error_set(err, ERR_CONFIG, "transfer.progress goes to no webhook; follow it at /v1/events");
-    nearest = text_nearest(glob, types, TYPES);
+    nearest = text_nearest(glob, names, EVENT_TYPE_COUNT);
     return error_set(err, ERR_CONFIG, "there is no event '%.40s'; %s%s", glob, nearest ? "did you mean " : "try ",
                      nearest ? nearest : "transfer.*");
 }
 
+static uint32_t types_of(const char *glob)
+{
+    uint32_t types = 0;
+
+    for (int i = 0; i < EVENT_TYPE_COUNT; i++)
+        if (text_glob(glob, event_name((enum event_type)i)))
+            types |= EVENT_BIT(i);
+    return types & OFFERED;
+}
+
 static bool read_events(struct webhook *w, const char *value, struct error *err)
 {
-    w->events = value_list(value);
-    if (!w->events)
+    char **globs = value_list(value);
+    bool ok = globs != NULL;
+
+    if (!ok)
         return out_of_memory(err);
-    if (!w->events[0])
-        return error_set(err, ERR_CONFIG, "at least one, as transfer.delivered, or transfer.*");
-    for (char **glob = w->events; *glob; glob++)
-        if (!is_event(*glob, err))
-            return false;
-    return keep(&w->events_text, value, err);
+    for (char **glob = globs; ok && *glob; glob++) {
+        uint32_t types = types_of(*glob);
+
+        ok = types != 0 || unknown_event(*glob, err);
+        w->types |= types;
+    }
+    if (!globs[0])
+        ok = error_set(err, ERR_CONFIG, "at least one, as transfer.delivered, or transfer.*");
+    value_list_free(globs);
+    return ok && keep(&w->events_text, value, err);
 }
 
 static bool read_to(struct webhook *w, const char *value, struct error *err)
@@ -236,7 +246,7 @@ bool webhook_complete(struct webhook *w, struct error *err)
                          "[webhook %s] has no secret; make one: echo whsec_$(openssl rand -base64 32), and set secret, "
                          "secret_file, or the credential webhook.%s.secret",
                          w->name, w->name);
-    if ((!w->events && !read_events(w, USUAL_EVENTS, err)) || (!w->to && !read_to(w, "", err)) ||
+    if ((!w->events_text && !read_events(w, USUAL_EVENTS, err)) || (!w->to && !read_to(w, "", err)) ||
         (!w->allow_nets && !read_nets(w, "", err)))
         return false;
     return strncasecmp(w->url, "https:", 6) == 0 || w->allow_nets[0] ||
@@ -246,18 +256,18 @@ bool webhook_complete(struct webhook *w, struct error *err)
                      w->name);
 }
 
-bool webhook_wants(const struct webhook *w, const char *type, const char *to)
+bool webhook_wants(const struct webhook *w, uint32_t type, const char *to)
 {
-    char *const *glob = w->events;
+    size_t len = to ? strcspn(to, "/") : 0;
+    char bare[JID_MAX + 1];
 
-    while (*glob && !text_glob(*glob, type))
-        glob++;
-    if (!*glob || strcmp(type, "transfer.progress") == 0)
+    if (!(w->types & type))
         return false;
     if (!w->to[0])
         return true;
-    for (glob = w->to; to && *glob; glob++)
-        if (text_glob(*glob, to))
+    snprintf(bare, sizeof bare, "%.*s", (int)len, to ? to : "");
+    for (char *const *glob = w->to; to && *glob; glob++)
+        if (text_glob(*glob, bare))
             return true;
     return false;
 }
@@ -280,7 +290,6 @@ static void webhook_free(struct webhook *w)
     OPENSSL_cleanse(&w->old, sizeof w->old);
     free(w->secret_file);
     free(w->secret_old_file);
-    value_list_free(w->events);
     free(w->events_text);
     value_list_free(w->to);
     free(w->to_text);

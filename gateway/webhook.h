@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "gateway/webhook_sign.h"
@@ -22,7 +23,7 @@ struct webhook {
     char *url;                           /* http or https */
     struct webhook_secret secret, old;   /* both sign while old has a length */
     char *secret_file, *secret_old_file; /* where they are read from; NULL: from nowhere */
-    char **events;                       /* globs on types; NULL at the end */
+    uint32_t types;                      /* EVENT_BIT() of those it wants */
     char *events_text;
     char **to; /* globs on the bare recipient; empty: every one, and events of no transfer */
     char *to_text;
@@ -57,8 +58,8 @@ bool webhook_complete(struct webhook *w, struct error *err);
 
 bool webhook_equal(const struct webhook *a, const struct webhook *b);
 
-/* Whether it wants events of that type, about a transfer to that bare address (NULL: about none). */
-bool webhook_wants(const struct webhook *w, const char *type, const char *to);
+/* Whether it wants events of that type (EVENT_BIT()), about a transfer to that address (NULL: about none). */
+bool webhook_wants(const struct webhook *w, uint32_t type, const char *to);
 
 /* Its URL as people may see it: without user, password, query and fragment. Yours to free(); NULL: out of memory. */
 char *webhook_shown_url(const struct webhook *w);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "gateway/events.h"
 #include "gateway/webhook.h"
 #include "gateway/webhook_schedule.h"
 #include "gateway/webhook_sign.h"
@@ -152,7 +153,8 @@ static void every_key_arrives(void **state)
     w = &copy.items[0];
     assert_string_equal(w->name, "ci");
     assert_int_equal(w->old.length, 24);
-    assert_string_equal(w->events[1], "xmpp.disconnected");
+    assert_true(w->types & EVENT_BIT(EVENT_XMPP_DISCONNECTED));
+    assert_false(w->types & EVENT_BIT(EVENT_XMPP_CONNECTED));
     assert_string_equal(w->allow_nets[1], "fd00::/8");
     assert_string_equal(w->ca, "/etc/ca.pem");
     shown = webhook_shown_url(w);
@@ -232,20 +234,22 @@ static void a_url_and_a_secret_are_enough(void **state)
 static void it_is_told_what_it_asks_for(void **state)
 {
     static const struct {
-        const char *events, *to, *type, *about;
+        const char *events, *to;
+        enum event_type type;
+        const char *about;
         bool told;
     } rows[] = {
-        {NULL, NULL, "transfer.delivered", "ana@example.org", true},
-        {NULL, NULL, "transfer.failed", "ana@example.org", true},
-        {NULL, NULL, "transfer.link_fetched", "ana@example.org", true},
-        {NULL, NULL, "transfer.created", "ana@example.org", false},
-        {NULL, NULL, "xmpp.connected", NULL, false},
-        {"transfer.*", NULL, "transfer.created", "ana@example.org", true},
-        {"*", NULL, "transfer.progress", "ana@example.org", false},
-        {"*", NULL, "xmpp.connected", NULL, true},
-        {"*", "*@example.org", "transfer.failed", "ana@example.org", true},
-        {"*", "*@example.org", "transfer.failed", "ana@example.net", false},
-        {"*", "*@example.org", "xmpp.connected", NULL, false},
+        {NULL, NULL, EVENT_DELIVERED, "ana@example.org", true},
+        {NULL, NULL, EVENT_FAILED, "ana@example.org", true},
+        {NULL, NULL, EVENT_LINK_FETCHED, "ana@example.org", true},
+        {NULL, NULL, EVENT_CREATED, "ana@example.org", false},
+        {NULL, NULL, EVENT_XMPP_CONNECTED, NULL, false},
+        {"transfer.*", NULL, EVENT_CREATED, "ana@example.org", true},
+        {"*", NULL, EVENT_PROGRESS, "ana@example.org", false},
+        {"*", NULL, EVENT_XMPP_CONNECTED, NULL, true},
+        {"*", "*@example.org", EVENT_FAILED, "ana@example.org/desk", true},
+        {"*", "*@example.org", EVENT_FAILED, "ana@example.net", false},
+        {"*", "*@example.org", EVENT_XMPP_CONNECTED, NULL, false},
     };
 
     (void)state;
@@ -260,8 +264,8 @@ static void it_is_told_what_it_asks_for(void **state)
         if (rows[i].to)
             must_set(w, "to", rows[i].to);
         assert_true(webhook_complete(w, NULL));
-        if (webhook_wants(w, rows[i].type, rows[i].about) != rows[i].told)
-            fail_msg("row %zu: %s", i, rows[i].type);
+        if (webhook_wants(w, EVENT_BIT(rows[i].type), rows[i].about) != rows[i].told)
+            fail_msg("row %zu: %s", i, event_name(rows[i].type));
         webhook_list_free(&list);
     }
 }
