@@ -56,6 +56,14 @@ enum MHD_Result api_docs_get(struct request *rq);
 enum MHD_Result api_problem_get(struct request *rq);
 enum MHD_Result api_problems_get(struct request *rq);
 
+/* webhooks.c */
+enum MHD_Result api_webhooks_list(struct request *rq);
+enum MHD_Result api_webhook_test(struct request *rq);
+enum MHD_Result api_deliveries_list(struct request *rq);
+bool api_redeliver_begin(struct request *rq, struct error *err);
+enum MHD_Result api_redeliver(struct request *rq);
+void api_webhooks_drop(struct request *rq); /* with the end of the request: what it was told */
+
 /* status.c */
 enum MHD_Result api_root_get(struct request *rq);
 enum MHD_Result api_network_get(struct request *rq);

@@ -51,6 +51,7 @@ void request_release(struct request *rq)
     record_free(&rq->got.record);
     record_list_free(&rq->got.list);
     recipient_free(&rq->got.recipient);
+    api_webhooks_drop(rq);
     free(rq->got.ladder);
     download_free(&rq->got.download);
     record_free(&rq->kept);

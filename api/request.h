@@ -127,6 +127,9 @@ struct request {
         struct recipient recipient;
         struct gateway_ladder *ladder;
         struct download download;
+        struct gateway_hooks hooks;
+        struct gateway_hook_test test;
+        struct delivery_list deliveries;
         char busy[ID_SIZE]; /* the transfer whose upload is under way */
         struct error error; /* ERR_NONE: the answer is there */
     } got;

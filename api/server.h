@@ -35,6 +35,10 @@ uint16_t api_port(const struct api *api); /* the one listened on, also when port
  * a time, and not while api_stop() runs. */
 bool api_reload(struct api *api, const struct config *config, struct error *err);
 
+/* An event as the body of a webhook, to be freed: the JSON that a stream of events has in its `data`. NULL: out of
+ * memory. Any thread. */
+char *api_render_event(const struct event *e);
+
 /* Stops accepting, answers everybody who waits (503 `draining`, or 202 for an upload that is accepted), gives the
  * others five seconds and cuts the rest. hurry is asked twenty times a second whether they have a moment only; NULL:
  * they have the five seconds. NULL is fine; leaves *api NULL. Stop it before the gateway. */

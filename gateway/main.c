@@ -217,6 +217,7 @@ static bool start(struct parts *p, struct error *err)
     p->gateway = gateway_create(c, p->store, p->spool, err);
     if (!p->gateway)
         return false;
+    gateway_render_events(p->gateway, api_render_event);
     p->carrier = make_carrier(c, gateway_loop(p->gateway), err);
     if (!p->carrier)
         return false;
@@ -329,6 +330,7 @@ static void apply(struct parts *p, const struct config *c)
     p->drain_ms = c->server.drain_timeout;
     spool_limit(p->spool, &limits);
     gateway_limit(p->gateway, c->delivery.parallel, c->delivery.per_recipient_parallel);
+    gateway_take_webhooks(p->gateway, &c->webhooks);
 }
 
 struct tally {

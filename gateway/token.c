@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "gateway/config_values.h"
 
-#define SCOPE_WORDS  "send, read, read:all, cancel, recipients, events, metrics, admin"
+#define SCOPE_WORDS  "send, read, read:all, cancel, recipients, events, webhooks, metrics, admin"
 #define USUAL_SCOPES "send,read,cancel,recipients,events"
 
 static bool out_of_memory(struct error *err)
@@ -53,6 +53,7 @@ static const struct {
     {"cancel", SCOPE_CANCEL},
     {"recipients", SCOPE_RECIPIENTS},
     {"events", SCOPE_EVENTS},
+    {"webhooks", SCOPE_WEBHOOKS},
     {"read:all", SCOPE_READ_ALL | SCOPE_READ},
     {"metrics", SCOPE_METRICS},
     {"admin", SCOPE_ALL},
@@ -172,7 +173,7 @@ static bool read_note(struct token *t, const char *value, struct error *err)
 
 static const struct token_key_help helps[] = {
     {"hash", "sha256:<hex digits>, of the whole token; 'jidpost token create' makes both"},
-    {"scopes", "send, read (its own transfers), read:all, cancel, recipients, events, metrics, admin (all); "
+    {"scopes", "send, read (its own transfers), read:all, cancel, recipients, events, webhooks, metrics, admin (all); "
                "usual: " USUAL_SCOPES},
     {"allow_to", "globs on bare addresses; !glob denies, and goes before; left out: everybody"},
     {"max_size", "of one file"},

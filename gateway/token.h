@@ -26,8 +26,9 @@ enum token_scope {
     SCOPE_CANCEL = 8,
     SCOPE_RECIPIENTS = 16,
     SCOPE_EVENTS = 32,
+    SCOPE_WEBHOOKS = 64,
     SCOPE_METRICS = 128,
-    SCOPE_ALL = 31 | SCOPE_EVENTS | SCOPE_METRICS
+    SCOPE_ALL = 255
 };
 
 /* 0 is "no limit" for all numbers. */

@@ -614,6 +614,62 @@ bool gateway_live(struct gateway *gw, const char *id)
     return gateway_under_way(gw, id);
 }
 
+/* It has one webhook, "ci", and no delivery. */
+static bool is_hook(const char *name, struct error *err)
+{
+    return strcmp(name, "ci") == 0 || error_set(err, ERR_NOT_FOUND, "there is no webhook '%s'", name);
+}
+
+void gateway_hooks(struct gateway *gw, gateway_hooks_fn *done, void *user)
+{
+    struct gateway_hooks hooks = {.items = calloc(1, sizeof *hooks.items), .count = 1};
+    struct gateway_hook *h = hooks.items;
+
+    (void)gw;
+    assert(h);
+    strcpy(h->name, "ci");
+    h->url = strdup("https://ci.example.org/hook");
+    h->events = strdup("transfer.*, xmpp.connected");
+    h->on = true;
+    h->backlog = 3;
+    done(user, &hooks, NULL);
+    gateway_hooks_free(&hooks);
+}
+
+void gateway_hook_test(struct gateway *gw, const char *name, gateway_hook_test_fn *done, void *user)
+{
+    struct gateway_hook_test test = {
+        .id = "wd_00000000000000000000000001", .status = 500, .took_ms = 4, .why = "answered 500"};
+    struct error err;
+
+    (void)gw;
+    if (is_hook(name, &err))
+        done(user, &test, NULL);
+    else
+        done(user, NULL, &err);
+}
+
+void gateway_deliveries(struct gateway *gw, const struct delivery_filter *filter, gateway_deliveries_fn *done,
+                        void *user)
+{
+    struct delivery_list none = {0};
+    struct error err;
+
+    (void)gw;
+    done(user, &none, is_hook(filter->endpoint, &err) ? NULL : &err);
+}
+
+void gateway_redeliver(struct gateway *gw, const char *name, const char *id, gateway_deliveries_fn *done, void *user)
+{
+    struct delivery_list none = {0};
+    struct error err;
+
+    (void)gw;
+    if (is_hook(name, &err))
+        error_set(&err, ERR_NOT_FOUND, "there is no delivery %s", id);
+    done(user, &none, &err);
+}
+
 void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
 {
     ask(gw, ACT_CANCEL, id, 0, done, user);
