@@ -16,7 +16,7 @@ enum {
     LOOK = B(RESOURCE) | B(METHODS) | B(SIZE),
     FOLLOW = B(LAST_EVENT_ID),
     FOLLOW_ALL = FOLLOW | B(TYPE) | B(TO),
-    PAGE = B(STATE) | B(LIMIT) | B(CURSOR),
+    TOLD = B(STATE) | B(LIMIT) | B(CURSOR),
     LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR),
 };
 
@@ -56,7 +56,7 @@ static const struct route routes[] = {
     {"GET",    "/v1/events",        PLAIN, HEARS, FOLLOW_ALL, api_events_begin,   NULL,            api_events_get},
     {"GET",    "/v1/webhooks",      PLAIN, HOOKS, NONE,       NULL,               NULL,            api_webhooks_list},
     {"POST",   "/v1/webhooks/{}/test", PLAIN, HOOKS, NONE,    NULL,               NULL,            api_webhook_test},
-    {"GET",    "/v1/webhooks/{}/deliveries", PLAIN, HOOKS, PAGE, NULL,            NULL,            api_deliveries_list},
+    {"GET",    "/v1/webhooks/{}/deliveries", PLAIN, HOOKS, TOLD, NULL,            NULL,            api_deliveries_list},
     {"POST",   "/v1/webhooks/{}/deliveries/{}/redeliver", PLAIN, HOOKS, NONE, api_redeliver_begin, NULL, api_redeliver},
     {"GET",    "/v1/recipients/{}", PLAIN, LOOKS, LOOK,       api_recipient_look, NULL,            api_recipient_get},
     {"GET",    "/v1/xmpp",          PLAIN, ANY,   NONE,       NULL,               NULL,            api_network_get},

@@ -171,7 +171,7 @@ static void a_census_counts_states_and_finds_the_oldest_in_line(void **state)
 
         r->updated = rows[i].since;
         r->next_attempt_at = rows[i].pause;
-        assert_true(board_put(board, r));
+        assert_true(put(board, r));
     }
     board_census(board, &census);
     clock_real();
