@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "api/handlers.h"
 #include "api/json.h"
@@ -17,7 +19,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-enum { AGAIN_MS = 3000, BEAT_MS = 15 * 1000, LOOKS = 8 };
+enum { AGAIN_MS = 3000, BEAT_MS = 15 * 1000, LOOKS = 8, FEW = 256 };
 
 struct stream {
     struct events *journal;
@@ -31,6 +33,7 @@ struct stream {
     unsigned looks;
     struct record *present; /* the answer to that */
 
+    bool filled;    /* more than a comment was written to the memory of the connection */
     struct buf out; /* one event, of which `done` bytes are sent */
     size_t done;
 
@@ -289,6 +292,17 @@ static void take_present(struct request *rq)
     }
 }
 
+/* What the library lends to be filled is 64 KiB of each connection's memory, all of which it has written to by then;
+ * while there is nothing to fill it with, the kernel can have its whole pages. */
+static void give_back(char *lent, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)lent + page - 1) / page * page;
+    uintptr_t to = ((uintptr_t)lent + size) / page * page;
+
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 static ssize_t await(struct request *rq)
 {
     struct stream *s = rq->stream;
@@ -319,7 +333,6 @@ static ssize_t read_stream(void *user, uint64_t pos, char *out, size_t most)
     struct stream *s = rq->stream;
     size_t n;
 
-    (void)pos;
     disarm(rq);
     if (rq->got.record)
         take_present(rq);
@@ -332,11 +345,18 @@ static ssize_t read_stream(void *user, uint64_t pos, char *out, size_t most)
     if (s->out.failed)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     n = s->out.len - s->done;
-    if (n == 0)
-        return s->ended ? MHD_CONTENT_READER_END_OF_STREAM : await(rq);
+    if (n == 0 && s->ended)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (n == 0) {
+        if (s->filled)
+            give_back(out, most);
+        s->filled = false;
+        return await(rq);
+    }
     n = n < most ? n : most;
     memcpy(out, s->out.data + s->done, n);
     s->done += n;
+    s->filled = s->filled || n > FEW || pos == 0;
     if (s->done == s->out.len) {
         buf_free(&s->out);
         s->done = 0;
