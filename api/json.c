@@ -153,10 +153,11 @@ static json_t *of_error(const struct record *r)
 
 static json_t *of_links(const struct record *r)
 {
-    char self[64];
+    char self[64], events[80];
 
     snprintf(self, sizeof self, "/v1/transfers/%s", r->id);
-    return json_pack("{s:s, s:s}", "self", self, "cancel", self);
+    snprintf(events, sizeof events, "%s/events", self);
+    return json_pack("{s:s, s:s, s:s}", "self", self, "events", events, "cancel", self);
 }
 
 static bool add_parts(json_t *out, const struct record *r)

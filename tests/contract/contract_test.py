@@ -39,6 +39,17 @@ class Answer:
         return json.loads(self.body)
 
 
+class Stream:
+    """The beginning of one: an answer, and the events in it."""
+
+    def __init__(self, response, text):
+        self.status, self.body = response.status, text
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.type = self.headers.get("content-type", "")
+        self.events = [dict(line.split(": ", 1) for line in block.splitlines())
+                       for block in text.decode().split("\n\n") if "event: " in block]
+
+
 class Operation:
     def __init__(self, path, method, item, described):
         self.path = path
@@ -140,6 +151,38 @@ class Contract:
         for name in headers:
             if name.lower() not in ("accept", "content-type", "x-request-id"):
                 self.check(("header", name.lower()) in described, where, f"the header {name} is not described")
+
+    def follow(self, name, path=None, query=None, headers=None):
+        """Calls an operation that sends events, and checks the stream up to its first one, or its end."""
+        operation = self.operations[name]
+        target = operation.path.replace("{id}", (path or {}).get("id", ""))
+        target += "?" + urllib.parse.urlencode(query) if query else ""
+        where = f"GET {target}"
+        self.check_request(operation, where, query or {}, headers or {})
+        connection = http.client.HTTPConnection(self.at.hostname, self.at.port, timeout=120)
+        try:
+            connection.request("GET", target, headers={"Authorization": f"Bearer {self.token}", **(headers or {})})
+            response, text = connection.getresponse(), b""
+            while b"event: " not in text or not text.endswith(b"\n\n"):
+                line = response.readline()
+                if not line:
+                    break
+                text += line
+            answer = Stream(response, text)
+        finally:
+            connection.close()
+        self.check(answer.status == 200, where, f"{answer.status}: {text[:500]!r}")
+        self.check_answer(operation, where, answer)
+        self.check(answer.events, where, f"tells nothing: {text!r}")
+        for event in answer.events:
+            where = f"GET {target} → {event}"
+            self.check(re.fullmatch("[0-9a-f]{8}-[0-9]+", event["id"]), where, "has no good id")
+            body = json.loads(event["data"])
+            self.check(body["type"] == event["event"], where, f"is {body['type']} in its data")
+            for error in self.schema_errors({"$ref": "#/components/schemas/Event"}, body):
+                self.fail(where, error)
+        operation.seen.add(answer.status)
+        return answer.events
 
     # ---- answers
 
@@ -309,6 +352,20 @@ def what_became_of_it(c, ids):
     c.call("listTransfers", 400, query={"to": "@@"})
 
 
+def followed(c, ids):
+    path = {"id": ids[0]}
+    end = c.follow("followTransfer", path)[0]
+    c.check(end["event"] == "transfer.delivered", "GET …/events", f"tells {end['event']}")
+    c.call("followTransfer", 204, path, headers={"Last-Event-ID": end["id"]})
+    c.follow("followTransfer", path, {"last_event_id": "00000000-1"})
+    c.call("followTransfer", 404, {"id": NOBODY})
+    gap = c.follow("followAll", query={"type": "transfer.delivered", "to": "ana@example.org"},
+                   headers={"Last-Event-ID": "00000000-1"})[0]
+    c.check(gap["event"] == "reset", "GET /v1/events", f"tells {gap['event']} of a gap")
+    c.call("followAll", 422, query={"type": "transfer.lost"})
+    c.call("followAll", 400, query={"to": "@@"})
+
+
 def links(c, link, identifier):
     path = dict(zip(("secret", "name"), map(urllib.parse.unquote, urllib.parse.urlsplit(link).path.split("/")[-2:])))
     whole = c.call("download", 200, path=path, token=False)
@@ -397,6 +454,7 @@ def main():
     ids = sending(c, given.to)
     badly_sent(c, given.to)
     what_became_of_it(c, ids)
+    followed(c, ids)
     recipients(c, given.to)
     values = {"jid": given.to, "name": "a", "id": ids[0], "code": "internal"}
     every_operation_is_guarded(c, values)
