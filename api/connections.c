@@ -28,6 +28,7 @@ struct connection {
     int fd;
     enum stage_of at;
     bool silent;
+    bool ops;      /* it came to the ops listener */
     bool used;     /* a request was answered */
     bool begun;    /* another has its first line */
     int64_t since; /* it is at this */
@@ -207,6 +208,16 @@ void connection_close(struct connection *c)
 size_t connections_count(const struct connections *set)
 {
     return set->open;
+}
+
+void connection_for_ops(struct connection *c)
+{
+    c->ops = true;
+}
+
+bool connection_is_for_ops(const struct connection *c)
+{
+    return c->ops;
 }
 
 const struct caller *connection_peer(const struct connection *c)

@@ -43,6 +43,10 @@ size_t connections_count(const struct connections *set);
 struct connection *connection_open(struct connections *set, int fd, const struct sockaddr *from, bool silent);
 void connection_close(struct connection *c); /* NULL is fine */
 
+/* It came to the ops listener. */
+void connection_for_ops(struct connection *c);
+bool connection_is_for_ops(const struct connection *c);
+
 const struct caller *connection_peer(const struct connection *c);
 
 /* The request it is at, as the server keeps it; NULL at first. */

@@ -217,6 +217,7 @@ static void take_trace(struct request *rq)
  * it is not, a cache in front may file the answer under either. */
 static bool check_guard(struct request *rq, struct error *err)
 {
+    const struct guard *guard = connection_is_for_ops(rq->conn) ? &rq->gate->ops_guard : &rq->gate->guard;
     const char *host = request_header(rq, "Host");
     char authority[300];
 
@@ -230,8 +231,8 @@ static bool check_guard(struct request *rq, struct error *err)
         host = authority;
     }
     if (route_has(&rq->target, ROUTE_PUBLIC))
-        return guard_check_public(&rq->gate->guard, host, err);
-    return guard_check(&rq->gate->guard, host, request_header(rq, "Origin"),
+        return guard_check_public(guard, host, err);
+    return guard_check(guard, host, request_header(rq, "Origin"),
                        is_led_to(rq) ? NULL : request_header(rq, "Sec-Fetch-Site"), err);
 }
 
@@ -312,13 +313,30 @@ static bool check_token(struct request *rq, struct error *err)
     return false;
 }
 
+/* Of the two listeners each has its own. */
+static bool is_elsewhere(const struct request *rq)
+{
+    bool ops = rq->route && rq->route->flags & ROUTE_OPS, open = rq->route && rq->route->flags & ROUTE_OPEN;
+
+    return connection_is_for_ops(rq->conn) ? !ops : rq->gate->ops && ops && !open;
+}
+
+static bool needs_token(const struct request *rq)
+{
+    return !connection_is_for_ops(rq->conn) && !(rq->route && rq->route->flags & ROUTE_OPEN);
+}
+
 static bool check_route(struct request *rq, const char *method, struct error *err)
 {
     char allow[ROUTE_ALLOW];
 
     rq->route = route_find(&rq->target, method, allow);
-    if (!(rq->route && rq->route->flags & ROUTE_OPEN) && !check_token(rq, err))
+    if (needs_token(rq) && !check_token(rq, err))
         return false;
+    if (is_elsewhere(rq)) {
+        rq->route = NULL;
+        return not_found(rq, err);
+    }
     if (rq->route) {
         rq->step = rq->route->end;
         return true;

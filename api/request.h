@@ -36,6 +36,8 @@ struct stream;
 /* What every request has to pass; the server's, and the HTTP thread's eyes only but for the atomics. */
 struct gate {
     struct guard guard;
+    bool ops;               /* there is an ops listener */
+    struct guard ops_guard; /* its own */
     struct tokens *tokens;
     _Atomic(struct tokens *)
         fresh; /* left by whoever reloads, for the next request to put in their place; NULL: none */

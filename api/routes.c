@@ -25,7 +25,9 @@ enum {
     SLASH = ROUTE_SLASH,
     OPEN = ROUTE_OPEN,
     WORLD = ROUTE_OPEN | ROUTE_PUBLIC,
-    PAGE = ROUTE_OPEN | ROUTE_PAGE | ROUTE_SLASH
+    PAGE = ROUTE_OPEN | ROUTE_PAGE | ROUTE_SLASH,
+    OPS = ROUTE_OPS,
+    BOTH = OPEN | OPS
 };
 
 /* What for. */
@@ -69,9 +71,9 @@ static const struct route routes[] = {
     {"GET",    "/d/{}/{}",          WORLD, ANY,   NONE,       NULL,               NULL,            api_download_get},
     {"GET",    "/",                 PAGE,  ANY,   NONE,       NULL,               NULL,            api_page_get},
     {"GET",    "/page/{}",          OPEN,  ANY,   NONE,       NULL,               NULL,            api_page_get},
-    {"GET",    "/metrics",          PLAIN, METERS, NONE,      NULL,               NULL,            api_metrics_get},
-    {"GET",    "/livez",            OPEN,  ANY,   NONE,       NULL,               NULL,            api_live_get},
-    {"GET",    "/readyz",           OPEN,  ANY,   B(VERBOSE), NULL,               NULL,            api_ready_get},
+    {"GET",    "/metrics",          OPS,   METERS, NONE,      NULL,               NULL,            api_metrics_get},
+    {"GET",    "/livez",            BOTH,  ANY,   NONE,       NULL,               NULL,            api_live_get},
+    {"GET",    "/readyz",           BOTH,  ANY,   B(VERBOSE), NULL,               NULL,            api_ready_get},
 };
 /* clang-format on */
 

@@ -10,10 +10,11 @@
  *   body   a piece of the body; on failure the rest is swallowed and the error answered. NULL: takes no body.
  *   end    the body is over: answer, or ask the gateway and wait. */
 enum {
-    ROUTE_SLASH = 1, /* the path with a '/' behind it is the same */
-    ROUTE_OPEN = 2,  /* without a token */
+    ROUTE_SLASH = 1,  /* the path with a '/' behind it is the same */
+    ROUTE_OPEN = 2,   /* without a token */
     ROUTE_PUBLIC = 4, /* open, and for every web page to lead to */
-    ROUTE_PAGE = 8    /* a page of ours: a link may lead to it from anywhere, but nothing else may load it */
+    ROUTE_OPS = 8,    /* there without a token on the ops listener, which has nothing else; if not open, there alone */
+    ROUTE_PAGE = 16   /* a page of ours: a link may lead to it from anywhere, but nothing else may load it */
 };
 
 struct route {

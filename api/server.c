@@ -3,8 +3,6 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -19,6 +17,7 @@
 #include "api/handlers.h"
 #include "api/connections.h"
 #include "api/drain.h"
+#include "api/listener.h"
 #include "api/local.h"
 #include "api/request.h"
 #include "api/routes.h"
@@ -40,12 +39,13 @@ struct api {
     struct tokens *tokens;                    /* those of the gate, or on their way there: main's eyes */
     struct tls *tls;                          /* of the address; NULL: plain HTTP */
     struct MHD_Daemon *daemon, *local_daemon; /* of the address and of the unix socket; NULL: not listened on */
+    struct MHD_Daemon *ops_daemon;            /* likewise, of [ops] listen */
     struct drainer *drainer;
-    int listener, local_listener;
+    int listener, local_listener, ops_listener;
     struct local local;
     bool beyond_loopback;
-    uint16_t port;
-    pthread_mutex_t turn; /* held in every call of the library: its two threads are the HTTP thread by turns */
+    uint16_t port, ops_port;
+    pthread_mutex_t turn; /* held in every call of the library: its threads are the HTTP thread by turns */
     pthread_mutex_t lock;
     pthread_cond_t fewer;     /* a request has ended */
     struct request *requests; /* in progress; under lock */
@@ -263,6 +263,15 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
     pthread_mutex_unlock(&api->turn);
 }
 
+/* The ops listener's; what is asked on it is told from the rest by its connection. */
+static void on_ops_connection(void *user, struct MHD_Connection *connection, void **slot,
+                              enum MHD_ConnectionNotificationCode code)
+{
+    on_connection(user, connection, slot, code);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED && *slot)
+        connection_for_ops(*slot);
+}
+
 /* ---- waking those who wait */
 
 /* Without the lock: waking takes the library's. */
@@ -335,105 +344,50 @@ static void on_second(void *user)
 
 /* ---- the listening sockets */
 
-/* "127.0.0.1:8080", "[::1]:0", "localhost:8080"; ":8080" is every address. */
-static struct addrinfo *resolve(const char *listen, struct error *err)
-{
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    const char *colon = strrchr(listen, ':');
-    struct addrinfo *found = NULL;
-    char host[256];
-    size_t len;
-    int rc;
-
-    len = colon ? (size_t)(colon - listen) : sizeof host;
-    if (len >= sizeof host) {
-        error_set(err, ERR_CONFIG, "[http] listen: '%s' is not like 127.0.0.1:8080 or [::1]:8080", listen);
-        return NULL;
-    }
-    if (len >= 2 && listen[0] == '[' && listen[len - 1] == ']')
-        snprintf(host, sizeof host, "%.*s", (int)len - 2, listen + 1);
-    else
-        snprintf(host, sizeof host, "%.*s", (int)len, listen);
-    rc = getaddrinfo(*host ? host : NULL, colon + 1, &hints, &found);
-    if (rc != 0)
-        error_set(err, ERR_CONFIG, "[http] listen: '%s': %s", listen, gai_strerror(rc));
-    return rc == 0 ? found : NULL;
-}
-
-static bool is_loopback(const struct sockaddr *addr)
-{
-    if (addr->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)addr)->sin_addr.s_addr) >> 24 == 127;
-    return addr->sa_family == AF_INET6 &&
-           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr);
-}
-
-/* SO_REUSEADDR takes over addresses in TIME_WAIT only; SO_REUSEPORT would let two gateways share one port unseen. */
-static int open_listener(const struct addrinfo *at)
-{
-    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int on = 1, off = 0;
-
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (at->ai_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0)
-        fd_close(&fd);
-    return fd;
-}
-
-static void log_listening(struct api *api)
-{
-    struct sockaddr_storage addr;
-    socklen_t len = sizeof addr;
-    char host[NI_MAXHOST], port[NI_MAXSERV];
-
-    if (api->listener < 0)
-        return;
-    if (getsockname(api->listener, (struct sockaddr *)&addr, &len) != 0 ||
-        getnameinfo((struct sockaddr *)&addr, len, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        return;
-    api->port = (uint16_t)strtoul(port, NULL, 10);
-    log_info("http.listening", log_str("addr", host), log_int("port", api->port),
-             log_str("tls", api->tls ? "yes" : "no"));
-}
-
 static bool listen_at_address(struct api *api, const struct config *config, struct error *err)
 {
-    struct addrinfo *found = resolve(config->http.listen, err);
-    bool ok = false;
+    api->listener =
+        listener_open("[http] listen", config->http.listen, !tokens_any(api->gate.tokens), &api->beyond_loopback, err);
+    return api->listener >= 0;
+}
 
-    if (!found)
-        return false;
-    api->beyond_loopback = !is_loopback(found->ai_addr);
-    if (!tokens_any(api->gate.tokens) && api->beyond_loopback) {
-        error_set(err, ERR_CONFIG,
-                  "[http] listen: beyond loopback a token is needed: jidpost token create --write, or set "
-                  "JIDPOST_HTTP_TOKEN, say to the output of: openssl rand -hex 32");
-        goto out;
-    }
-    api->listener = open_listener(found);
-    if (api->listener < 0) {
-        error_set(err, ERR_SYSTEM, "[http] listen: '%s': %s", config->http.listen, strerror(errno));
-        goto out;
-    }
-    ok = true;
-out:
-    freeaddrinfo(found);
-    return ok;
+static bool has_ops(const struct config *config)
+{
+    return config->ops.listen && strcmp(config->ops.listen, LISTEN_OFF) != 0;
+}
+
+/* Its callers show no token: who may reach it is the network's business. */
+static bool listen_for_ops(struct api *api, const struct config *config, struct error *err)
+{
+    bool beyond;
+
+    api->ops_listener = listener_open("[ops] listen", config->ops.listen, false, &beyond, err);
+    api->gate.ops = true;
+    api->gate.ops_guard = (struct guard){.hosts = config->http.hosts, .any_host = beyond};
+    return api->ops_listener >= 0;
 }
 
 static bool listen_on(struct api *api, const struct config *config, struct error *err)
 {
     if (strcmp(config->http.listen, LISTEN_OFF) != 0 && !listen_at_address(api, config, err))
         return false;
+    if (has_ops(config) && !listen_for_ops(api, config, err))
+        return false;
     if (!config->http.unix_path)
         return true;
     api->local_listener = local_listen(&api->local, config->http.unix_path, (mode_t)config->http.unix_mode, err);
     return api->local_listener >= 0;
+}
+
+static void log_listening(struct api *api)
+{
+    char host[NI_MAXHOST];
+
+    if (api->listener >= 0 && listener_where(api->listener, host, &api->port))
+        log_info("http.listening", log_str("addr", host), log_int("port", api->port),
+                 log_str("tls", api->tls ? "yes" : "no"));
+    if (api->ops_listener >= 0 && listener_where(api->ops_listener, host, &api->ops_port))
+        log_info("ops.listening", log_str("addr", host), log_int("port", api->ops_port));
 }
 
 /* ---- start */
@@ -443,7 +397,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, const struct config *con
 {
     static struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
     unsigned connections = (unsigned)config->http.max_connections;
-    bool secure = api->tls && listener == api->listener;
+    bool secure = api->tls && listener == api->listener, ops = listener == api->ops_listener;
     unsigned loop = secure ? (unsigned)TLS_DAEMON : (unsigned)MHD_USE_EPOLL_INTERNAL_THREAD;
     unsigned flags = loop | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 
@@ -453,7 +407,7 @@ static struct MHD_Daemon *start_daemon(struct api *api, const struct config *con
         MHD_OPTION_LISTEN_SOCKET, listener,                                                  /* */
         MHD_OPTION_URI_LOG_CALLBACK, on_target, api,                                         /* */
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,                                      /* */
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, api,                                    /* */
+        MHD_OPTION_NOTIFY_CONNECTION, ops ? on_ops_connection : on_connection, api,          /* */
         MHD_OPTION_CONNECTION_LIMIT, connections,                                            /* */
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,                       /* */
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(config->http.idle_timeout / 1000),         /* of silence */
@@ -467,6 +421,8 @@ static void quiesce(struct api *api)
         MHD_quiesce_daemon(api->daemon);
     if (api->local_daemon)
         MHD_quiesce_daemon(api->local_daemon);
+    if (api->ops_daemon)
+        MHD_quiesce_daemon(api->ops_daemon);
     local_remove(&api->local);
 }
 
@@ -476,7 +432,9 @@ static void stop_daemons(struct api *api)
         MHD_stop_daemon(api->daemon);
     if (api->local_daemon)
         MHD_stop_daemon(api->local_daemon);
-    api->daemon = api->local_daemon = NULL;
+    if (api->ops_daemon)
+        MHD_stop_daemon(api->ops_daemon);
+    api->daemon = api->local_daemon = api->ops_daemon = NULL;
 }
 
 static bool start_daemons(struct api *api, const struct config *config, struct error *err)
@@ -485,7 +443,10 @@ static bool start_daemons(struct api *api, const struct config *config, struct e
         api->daemon = start_daemon(api, config, api->listener);
     if (api->local_listener >= 0)
         api->local_daemon = start_daemon(api, config, api->local_listener);
-    if ((api->listener < 0 || api->daemon) && (api->local_listener < 0 || api->local_daemon))
+    if (api->ops_listener >= 0)
+        api->ops_daemon = start_daemon(api, config, api->ops_listener);
+    if ((api->listener < 0 || api->daemon) && (api->local_listener < 0 || api->local_daemon) &&
+        (api->ops_listener < 0 || api->ops_daemon))
         return true;
     error_set(err, ERR_SYSTEM, "the HTTP server does not start: %s", strerror(errno));
     quiesce(api);
@@ -508,6 +469,7 @@ static void destroy(struct api *api)
     lockout_destroy(&api->gate.lockout);
     fd_close(&api->listener);
     fd_close(&api->local_listener);
+    fd_close(&api->ops_listener);
     local_remove(&api->local);
     pthread_mutex_destroy(&api->turn);
     pthread_cond_destroy(&api->fewer);
@@ -525,7 +487,7 @@ static struct api *create(struct gateway *gw, struct error *err)
         return NULL;
     }
     api->gw = gw;
-    api->listener = api->local_listener = -1;
+    api->listener = api->local_listener = api->ops_listener = -1;
     pthread_mutex_init(&api->turn, NULL);
     pthread_mutex_init(&api->lock, NULL);
     pthread_condattr_init(&attr);
@@ -599,6 +561,11 @@ size_t api_streams(const struct api *api)
 uint16_t api_port(const struct api *api)
 {
     return api->port;
+}
+
+uint16_t api_ops_port(const struct api *api)
+{
+    return api->ops_port;
 }
 
 /* ---- while it runs */

@@ -4,9 +4,13 @@
  * SIGPIPE (main's business).
  *
  * The library listens on one socket a daemon, and runs each on a thread of its own. With [http] unix there are two, the
- * address's and the unix socket's. "The HTTP thread" of all these headers is then whichever of the two has the turn: a
- * lock that each call of the library takes first and holds until it returns. No handler blocks, so none waits long, and
- * what is the HTTP thread's needs no other lock. Those who resume a request, on any thread, do not take it.
+ * address's and the unix socket's; with [ops] listen there is one more. "The HTTP thread" of all these headers is then
+ * whichever of them has the turn: a lock that each call of the library takes first and holds until it returns. No
+ * handler blocks, so none waits long, and what is the HTTP thread's needs no other lock. Those who resume a request, on
+ * any thread, do not take it.
+ *
+ * On the ops listener, plain HTTP always, nothing is answered but /metrics, /livez and /readyz, and no token is asked
+ * for; /metrics is then nowhere else.
  *
  * A unix socket is like loopback: its mode and its folder say who gets in, and no token is asked for where there is
  * none. */
@@ -20,14 +24,15 @@
 
 struct api;
 
-/* Listens where [http] listen and unix say and logs http.listening for each, the address first. gw outlives the server.
- * NULL: ERR_CONFIG (no such address; beyond loopback without a token; a path that is taken; a certificate or key that
- * is of no use), ERR_SYSTEM (in use, no memory, no threads). */
+/* Listens where [http] listen and unix say and logs http.listening for each, the address first; and ops.listening. gw
+ * outlives the server. NULL: ERR_CONFIG (no such address; beyond loopback without a token; a path that is taken; a
+ * certificate or key that is of no use), ERR_SYSTEM (in use, no memory, no threads). */
 struct api *api_start(struct gateway *gw, struct error *err);
 
 size_t api_streams(const struct api *api); /* of events, open; any thread */
 
-uint16_t api_port(const struct api *api); /* the one listened on, also when port 0 was asked for; 0: none */
+uint16_t api_ops_port(const struct api *api); /* likewise, of [ops] listen */
+uint16_t api_port(const struct api *api);     /* the one listened on, also when port 0 was asked for; 0: none */
 
 /* Tokens, certificate and key as they are now; not those of the gateway's own configuration. Requests and handshakes
  * that begin from now on see them, the others end under what they began with. false, and all stays as it was: a pair

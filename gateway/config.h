@@ -55,6 +55,9 @@ struct config {
         char *page;               /* a folder with another page than the one we carry, absolute; NULL: none */
     } http;
     struct {
+        char *listen; /* for /metrics, /livez and /readyz alone; "off": none */
+    } ops;
+    struct {
         struct jid jid; /* bare or with a resource; the resource default is "jidpost" + a stable suffix */
         char *password;
         char *server;  /* host or address; NULL: by SRV of the JID's domain */

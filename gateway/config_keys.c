@@ -523,6 +523,9 @@ static const struct key rows[] = {
     KEY(http, max_wait, a_time, "10m", "the longest ?wait= that is honoured"),
     KEY(http, page, a_page, "", "folder with the page for /, read with each request, to change it; left out: our own"),
 
+    KEY(ops, listen, a_listener_or_off, "off",
+        "another address for /metrics, /livez and /readyz, which asks for no token; off: http.listen has them"),
+
     KEY(xmpp, jid, an_account, NULL, "the gateway's account; with a resource, that one is bound"),
     KEY(xmpp, password, a_text, NULL, "the account's password", .secret = true),
     KEY(xmpp, server, a_server, "", "host to connect to; left out: by the SRV records of the domain"),

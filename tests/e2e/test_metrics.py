@@ -210,6 +210,16 @@ class MetricsWithTokens(Commands, Case):
         for secret in "prometheus", "often", "ci":
             self.assertNotIn(f'"{secret}"', page.text)
 
+    def test_another_address_has_them_without_a_token(self):
+        gateway = self.gateway(HTTP_TOKEN="token-for-these-tests", OPS_LISTEN=f"{LOOPBACK}:0")
+        ops = Client(gateway.logged("ops.listening")[0]["port"])
+        self.assertEqual(scrape(ops).get("jidpost_xmpp_up"), 1)
+        self.assertEqual([ops.get(target).status for target in ("/livez", "/readyz", "/v1", "/v1/transfers")],
+                         [200, 200, 404, 404])
+        headers = {"Authorization": "Bearer token-for-these-tests"}
+        self.assertFailed(gateway.get("/metrics", headers=headers), 404, "not_found")
+        self.assertEqual(gateway.get("/livez").status, 200)
+
     def test_prometheus_reads_them_as_its_example_says(self):
         """The files of deploy/prometheus with another address and token; it asks for OpenMetrics by itself."""
         gateway = self.gateway(start=False, **DIRECT)

@@ -1224,6 +1224,59 @@ static void metrics_count_requests_and_look_at_the_rest(void **state)
     assert_non_null(strstr(w->body, "\n# EOF\n"));
 }
 
+static void ask_ops(struct world *w, const char *request)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(api_ops_port(w->api))};
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_true(send_all(fd, request, strlen(request)));
+    read_answer(w, fd);
+    fd_close(&fd);
+}
+
+/* The ops listener has three things, and asks for no token; the other keeps all else, and what a supervisor asks. */
+static void the_ops_listener_is_for_three_questions(void **state)
+{
+    static const struct {
+        const char *path;
+        unsigned ops, token, none;
+    } rows[] = {
+        {"/metrics", 200, 404, 401}, {"/livez", 200, 200, 200},
+        {"/readyz", 200, 200, 200},  {"/v1/transfers", 404, 200, 401},
+        {"/v1", 404, 200, 401},      {"/d/0123456789abcdef0123456789abcdef/a", 404, 404, 404},
+    };
+    static char token[] = "a-token-of-16-characters", listen[] = "127.0.0.1:0";
+    struct world *w = *state;
+    char request[200];
+
+    end(w);
+    w->config.http.token = token;
+    w->config.ops.listen = listen;
+    begin(w);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", rows[i].path);
+        ask_ops(w, request);
+        if (w->status != rows[i].ops)
+            fail_msg("ops %s: %u", rows[i].path, w->status);
+        ask(w, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", rows[i].path);
+        if (w->status != rows[i].none)
+            fail_msg("%s: %u", rows[i].path, w->status);
+        ask(w, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", rows[i].path, token);
+        if (w->status != rows[i].token)
+            fail_msg("with a token %s: %u", rows[i].path, w->status);
+    }
+    ask_ops(w, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n");
+    expect(w, "a web page", 403, "host_not_allowed");
+    ask_ops(w, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    expect(w, "a name that leads to loopback", 403, "host_not_allowed");
+    ask_ops(w, "PUT " ANA "/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc");
+    expect(w, "a file", 404, "not_found");
+}
+
 static void head_is_get_without_its_body(void **state)
 {
     struct world *w = *state;
@@ -2231,6 +2284,7 @@ int main(void)
         TEST(a_recipient_who_is_away_is_an_answer),
         TEST(the_gateway_tells_about_itself),
         TEST(metrics_count_requests_and_look_at_the_rest),
+        TEST(the_ops_listener_is_for_three_questions),
         TEST(head_is_get_without_its_body),
         TEST(the_page_is_there_for_everybody_and_asked_for_again_cheaply),
         TEST(of_other_sites_only_a_link_leads_to_the_page),
