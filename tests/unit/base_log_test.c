@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 static struct {
@@ -47,6 +48,31 @@ static int tear_down(void **state)
     log_setup(LOG_INFO, LOG_TEXT);
     clock_real();
     return 0;
+}
+
+static void tell_nothing(void *user, struct metrics_page *page, enum metric m)
+{
+    (void)user;
+    (void)page;
+    (void)m;
+}
+
+/* There is nobody left to tell but who looks at the numbers. */
+static void a_line_that_cannot_be_written_is_counted(void **state)
+{
+    int kept = dup(STDERR_FILENO);
+    struct buf page = {0};
+
+    (void)state;
+    metrics_reset();
+    log_capture(NULL, NULL);
+    close(STDERR_FILENO);
+    log_info("lost", log_int("n", 1));
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    metrics_render(&page, METRICS_TEXT, tell_nothing, NULL);
+    assert_non_null(strstr(page.data, "\njidpost_log_dropped_total 1\n"));
+    buf_free(&page);
 }
 
 static void a_field_that_is_optional_is_left_out(void **state)
@@ -232,6 +258,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_field_that_is_optional_is_left_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_line_that_cannot_be_written_is_counted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_text_line_has_ts_level_event_and_then_the_fields, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_json_line_is_one_object, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_event_needs_no_fields, set_up, tear_down),
