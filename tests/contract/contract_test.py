@@ -2,10 +2,10 @@
 """Holds the answers of a running gateway against openapi.yaml.
 
     contract_test.py --url http://127.0.0.1:8080 --token TOKEN --to ana@example.org/desk \\
-                     --link http://127.0.0.1:8080/d/…/a.txt --revoke tr_…
+                     --link http://127.0.0.1:8080/d/…/a.txt --revoke tr_… --webhook ci
 
 The recipient must be online and accept files; the link is one of the gateway's own, to a file of at least 4 bytes, that
-nobody needs any more: its transfer is deleted. Calls every operation of the description, well and badly, and checks of
+nobody needs any more: its transfer is deleted. Nobody needs to listen where the webhook leads. Calls every operation of the description, well and badly, and checks of
 each answer that its status, its content type, its headers and its body are as described. An operation that was never
 called with success is a failure, and so is an answer that is not described. Needs python3-yaml and python3-jsonschema.
 """
@@ -399,6 +399,26 @@ def recipients(c, to):
     c.call("retryTransfer", 202, path={"id": failed.json["transfer"]["id"]})
 
 
+def webhooks(c, name):
+    """Returns the id of a delivery."""
+    hooks = c.call("listWebhooks", 200).json["items"]
+    c.check(name in [hook["name"] for hook in hooks], "GET /v1/webhooks", f"lacks {name}: {hooks}")
+    c.call("testWebhook", 200, path={"webhook": name})
+    c.call("testWebhook", 404, path={"webhook": "nobody"})
+    page = c.call("listDeliveries", 200, path={"webhook": name}, query={"limit": "1"})
+    link = re.fullmatch(r'<(.*)>; rel="next"', page.headers.get("link", ""))
+    c.check(link and link.group(1) == page.json["next"], "GET deliveries", "its Link is not its next")
+    identifier = page.json["items"][0]["id"]
+    c.call("listDeliveries", 200, path={"webhook": name}, query={"state": "pending", "cursor": identifier})
+    c.call("listDeliveries", 404, path={"webhook": "nobody"})
+    for bad in {"state": "lost"}, {"limit": "0"}, {"cursor": "x"}:
+        c.call("listDeliveries", 422, path={"webhook": name}, query=bad)
+    c.call("redeliver", 202, path={"webhook": name, "delivery": identifier})
+    c.call("redeliver", 404, path={"webhook": name, "delivery": "wd_" + "0" * 26})
+    c.call("redeliver", 404, path={"webhook": name, "delivery": "wd_"})
+    return identifier
+
+
 def every_operation_is_guarded(c, path):
     for name, operation in c.operations.items():
         needed = set(re.findall(r"{(\w+)}", operation.path))
@@ -448,6 +468,7 @@ def main():
     arguments.add_argument("--link", required=True, help="a link of the gateway's own")
     arguments.add_argument("--revoke", required=True, help="the id of its transfer")
     arguments.add_argument("--validator", action="store_true", help="the URL is a Prism's in front of the gateway")
+    arguments.add_argument("--webhook", required=True, help="the name of one")
     given = arguments.parse_args()
     c = Contract(given.url, given.token, given.validator)
     about_itself(c)
@@ -456,7 +477,8 @@ def main():
     what_became_of_it(c, ids)
     followed(c, ids)
     recipients(c, given.to)
-    values = {"jid": given.to, "name": "a", "id": ids[0], "code": "internal"}
+    values = {"jid": given.to, "name": "a", "id": ids[0], "code": "internal", "webhook": given.webhook,
+              "delivery": webhooks(c, given.webhook)}
     every_operation_is_guarded(c, values)
     every_path_names_its_methods(c, values)
     links(c, given.link, given.revoke)

@@ -3,12 +3,14 @@ import base64
 import http.server
 import json
 import os
+import re
+import ssl
 import subprocess
 import threading
 import time
 
 from case import Case, DIRECT
-from lab import DOMAIN, LOOPBACK, Ports, wait_until
+from lab import DOMAIN, LOOPBACK, Ports, Process, wait_until
 from peers import HERE
 
 
@@ -23,9 +25,9 @@ class Got:
 
 
 class Receiver:
-    """Takes webhooks at a port of its own; status may be a number, or None: it never answers."""
+    """Takes webhooks at a port of its own; status may be a number, or None: it never answers. authority: by HTTPS."""
 
-    def __init__(self, port=None, status=204):
+    def __init__(self, port=None, status=204, authority=None):
         self.port, self.status = port or Ports.take(), status
         self.got, self.lock, self.over = [], threading.Lock(), threading.Event()
         receiver = self
@@ -57,6 +59,10 @@ class Receiver:
                 pass  # the gateway went away
 
         self.server = Server((LOOPBACK, self.port), Handler)
+        if authority:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(authority.chain, authority.key)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()
 
@@ -158,6 +164,25 @@ class Webhooks(Case):
         up, down = receiver.wait(2)
         self.assertEqual((up.type, down.type), ("xmpp.connected", "xmpp.disconnected"))
         self.assertEqual(up.json["data"]["xmpp"]["jid"], f"gateway@{DOMAIN}/jidpost")
+
+    def test_a_receiver_behind_tls_is_known_by_its_authority(self):
+        receiver = self.receiver(authority=self.server.authority)
+        at = {"url": f"https://{DOMAIN}:{receiver.port}/", "allow_nets": "127.0.0.1 ::1"}
+        gateway = self.hooked(known={**at, "ca": self.server.authority.certificate}, unknown=at)
+        self.assertTrue(gateway.request("POST", "/v1/webhooks/known/test").json["delivered"])
+        said = gateway.request("POST", "/v1/webhooks/unknown/test").json
+        self.assertEqual((said["delivered"], said["detail"]), (False, "the certificate is not trusted"))
+        self.assertEqual(len(receiver.got), 1)
+
+    def test_the_receiver_of_the_readme_knows_what_is_ours(self):
+        program = re.search(r"```python\n(import base64.*?)```", (HERE.parents[1] / "README.md").read_text(), re.S)[1]
+        port, secret, log = Ports.take(), self.secret(), self.path("receiver.log")
+        process = Process(["/usr/bin/python3", "-u", "-c", program], log,
+                          {**os.environ, "SECRET": secret, "PORT": str(port)})
+        self.addCleanup(process.stop)
+        gateway = self.hooked(ours={"url": self.url(port), "secret": secret}, forged={"url": self.url(port)})
+        wait_until(lambda: gateway.request("POST", "/v1/webhooks/ours/test").json["status"] == 204, 20, "a receiver")
+        self.assertEqual(gateway.request("POST", "/v1/webhooks/forged/test").json["status"], 401)
 
     # ---- receivers that are not there
 
