@@ -1156,6 +1156,38 @@ static void a_recipient_who_is_away_is_an_answer(void **state)
     expect(w, "unknown", 504, "remote_server_timeout");
 }
 
+static void webhooks_are_shown_tried_and_sent_again(void **state)
+{
+    struct world *w = *state;
+    json_t *hook;
+
+    ask(w, GET("/v1/webhooks"));
+    expect(w, "list", 200, NULL);
+    hook = json_array_get(json_object_get(w->json, "items"), 0);
+    assert_string_equal(json_string_value(json_object_get(hook, "name")), "ci");
+    assert_string_equal(json_string_value(json_object_get(hook, "state")), "on");
+    assert_int_equal(json_integer_value(json_object_get(hook, "backlog")), 3);
+    assert_int_equal(json_array_size(json_object_get(hook, "events")), 2);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(hook, "events"), 1)), "xmpp.connected");
+    ask(w, "POST /v1/webhooks/ci/test HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    expect(w, "test", 200, NULL);
+    assert_string_equal(member(w, "detail"), "answered 500");
+    assert_true(json_is_false(json_object_get(w->json, "delivered")));
+    ask(w, GET("/v1/webhooks/ci/deliveries?state=dead&limit=3"));
+    expect(w, "deliveries", 200, NULL);
+    ask(w, GET("/v1/webhooks/no/deliveries"));
+    expect(w, "deliveries of nobody", 404, "not_found");
+    ask(w, GET("/v1/webhooks/ci/deliveries?state=lost"));
+    expect(w, "no state", 422, "parameter_invalid");
+    ask(w, GET("/v1/webhooks/ci/deliveries?cursor=tr_00000000000000000000000001"));
+    expect(w, "no cursor", 422, "parameter_invalid");
+    ask(w, "POST /v1/webhooks/ci/deliveries/wd_00000000000000000000000001/redeliver HTTP/1.1\r\nHost: localhost\r\n"
+           "Content-Length: 0\r\n\r\n");
+    expect(w, "no such delivery", 404, "not_found");
+    ask(w, "POST /v1/webhooks/ci/deliveries/..%%2f/redeliver HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    expect(w, "no id", 404, "not_found");
+}
+
 static void the_gateway_tells_about_itself(void **state)
 {
     struct world *w = *state;
@@ -1649,6 +1681,8 @@ static void each_token_does_what_it_is_for(void **state)
         {"nor looks at people", AS("sender", "GET /v1/recipients/ana@example.org HTTP/1.1") "\r\n", 403,
          "scope_missing", "token s: scopes=send"},
         {"any token will do", AS("sender", "GET /v1 HTTP/1.1") "\r\n", 200, NULL, NULL},
+        {"nor at webhooks", AS("sender", "GET /v1/webhooks HTTP/1.1") "\r\n", 403, "scope_missing",
+         "token s: scopes=send"},
         {"reads, and does not send", AS("reader", "PUT " ANA "/a HTTP/1.1") THREE, 403, "scope_missing",
          "token r: scopes=read,recipients"},
         {"sends not to everybody", AS("sender", "PUT /v1/to/bob@example.net/a HTTP/1.1") THREE, 403,
@@ -2282,6 +2316,7 @@ int main(void)
         TEST(a_failed_transfer_is_tried_again),
         TEST(a_list_is_walked_by_its_links),
         TEST(a_recipient_who_is_away_is_an_answer),
+        TEST(webhooks_are_shown_tried_and_sent_again),
         TEST(the_gateway_tells_about_itself),
         TEST(metrics_count_requests_and_look_at_the_rest),
         TEST(the_ops_listener_is_for_three_questions),

@@ -32,8 +32,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"some.ini",      "jidpost.ini",   "secret",      "http.token",
-                                        "xmpp.password", "http.tls_cert", "http.tls_key"};
+    static const char *const names[] = {"some.ini",     "jidpost.ini",       "secret",
+                                        "http.token",   "xmpp.password",     "http.tls_cert",
+                                        "http.tls_key", "webhook.ci.secret", "webhook.ci.secret_old"};
 
     (void)state;
     for (size_t i = 0; i < COUNT(names); i++)
@@ -566,6 +567,72 @@ static void tokens_stand_in_the_file_and_beside_the_state(void **state)
     assert_non_null(strstr(err.text, "b.ini:2: only sections [token ID] belong here"));
 }
 
+#define WHSEC     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+#define WHSEC_OLD "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define HOOK      "[webhook ci]\nurl = https://ci.example.org\n"
+
+static void count_file(void *user, const char *path)
+{
+    *(unsigned *)user += strstr(path, "/secret") != NULL;
+}
+
+/* Each as a row: the section, the credentials, and what comes of it. */
+static void a_webhook_s_secret_comes_by_the_file_another_or_a_credential(void **state)
+{
+    char secret_file[128], credentials[64];
+    const struct {
+        const char *says, *more, *credential, *old_credential;
+        const char *wanted; /* the refusal; NULL: none */
+        bool old;
+    } rows[] = {
+        {"in the section", "secret = " WHSEC "\n", NULL, NULL, NULL, false},
+        {"in a file", secret_file, NULL, NULL, NULL, false},
+        {"by a credential", "", WHSEC "\n", NULL, NULL, false},
+        {"both by credentials", "", WHSEC, WHSEC_OLD, NULL, true},
+        {"an old one in the section", "secret_old = " WHSEC_OLD "\n", WHSEC, NULL, NULL, true},
+        {"nowhere", "", NULL, NULL, "[webhook ci] has no secret", false},
+        {"twice", "secret = " WHSEC "\n", WHSEC, NULL, "[webhook ci] its secret is given twice", false},
+        {"a file that is not there", "secret_file = /nonexistent\n", NULL, NULL,
+         "[webhook ci] secret_file: /nonexistent cannot be read", false},
+        {"no secret", "", "hunter2", NULL, "[webhook ci] its secret is none", false},
+        {"a key that is none", "secrets = x\n", NULL, NULL, "some.ini:3: [webhook ci] has no key 'secrets'", false},
+    };
+    const char *const environment[] = {credentials, ACCOUNT, NULL};
+    struct config c;
+    struct error err;
+
+    (void)state;
+    snprintf(credentials, sizeof credentials, "CREDENTIALS_DIRECTORY=%s", folder);
+    snprintf(secret_file, sizeof secret_file, "secret_file = %s/secret\n", folder);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char ini[512];
+        unsigned files = 0;
+        bool ok;
+
+        unlink("webhook.ci.secret");
+        unlink("webhook.ci.secret_old");
+        write_file("secret", WHSEC "\n", strlen(WHSEC) + 1);
+        if (rows[i].credential)
+            write_file("webhook.ci.secret", rows[i].credential, strlen(rows[i].credential));
+        if (rows[i].old_credential)
+            write_file("webhook.ci.secret_old", rows[i].old_credential, strlen(rows[i].old_credential));
+        snprintf(ini, sizeof ini, HOOK "%s", rows[i].more);
+        ok = load(&c, ini, environment, NULL, &err);
+        if (ok != !rows[i].wanted || (!ok && !strstr(err.text, rows[i].wanted)))
+            fail_msg("%s: %s", rows[i].says, ok ? "it loads" : err.text);
+        if (!ok) {
+            assert_null(strstr(err.text, "hunter2"));
+            continue;
+        }
+        assert_int_equal(c.webhooks.count, 1);
+        assert_int_equal(c.webhooks.items[0].secret.length, 24);
+        assert_int_equal(c.webhooks.items[0].old.length > 0, rows[i].old);
+        config_each_file(&c, count_file, &files); /* for the sandbox */
+        assert_int_equal(files, rows[i].more == secret_file);
+        config_free(&c);
+    }
+}
+
 static void the_state_folder_is_known_before_the_rest_holds(void **state)
 {
     static const char *const overrides[] = {"server.state_dir=/srv/jp", NULL};
@@ -980,6 +1047,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_secret_may_be_the_content_of_a_file_without_its_line_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_holds_no_secret_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_credential_of_systemd_is_picked_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_webhook_s_secret_comes_by_the_file_another_or_a_credential, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_credential_may_be_the_file_a_key_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(https_takes_a_certificate_and_its_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_pair_may_be_another_but_not_come_or_go_in_a_running_gateway, set_up,
