@@ -227,17 +227,34 @@ static struct event_waiter **bucket_of(struct events *ev, const char *id)
     return &ev->waiters[(mixed ^ mixed >> 16) % BUCKETS];
 }
 
-/* Under the lock: those of one bucket, chained to be woken. e NULL: all of them. */
+/* Under the lock, as all about lists; `link` tells whether it is in one. */
+static void join(struct event_waiter **bucket, struct event_waiter *w)
+{
+    w->next = *bucket;
+    w->link = bucket;
+    if (w->next)
+        w->next->link = &w->next;
+    *bucket = w;
+}
+
+static void leave(struct event_waiter *w)
+{
+    *w->link = w->next;
+    if (w->next)
+        w->next->link = w->link;
+    w->link = NULL;
+}
+
+/* Those of one bucket, chained to be woken. e NULL: all of them. */
 static void call_up(struct event_waiter **bucket, const struct event *e, struct event_waiter **woken)
 {
-    struct event_waiter *w, *next;
+    struct event_waiter *next;
 
-    DL_FOREACH_SAFE(*bucket, w, next)
-    {
+    for (struct event_waiter *w = *bucket; w; w = next) {
+        next = w->next;
         if (e && !event_fits(e, w->filter))
             continue;
-        DL_DELETE(*bucket, w);
-        w->prev = NULL;
+        leave(w);
         w->next = *woken;
         *woken = w;
     }
@@ -397,24 +414,21 @@ bool events_wait(struct events *ev, struct event_waiter *w, uint64_t after)
 
     pthread_mutex_lock(&ev->lock);
     idle = !has_gap(ev, after) && !find(ev, w->filter, after);
-    w->prev = NULL;
+    w->link = NULL;
     if (idle)
-        DL_PREPEND(*bucket, w);
+        join(bucket, w);
     pthread_mutex_unlock(&ev->lock);
     return idle;
 }
 
-/* `prev` tells whether it is in a list: of the first it is the last. */
 bool events_withdraw(struct events *ev, struct event_waiter *w)
 {
-    struct event_waiter **bucket = bucket_of(ev, w->filter->id);
     bool there;
 
     pthread_mutex_lock(&ev->lock);
-    there = w->prev != NULL;
+    there = w->link != NULL;
     if (there)
-        DL_DELETE(*bucket, w);
-    w->prev = NULL;
+        leave(w);
     pthread_mutex_unlock(&ev->lock);
     return there;
 }

@@ -113,7 +113,7 @@ struct event_waiter {
     void (*wake)(void *user); /* on core's thread, without a lock: may only wake its owner */
     void *user;
     /* what follows is the journal's */
-    struct event_waiter *prev, *next;
+    struct event_waiter *next, **link;
 };
 
 /* Leaves w until something after `after` fits; then it is taken off and woken, once. false: there is news already, and
