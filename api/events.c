@@ -41,6 +41,7 @@ struct stream {
     atomic_bool armed;            /* the journal has the waiter, or is about to wake it */
     atomic_int_least64_t written; /* monotonic ms */
     atomic_bool beat;             /* a comment is due */
+    atomic_bool over;             /* nothing more is told */
 };
 
 void stream_free(struct stream **stream)
@@ -338,7 +339,7 @@ static ssize_t read_stream(void *user, uint64_t pos, char *out, size_t most)
         take_present(rq);
     if (rq->hung_up || (s->look && rq->got.error.code != ERR_NONE))
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    if (s->done == s->out.len && atomic_load(&rq->gate->closing))
+    if (s->done == s->out.len && (atomic_load(&rq->gate->closing) || atomic_load(&s->over)))
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (s->done == s->out.len)
         next_text(s);
@@ -441,4 +442,9 @@ bool stream_is_due(const struct request *rq, int64_t now)
 void stream_beat(struct request *rq)
 {
     atomic_store(&rq->stream->beat, true);
+}
+
+void stream_end(struct request *rq)
+{
+    atomic_store(&rq->stream->over, true);
 }

@@ -36,7 +36,7 @@ enum { DRAIN_MS = 5000, MOMENT_MS = 200, FORCE_MS = 1000, DRAIN_TURN_MS = 50 };
 struct api {
     struct gateway *gw;
     struct gate gate;
-    struct tokens *tokens;                    /* those of the gate, or on their way there: main's eyes */
+    struct tokens *tokens;                    /* those of the gate, or on their way there; main's, changed under lock */
     struct tls *tls;                          /* of the address; NULL: plain HTTP */
     struct MHD_Daemon *daemon, *local_daemon; /* of the address and of the unix socket; NULL: not listened on */
     struct MHD_Daemon *ops_daemon;            /* likewise, of [ops] listen */
@@ -315,17 +315,24 @@ static void wake_hung_up(void *user)
 }
 
 /* As soon as one waits for news it is somebody's who claims it, so the rest of it is read behind `waiting`. */
-static void beat_streams(struct api *api)
+static void look_after_streams(struct api *api)
 {
     struct request *claimed = NULL;
     int64_t now = clock_ms();
 
     pthread_mutex_lock(&api->lock);
     for (struct request *rq = api->requests; rq; rq = rq->next) {
-        if (atomic_load(&rq->waiting) != WAIT_ANSWER || !stream_waits(rq) || !stream_is_due(rq, now) ||
-            !request_claim(rq, false))
+        bool good;
+
+        if (atomic_load(&rq->waiting) != WAIT_ANSWER || !stream_waits(rq))
             continue;
-        stream_beat(rq);
+        good = tokens_still_have(api->tokens, rq->token);
+        if ((good && !stream_is_due(rq, now)) || !request_claim(rq, false))
+            continue;
+        if (good)
+            stream_beat(rq);
+        else
+            stream_end(rq);
         rq->claimed = claimed;
         claimed = rq;
     }
@@ -338,7 +345,7 @@ static void on_second(void *user)
     struct api *api = user;
 
     wake_hung_up(api);
-    beat_streams(api);
+    look_after_streams(api);
     connections_sweep(api->gate.connections);
 }
 
@@ -573,7 +580,7 @@ uint16_t api_ops_port(const struct api *api)
 /* The pair is read last, so that all is sure when the first thing changes. */
 bool api_reload(struct api *api, const struct config *config, struct error *err)
 {
-    struct tokens *tokens = tokens_load(config, err);
+    struct tokens *tokens = tokens_load(config, err), *was;
     struct tls_pair *pair = NULL;
     bool ok = false;
 
@@ -592,8 +599,11 @@ bool api_reload(struct api *api, const struct config *config, struct error *err)
         tls_replace(api->tls, &pair);
     }
     tokens_compare(api->tokens, tokens);
-    tokens_release(&api->tokens);
+    pthread_mutex_lock(&api->lock);
+    was = api->tokens;
     api->tokens = tokens_hold(tokens);
+    pthread_mutex_unlock(&api->lock);
+    tokens_release(&was);
     tokens = atomic_exchange(&api->gate.fresh, tokens);
     ok = true;
 out:

@@ -35,9 +35,10 @@ uint16_t api_ops_port(const struct api *api); /* likewise, of [ops] listen */
 uint16_t api_port(const struct api *api);     /* the one listened on, also when port 0 was asked for; 0: none */
 
 /* Tokens, certificate and key as they are now; not those of the gateway's own configuration. Requests and handshakes
- * that begin from now on see them, the others end under what they began with. false, and all stays as it was: a pair
- * that is of no use, or no token is left and the server listens beyond loopback (ERR_CONFIG); ERR_SYSTEM. One thread at
- * a time, and not while api_stop() runs. */
+ * that begin from now on see them, the others end under what they began with; but streams of events whose token is not
+ * what it was end within a second or so. false, and all stays as it was: a pair that is of no use, or no token is left
+ * and the server listens beyond loopback (ERR_CONFIG); ERR_SYSTEM. One thread at a time, and not while api_stop() runs.
+ */
 bool api_reload(struct api *api, const struct config *config, struct error *err);
 
 /* An event as the body of a webhook, to be freed: the JSON that a stream of events has in its `data`. NULL: out of

@@ -16,4 +16,7 @@ bool stream_waits(const struct request *rq);
 bool stream_is_due(const struct request *rq, int64_t now);
 void stream_beat(struct request *rq);
 
+/* Likewise whoever claims it ends it: its token is not what it was, and coming back will tell the reader so. */
+void stream_end(struct request *rq);
+
 #endif

@@ -125,6 +125,15 @@ const struct token *tokens_find(const struct tokens *tokens, const char *text, s
     return found;
 }
 
+bool tokens_still_have(const struct tokens *now, const struct token *t)
+{
+    const struct token *found = t ? of_id(&now->list, t->id) : NULL;
+
+    if (!t)
+        return !tokens_any(now);
+    return found && token_equal(found, t) && !(t->expires && clock_wall_ms() >= t->expires);
+}
+
 /* ---- what one may */
 
 bool token_may(const struct token *t, unsigned scope, char rule[static RULE_TEXT], struct error *err)

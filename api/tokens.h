@@ -25,6 +25,9 @@ bool tokens_any(const struct tokens *tokens);
 /* Whose it is, good as long as the table is held. ERR_AUTH_INVALID, ERR_AUTH_EXPIRED. */
 const struct token *tokens_find(const struct tokens *tokens, const char *text, struct error *err);
 
+/* Whether what began with t (NULL: none was asked for) could begin now under the same rules. */
+bool tokens_still_have(const struct tokens *now, const struct token *t);
+
 /* ---- what one may. t NULL: everything. A refusal leaves the rule in `rule`, as a person would look for it in the
  * configuration: "token ci-1: allow_to=*@example.org". */
 enum { RULE_TEXT = 400 };

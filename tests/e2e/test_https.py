@@ -10,6 +10,7 @@ import time
 from case import Case, DIRECT, QUICK
 from lab import DOMAIN, LOOPBACK, Ports, wait_until
 from test_cut_through import Upload, until_still
+from test_events import Stream, course
 
 MEBIBYTE = 1 << 20
 BIG = 64 * MEBIBYTE
@@ -98,6 +99,19 @@ class Https(Case):
         return received
 
     # ---- all that is awkward about HTTP, over TLS
+
+    def test_what_happens_is_told_as_it_happens(self):
+        gateway, peer = self.secure_gateway(**DIRECT), self.recipient("alice")
+        stream = Stream(gateway, "/v1/events")
+        self.addCleanup(stream.close)
+        gateway.put(peer.jid, b"hello")
+        self.assertEqual(course(stream.until("transfer.delivered")),
+                         ["created", "offered", "accepted", "progress", "delivered"])
+        before = processor_seconds(gateway.process.pid)
+        time.sleep(2)  # in which nothing happens, and nothing is looked for
+        self.assertLess(processor_seconds(gateway.process.pid) - before, 0.5)
+        gateway.stop()
+        self.assertIsNone(stream.event())
 
     def test_64_MiB_arrive_whole_however_they_are_sent(self):
         gateway, peer = self.secure_gateway(**DIRECT), self.recipient("alice")

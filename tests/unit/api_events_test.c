@@ -399,6 +399,41 @@ static void a_token_follows_its_own_transfers_alone(void **state)
     token_list_free(&w->config.tokens);
 }
 
+/* The reader who comes back is told what is wrong. */
+static void a_stream_ends_with_its_token(void **state)
+{
+    struct world *w = *state;
+    struct config fewer;
+    struct error err = {0};
+    struct reader gone, stays, expires;
+
+    end(w);
+    add_token(w, "a", "one", "send,events");
+    add_token(w, "b", "two", "send,events");
+    add_token(w, "c", "three", "send,events");
+    clock_fake(1000, 1700000000000);
+    w->config.tokens.items[2].expires = 1700000000000 + 5000;
+    begin(w);
+    gone = open_stream(w, AS("one", ALL));
+    stays = open_stream(w, AS("two", ALL));
+    expires = open_stream(w, AS("three", ALL));
+    expect(&gone, "retry: 3000\n\n");
+    expect(&stays, "retry: 3000\n\n");
+    expect(&expires, "retry: 3000\n\n");
+    fewer = w->config;
+    fewer.tokens.items++;
+    fewer.tokens.count--;
+    assert_true(api_reload(w->api, &fewer, &err));
+    expect_end(&gone);
+    await_streams(w, 2);
+    clock_advance(5000);
+    expect_end(&expires);
+    clock_advance(10 * 1000);
+    expect(&stays, ": ping\n\n");
+    close_stream(&stays);
+    token_list_free(&w->config.tokens);
+}
+
 static void silence_is_broken_by_a_comment(void **state)
 {
     struct world *w = *state;
@@ -476,6 +511,7 @@ int main(void)
         T(what_is_asked_wrongly_is_refused),
         T(the_head_comes_without_the_stream),
         T(a_token_follows_its_own_transfers_alone),
+        T(a_stream_ends_with_its_token),
         T(silence_is_broken_by_a_comment),
         T(who_goes_away_is_noticed),
         T(who_reads_too_slowly_is_told_and_goes_on),
