@@ -1,4 +1,4 @@
-/* gateway/main.c - the composition root: the one file that sees every folder.
+/* gateway/main.c - the composition root of the gateway (jidpost serve): the one file that sees every folder.
  *
  * Starts the parts in order, waits for a signal (SIGHUP: reads the configuration anew), lets what flows go on for a
  * while and stops the parts in reverse; and while it waits it is the watchdog over core's heartbeat, and speaks with
@@ -13,22 +13,20 @@
 #include <unistd.h>
 
 #include "api/server.h"
-#include "api/tls.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/process.h"
+#include "cli/cli.h"
+#include "cli/exit_code.h"
 #include "gateway/config.h"
 #include "gateway/confine.h"
 #include "gateway/core.h"
-#include "gateway/healthcheck.h"
 #include "gateway/lock.h"
 #include "gateway/socks5_carrier.h"
-#include "gateway/token_command.h"
 #include "xmpp/xmpp.h"
 
-enum { EXIT_OK = 0, EXIT_USAGE = 2, EXIT_UNAVAILABLE = 8 };
 enum { MAPPED_FROM = 128 * 1024 }; /* glibc's own first value */
 enum { LOW_DESCRIPTORS = 16, DIAL_MS = 12 * 1000 };
 
@@ -40,67 +38,8 @@ enum { DRAIN_TURN_MS = 50, STOP_MS = 20 * 1000 };
 
 extern char **environ;
 
-static const char usage[] =
-    "jidpost delivers files to XMPP addresses for programs that do not speak XMPP.\n"
-    "\n"
-    "  jidpost serve                 run in the foreground\n"
-    "  jidpost config check          read the configuration and say whether it holds\n"
-    "  jidpost config show           every key in force and where it came from\n"
-    "  jidpost config keys           every key with its default: a jidpost.ini to start from\n"
-    "  jidpost token create|list|revoke  make tokens for callers and take them back: jidpost token says how\n"
-    "  jidpost healthcheck [--ready] ask the gateway on this machine; exit status 0 or 8\n"
-    "  jidpost version\n"
-    "\n"
-    "  --config FILE                 instead of ./jidpost.ini or /etc/jidpost/jidpost.ini\n"
-    "  --SECTION.KEY=VALUE           over file and environment, as --http.listen=127.0.0.1:9000\n"
-    "\n"
-    "Each key is an environment variable too: [http] listen is JIDPOST_HTTP_LISTEN.\n"
-    "The least that is needed: JIDPOST_XMPP_JID and JIDPOST_XMPP_PASSWORD (or _FILE).\n";
-
-struct command_line {
-    const char *words[3]; /* "config", "check" */
-    size_t word_count;
-    const char *file;
-    const char *overrides[64];
-    size_t override_count;
-    bool ready;
-};
-
-static bool read_command_line(struct command_line *cl, int argc, char **argv, struct error *err)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *arg = argv[i];
-
-        if (strcmp(arg, "--config") == 0 && i + 1 < argc)
-            cl->file = argv[++i];
-        else if (strncmp(arg, "--config=", 9) == 0)
-            cl->file = arg + 9;
-        else if (strcmp(arg, "--ready") == 0)
-            cl->ready = true;
-        else if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
-            cl->words[0] = "help", cl->word_count = 1;
-        else if (strcmp(arg, "--version") == 0)
-            cl->words[0] = "version", cl->word_count = 1;
-        else if (strncmp(arg, "--", 2) == 0 && strchr(arg, '.') && strchr(arg, '=') && cl->override_count < 63)
-            cl->overrides[cl->override_count++] = arg + 2;
-        else if (arg[0] == '-' || cl->word_count == 3)
-            return error_set(err, ERR_CONFIG, "'%s' is no option of jidpost; see jidpost --help", arg);
-        else
-            cl->words[cl->word_count++] = arg;
-    }
-    return true;
-}
-
-static bool is(const struct command_line *cl, const char *first, const char *second)
-{
-    return cl->word_count == (second ? 2u : 1u) && strcmp(cl->words[0], first) == 0 &&
-           (!second || strcmp(cl->words[1], second) == 0);
-}
-
-/* ---- serve */
-
 struct parts {
-    const struct command_line *cl;
+    const struct cli_line *line;
     struct config config;      /* as it was at the start: what all the others see */
     struct settings *settings; /* in force, of those that may change */
     int64_t drain_ms;
@@ -209,7 +148,8 @@ static bool start(struct parts *p, struct error *err)
     p->spool = spool_open(c->spool.dir, &limits, err);
     if (!p->spool)
         return false;
-    if (!confine(c, p->cl->file, environ, &p->sandbox, err)) /* here every folder exists, and no second thread */
+    /* Here every folder exists, and there is no second thread. */
+    if (!confine(c, cli_value(p->line, OPT_CONFIG), environ, &p->sandbox, err))
         return false;
     p->store = store_open(c->store.url, err);
     if (!p->store)
@@ -361,7 +301,7 @@ static void reload(struct parts *p)
     struct settings *found;
 
     notify_reloading(&p->notify);
-    found = config_read(&config, p->cl->file, environ, p->cl->overrides, &error);
+    found = config_read(&config, cli_value(p->line, OPT_CONFIG), environ, p->line->overrides, &error);
     p->refused = !found || !api_reload(p->api, &config, &error);
     if (!p->refused) {
         apply(p, &config);
@@ -427,15 +367,15 @@ static void run(struct parts *p)
     drain(p);
 }
 
-static int serve(const struct command_line *cl)
+static int serve(const struct cli_line *line)
 {
-    struct parts p = {.cl = cl};
+    struct parts p = {.line = line};
     struct error error = {0};
     int status = EXIT_OK;
 
-    p.settings = config_read(&p.config, cl->file, environ, cl->overrides, &error);
+    p.settings = config_read(&p.config, cli_value(line, OPT_CONFIG), environ, line->overrides, &error);
     if (!p.settings) {
-        fprintf(stderr, "jidpost: %s\n", error.text);
+        cli_fail(&error);
         return EXIT_USAGE;
     }
     p.drain_ms = p.config.server.drain_timeout;
@@ -465,88 +405,7 @@ static int serve(const struct command_line *cl)
     return status;
 }
 
-/* ---- the other commands */
-
-static bool check_pair(const struct config *c, struct error *err)
-{
-    struct tls_pair *pair = c->http.tls_cert ? tls_pair_load(c->http.tls_cert, c->http.tls_key, err) : NULL;
-    bool ok = pair || !c->http.tls_cert;
-
-    tls_pair_free(&pair);
-    return ok;
-}
-
-static int config_check(const struct command_line *cl)
-{
-    struct config config;
-    struct error error;
-    bool ok;
-
-    ok = config_load(&config, cl->file, environ, cl->overrides, &error) && check_pair(&config, &error);
-    config_free(&config);
-    if (ok)
-        puts("The configuration holds.");
-    else
-        fprintf(stderr, "jidpost: %s\n", error.text);
-    return ok ? EXIT_OK : EXIT_USAGE;
-}
-
-static int config_show_command(const struct command_line *cl)
-{
-    struct error error;
-
-    if (config_show(cl->file, environ, cl->overrides, stdout, &error))
-        return EXIT_OK;
-    fprintf(stderr, "jidpost: %s\n", error.text);
-    return EXIT_USAGE;
-}
-
-static int healthcheck_command(const struct command_line *cl)
-{
-    const char *listen;
-    struct config config;
-    struct error error;
-    bool well;
-
-    if (!config_load(&config, cl->file, environ, cl->overrides, &error)) {
-        fprintf(stderr, "jidpost: %s\n", error.text);
-        return EXIT_USAGE;
-    }
-    listen = strcmp(config.http.listen, LISTEN_OFF) == 0 ? config.http.unix_path : config.http.listen;
-    well = healthcheck(listen, config.http.tls_cert != NULL, cl->ready ? "/readyz" : "/livez", &error);
-    if (!well)
-        fprintf(stderr, "jidpost: %s\n", error.text);
-    config_free(&config);
-    return well ? EXIT_OK : EXIT_UNAVAILABLE;
-}
-
 int main(int argc, char **argv)
 {
-    struct command_line cl = {0};
-    struct error error;
-
-    if (argc > 1 && strcmp(argv[1], "token") == 0)
-        return token_command(argc - 1, argv + 1, environ);
-    if (!read_command_line(&cl, argc, argv, &error)) {
-        fprintf(stderr, "jidpost: %s\n", error.text);
-        return EXIT_USAGE;
-    }
-    if (is(&cl, "serve", NULL))
-        return serve(&cl);
-    if (is(&cl, "config", "check"))
-        return config_check(&cl);
-    if (is(&cl, "config", "show"))
-        return config_show_command(&cl);
-    if (is(&cl, "healthcheck", NULL))
-        return healthcheck_command(&cl);
-    if (is(&cl, "config", "keys")) {
-        config_keys(stdout);
-        return EXIT_OK;
-    }
-    if (is(&cl, "version", NULL)) {
-        puts("jidpost " JIDPOST_VERSION);
-        return EXIT_OK;
-    }
-    fputs(usage, is(&cl, "help", NULL) ? stdout : stderr);
-    return is(&cl, "help", NULL) ? EXIT_OK : EXIT_USAGE;
+    return cli_main(argc, argv, environ, serve);
 }

@@ -9,7 +9,7 @@ root=$1
 check() {
     (
         cd "$1" || exit 1
-        find base socks5 gateway xmpp api -name '*.[ch]' 2>/dev/null | LC_ALL=C sort >"$scratch/files"
+        find base socks5 gateway xmpp api cli -name '*.[ch]' 2>/dev/null | LC_ALL=C sort >"$scratch/files"
         [ -s "$scratch/files" ] || { echo "$1: no sources"; exit 1; }
         # shellcheck disable=SC2016 # awk's own variables
         xargs awk '
@@ -20,6 +20,8 @@ check() {
                 may["gateway"] = "^base/"
                 may["xmpp"]   = "^(base/.*|gateway/(method|carrier|relay|network|record|http_put)[.]h)$"
                 may["api"]    = "^(base/.*|gateway/(gateway|record|network|events)[.]h)$"
+                # a program of its own that calls the gateway; and the doctor tries the parts by themselves
+                may["cli"]    = "^(base/.*|gateway/[a-z0-9_]+[.]h|socks5/handshake[.]h|xmpp/xmpp[.]h|api/tls[.]h)$"
                 # foreign header -> the files it stays in
                 home["strophe.h"]    = "^xmpp/"
                 home["expat.h"]      = "^xmpp/stanza_limit[.]c$"
@@ -27,11 +29,12 @@ check() {
                 home["gnutls/gnutls.h"]   = "^api/tls[.]c$"
                 home["gnutls/x509.h"]     = "^api/tls[.]c$"
                 home["gnutls/abstract.h"] = "^api/tls[.]c$"
-                home["jansson.h"]    = "^api/"
+                home["jansson.h"]    = "^(api|cli)/"
                 home["sqlite3.h"]    = "^gateway/store_sqlite(_[a-z]+)?[.][ch]$"
                 home["libpq-fe.h"]   = "^gateway/store_postgres[.]c$"
                 home["ini.h"]        = "^gateway/config[.]c$"
-                home["curl/curl.h"]  = "^gateway/(http_(loop|put|post)[.][ch]|healthcheck[.]c)$"
+                home["curl/curl.h"]  = "^(gateway/(http_(loop|put|post)[.][ch]|healthcheck[.]c)|cli/client[.]c)$"
+                home["openssl/ssl.h"] = "^cli/doctor_tls[.]c$"
                 home["magic.h"]      = "^gateway/"
                 home["seccomp.h"]    = "^base/sandbox_calls[.]c$"
                 home["linux/landlock.h"] = "^base/sandbox_files[.]c$"
@@ -98,6 +101,10 @@ expect ok api/json.c '#include <jansson.h>'
 expect ok api/tls.c '#include <gnutls/x509.h>'
 expect ok api/server.c '#include "gateway/gateway.h"'
 expect ok api/server.c '#include <sys/socket.h>'
+expect ok cli/local.c '#include "gateway/config.h"'
+expect ok cli/show.c '#include <jansson.h>'
+expect ok cli/client.c '#include <curl/curl.h>'
+expect ok gateway/main.c '#include "cli/cli.h"'
 expect offence base/log.c '#include "gateway/config.h"'
 expect offence base/log.c '#include <gateway/config.h>'
 expect offence base/log.c '#include "clock.h"'
@@ -122,6 +129,10 @@ expect offence api/json.c '#include "xmpp/xmpp.h"'
 expect offence api/json.c '#include <sqlite3.h>'
 expect offence api/server.c '#include <gnutls/gnutls.h>'
 expect offence base/buf.c '#include <jansson.h>'
+expect offence gateway/core.c '#include "cli/cli.h"'
+expect offence cli/send.c '#include "api/json.h"'
+expect offence cli/send.c '#include <curl/curl.h>'
+expect offence cli/client.c '#include <openssl/ssl.h>'
 mkdir -p "$scratch/empty"
 if check "$scratch/empty" >"$scratch/said"; then
     echo "self-check: a tree without sources passed"
