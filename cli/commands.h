@@ -19,4 +19,14 @@ int command_token_create(const struct cli_line *line);
 int command_token_list(const struct cli_line *line);
 int command_token_revoke(const struct cli_line *line);
 
+/* send.c, transfers.c, webhook.c: these call a gateway */
+int command_send(const struct cli_line *line);
+int command_status(const struct cli_line *line);
+int command_ls(const struct cli_line *line);
+int command_watch(const struct cli_line *line);
+int command_cancel(const struct cli_line *line);
+int command_retry(const struct cli_line *line);
+int command_webhook_test(const struct cli_line *line);
+int command_webhook_verify(const struct cli_line *line); /* but not this one */
+
 #endif

@@ -5,8 +5,31 @@
 
 #define SHELLS "bash zsh fish"
 
+enum { SENDER = IN_ALL | IN_CLIENT | IN_TELLS };
+
 /* In the order in which the help shows them. */
 static const struct cli_option options[] = {
+    {OPT_TO, "to", "JID", "one recipient more; then every word is a file", .groups = IN_SEND},
+    {OPT_NAME, "name", "NAME", "what the file is called there, instead of its own name", .groups = IN_SEND},
+    {OPT_CAPTION, "caption", "TEXT", "a message beside the file", .groups = IN_SEND},
+    {OPT_RESOURCE, "resource", "RESOURCE", "the recipient's device", .groups = IN_SEND},
+    {OPT_METHODS, "methods", "LIST", "these methods alone, in this order: jingle-s5b,si-s5b,link", .groups = IN_SEND},
+    {OPT_MODE, "mode", "MODE", "when it is offered: while it is uploaded, after that, or before", "auto spool stream",
+     .groups = IN_SEND},
+    {OPT_TTL, "ttl", "TIME", "give up after that: 30m, 7d", .groups = IN_SEND},
+    {OPT_HOLD, "hold", "TIME", "wait that long for a recipient who is offline", .groups = IN_SEND},
+    {OPT_LABEL, "label", "KEY:VALUE", "a label to find it by; may be given several times", .groups = IN_SEND},
+    {OPT_DIGEST, "digest", "ALGORITHM", "compute it and tell it", "sha-256", .groups = IN_SEND},
+    {OPT_STATE, "state", "STATE", "those in this state alone",
+     "receiving queued held offering connecting transferring delivered link_sent link_fetched failed cancelled expired",
+     .groups = IN_LS},
+    {OPT_TO, "to", "JID", "those to this address alone", .groups = IN_LS},
+    {OPT_SINCE, "since", "TIME", "those made since then: 2026-11-22T19:00:00Z, or 1h ago", .groups = IN_LS},
+    {OPT_LIMIT, "limit", "N", "so many at most, 50 unless said", .groups = IN_LS},
+    {OPT_HOOK_ID, "id", "ID", "the header webhook-id", .groups = IN_VERIFY},
+    {OPT_HOOK_TIMESTAMP, "timestamp", "SECONDS", "the header webhook-timestamp", .groups = IN_VERIFY},
+    {OPT_HOOK_SIGNATURE, "signature", "LIST", "the header webhook-signature", .groups = IN_VERIFY},
+    {OPT_HOOK_SECRET, "secret-file", "FILE", "where the secret is, whsec_ and base64", .groups = IN_VERIFY},
     {OPT_READY, "ready", NULL, "ask whether it can deliver too: the XMPP session, the store", .groups = IN_HEALTH},
     {OPT_TOKEN_WRITE, "write", NULL, "keep the section itself, in tokens.d of the state folder", .groups = IN_TOKEN},
     {OPT_TOKEN_ID, "id", "ID", "what the token is called: letters, digits and '-'", .groups = IN_TOKEN},
@@ -21,6 +44,14 @@ static const struct cli_option options[] = {
      .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "note", "TEXT", "for people", .groups = IN_TOKEN},
     {OPT_MAN, "man", NULL, "print the manual page itself", .groups = IN_MANUAL, .hidden = true},
+    {OPT_WAIT, "wait", "TIME", "until it has ended, or for that long (then 124): --wait, --wait=60s",
+     .groups = IN_WAITS, .optional = true},
+    {OPT_URL, "url", "URL", "of the gateway: http://host:port, https://... or unix:/path", .groups = IN_CLIENT},
+    {OPT_TOKEN_FILE, "token-file", "FILE", "whose first line is the token; - for the standard input",
+     .groups = IN_CLIENT},
+    {OPT_CA, "ca", "FILE", "authorities for https, in PEM, instead of the system's", .groups = IN_CLIENT},
+    {OPT_JSON, "json", NULL, "JSON, one value a line, on a terminal too", .groups = IN_TELLS},
+    {OPT_QUIET, "quiet", NULL, "nothing but errors", .groups = IN_TELLS, .letter = 'q'},
     {OPT_CONFIG, "config", "FILE", "instead of ./jidpost.ini or /etc/jidpost/jidpost.ini", .groups = IN_ALL},
     {OPT_SET, "set", "SECTION.KEY=VALUE", "over file and environment; --SECTION.KEY=VALUE is the same",
      .groups = IN_ALL},
@@ -34,6 +65,22 @@ static const struct cli_command commands[] = {
     {"serve", "", 0, 0, "run the gateway in the foreground",
      "SIGTERM ends it once what flows is through, a second one at once; SIGHUP reads the configuration anew.", NULL,
      IN_ALL, NULL},
+    {"send", "FILE... JID", 1, SIZE_MAX, "send files to somebody's XMPP client",
+     "Each file goes to each recipient. FILE - is the standard input. A resource may stand behind the address "
+     "(ana@example.org/desk). Without --wait the command is done when the gateway has the file.",
+     NULL, SENDER | IN_WAITS | IN_SEND, command_send},
+    {"status", "ID", 1, 1, "one transfer, and what was tried", NULL, NULL, SENDER, command_status},
+    {"ls", "", 0, 0, "the transfers, newest first", NULL, NULL, SENDER | IN_LS, command_ls},
+    {"watch", "[ID]", 0, 1, "one transfer, or all, as it happens",
+     "The exit status is that of the transfer. Ctrl-C ends the watching, not the transfer.", NULL, SENDER | IN_WAITS,
+     command_watch},
+    {"cancel", "ID", 1, 1, "end a transfer and drop its file", NULL, NULL, SENDER, command_cancel},
+    {"retry", "ID", 1, 1, "a failed transfer once more, from the file that was kept", NULL, NULL, SENDER | IN_WAITS,
+     command_retry},
+    {"webhook test", "NAME", 1, 1, "have a test event sent to that webhook", NULL, NULL, SENDER, command_webhook_test},
+    {"webhook verify", "", 0, 0, "check the signature of a message, whose body is the standard input",
+     "By Standard Webhooks, version v1. Exit status 3: the signature is wrong, or the message is old.", NULL,
+     IN_ALL | IN_VERIFY | IN_TELLS, command_webhook_verify},
     {"config check", "", 0, 0, "read the configuration and say whether it holds", NULL, NULL, IN_ALL,
      command_config_check},
     {"config show", "", 0, 0, "every key in force and where it came from", "Secrets are shown as (set).", NULL, IN_ALL,
@@ -61,6 +108,14 @@ static const struct cli_command commands[] = {
 const struct cli_command *const cli_commands = commands;
 
 static const struct cli_fact environment[] = {
+    {"JIDPOST_URL",
+     "Where the gateway is, where --url does not say. Without both it is the one that the configuration on "
+     "this machine describes: its unix socket, or its address."},
+    {"JIDPOST_TOKEN",
+     "The token, where --token-file does not say; JIDPOST_TOKEN_FILE names a file with it. Never write a "
+     "token into a command line: every user of the machine can read it there. With the configuration of "
+     "this machine [http] token is taken."},
+    {"NO_COLOR", "With any value: no colours."},
     {"JIDPOST_SECTION_KEY", "Each key of the configuration: [http] listen is JIDPOST_HTTP_LISTEN. The least that is "
                             "needed to serve: JIDPOST_XMPP_JID and JIDPOST_XMPP_PASSWORD, or a file with it named by "
                             "JIDPOST_XMPP_PASSWORD_FILE."},
@@ -77,6 +132,11 @@ static const struct cli_fact files[] = {
 const struct cli_fact *const cli_files = files;
 
 static const struct cli_fact examples[] = {
+    {"jidpost send report.pdf ana@example.org", "Hand a file to the gateway."},
+    {"jidpost send --wait=10m a.pdf b.pdf --to ana@example.org --to bob@example.org",
+     "Two files to two people; the exit status says whether all of them arrived."},
+    {"pg_dump db | zstd | jidpost send - --name db.sql.zst ops@example.org", "What comes from a pipe."},
+    {"jidpost ls --state failed --since 1d", "What went wrong since yesterday."},
     {"jidpost config keys >jidpost.ini", "A configuration to start from."},
     {NULL, NULL},
 };

@@ -276,6 +276,13 @@ static bool unknown_variable(const char *name, struct error *err)
                      shown);
 }
 
+/* What the clients among our commands are told; the gateway has no use for it. */
+static bool is_of_clients(const char *name)
+{
+    return strcmp(name, "JIDPOST_URL") == 0 || strcmp(name, "JIDPOST_TOKEN") == 0 ||
+           strcmp(name, "JIDPOST_TOKEN_FILE") == 0;
+}
+
 /* name is a JIDPOST_* variable; value is not empty unless the name is to be checked alone. */
 static bool take_variable(struct settings *s, const char *name, const char *value, struct error *err)
 {
@@ -296,7 +303,7 @@ static bool take_variable(struct settings *s, const char *name, const char *valu
         if (config_table[i].secret && strcmp(name + len, "_FILE") == 0)
             return *value == '\0' || open_secret_file(s, &config_table[i], value, name, err);
     }
-    return unknown_variable(name, err);
+    return is_of_clients(name) || unknown_variable(name, err);
 }
 
 /* systemd puts credentials into a folder (LoadCredential= in systemd.exec(5)); ours are called as the keys are. */
@@ -657,15 +664,37 @@ void config_free(struct config *c)
     *c = (struct config){0};
 }
 
+bool config_load_keys(struct config *c, const char *const *keys, const char *file, char *const *environment,
+                      const char *const *overrides, struct error *err)
+{
+    struct settings s = {0};
+    bool ok;
+
+    *c = (struct config){0};
+    ok = gather(&s, file, environment, overrides, err);
+    for (; ok && *keys; keys++) {
+        const struct key *key = key_find(*keys);
+
+        ok = read_key(key, setting_of(&s, key), c, err);
+    }
+    settings_clear(&s);
+    if (!ok)
+        config_free(c);
+    return ok;
+}
+
 char *config_state_dir(const char *file, char *const *environment, const char *const *overrides, struct error *err)
 {
-    const struct key *key = key_find("server.state_dir");
-    struct settings s = {0};
-    struct config c = {0};
-    bool ok = gather(&s, file, environment, overrides, err) && read_key(key, setting_of(&s, key), &c, err);
+    static const char *const keys[] = {"server.state_dir", NULL};
+    struct config c;
+    char *state_dir = NULL;
 
-    settings_clear(&s);
-    return ok ? c.server.state_dir : NULL;
+    if (config_load_keys(&c, keys, file, environment, overrides, err)) {
+        state_dir = c.server.state_dir;
+        c.server.state_dir = NULL;
+        config_free(&c);
+    }
+    return state_dir;
 }
 
 bool config_show(const char *file, char *const *environment, const char *const *overrides, FILE *out, struct error *err)

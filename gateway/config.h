@@ -149,6 +149,11 @@ void config_compare(struct settings *running, const struct settings *found,
 bool config_show(const char *file, char *const *environment, const char *const *overrides, FILE *out,
                  struct error *err);
 
+/* Those keys alone, NULL at the end; whether the others hold is not looked at, and they are left empty. For commands
+ * that need little, and have to work before the rest is written. config_free() as well. */
+bool config_load_keys(struct config *c, const char *const *keys, const char *file, char *const *environment,
+                      const char *const *overrides, struct error *err);
+
 /* What 'jidpost token' needs, which has to work before the rest holds: server.state_dir alone, yours to free(), and the
  * tokens in its tokens.d, added to *out. No such folder: none. */
 char *config_state_dir(const char *file, char *const *environment, const char *const *overrides, struct error *err);
