@@ -39,7 +39,7 @@ static inline struct log_field log_int(const char *key, int64_t value)
 
 void log_setup(enum log_level least, enum log_format format);
 
-/* Tests: every line goes to sink instead of stderr; NULL restores. */
+/* Tests, and commands that report in their own way: every line goes to sink instead of stderr; NULL restores. */
 void log_capture(void (*sink)(void *user, enum log_level level, const char *line), void *user);
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields);

@@ -29,4 +29,7 @@ int command_retry(const struct cli_line *line);
 int command_webhook_test(const struct cli_line *line);
 int command_webhook_verify(const struct cli_line *line); /* but not this one */
 
+/* doctor.c */
+int command_doctor(const struct cli_line *line);
+
 #endif

@@ -93,6 +93,12 @@ static const struct cli_command commands[] = {
     {"token list", "", 0, 0, "those in tokens.d of the state folder", NULL, NULL, IN_ALL, command_token_list},
     {"token revoke", "ID", 1, 1, "take one of these away", "A gateway that runs knows it after a reload (SIGHUP).",
      NULL, IN_ALL, command_token_revoke},
+    {"doctor", "[JID]", 0, 1, "try everything that a delivery needs, and say what to mend",
+     "Configuration, state folder, spool, clock, DNS, connection, TLS, login, the advertised address, each proxy with "
+     "a "
+     "stream through it; with a JID that recipient's devices and the ladder. It needs no running gateway and disturbs "
+     "none. The exit status is that of the first line that says FAIL.",
+     NULL, IN_ALL | IN_TELLS, command_doctor},
     {"healthcheck", "", 0, 0, "ask the gateway on this machine how it is; exit status 0 or 8", NULL, NULL,
      IN_ALL | IN_HEALTH, command_healthcheck},
     {"openapi", "", 0, 0, "print the description of the HTTP API",
@@ -136,6 +142,7 @@ static const struct cli_fact examples[] = {
     {"jidpost send --wait=10m a.pdf b.pdf --to ana@example.org --to bob@example.org",
      "Two files to two people; the exit status says whether all of them arrived."},
     {"pg_dump db | zstd | jidpost send - --name db.sql.zst ops@example.org", "What comes from a pipe."},
+    {"jidpost doctor ana@example.org", "Why does nothing arrive?"},
     {"jidpost ls --state failed --since 1d", "What went wrong since yesterday."},
     {"jidpost config keys >jidpost.ini", "A configuration to start from."},
     {NULL, NULL},

@@ -136,6 +136,12 @@ static void look_at_terminal(struct talk *t)
     t->columns = wide < 20 ? 20 : wide > 500 ? 500 : (unsigned)wide;
 }
 
+void talk_alone(struct talk *t, const struct cli_line *line)
+{
+    *t = (struct talk){.line = line};
+    look_at_terminal(t);
+}
+
 static bool read_wait(struct talk *t, struct error *err)
 {
     const char *wait = cli_value(t->line, OPT_WAIT);
@@ -159,8 +165,7 @@ bool talk_open(struct talk *t, const struct cli_line *line, struct error *err)
 {
     struct client_config config;
 
-    *t = (struct talk){.line = line};
-    look_at_terminal(t);
+    talk_alone(t, line);
     if (!read_wait(t, err) || !find_gateway(t, err) || !find_token(t, err))
         return false;
     config = (struct client_config){.url = t->url,

@@ -31,6 +31,9 @@ struct talk {
 bool talk_open(struct talk *t, const struct cli_line *line, struct error *err);
 void talk_close(struct talk *t);
 
+/* Only how it shows things: for a command that calls nobody. */
+void talk_alone(struct talk *t, const struct cli_line *line);
+
 /* The time of --wait counts from here on. */
 void talk_begin_wait(struct talk *t);
 

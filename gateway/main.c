@@ -19,6 +19,7 @@
 #include "base/notify.h"
 #include "base/process.h"
 #include "cli/cli.h"
+#include "cli/compose.h"
 #include "cli/exit_code.h"
 #include "gateway/config.h"
 #include "gateway/confine.h"
@@ -28,7 +29,7 @@
 #include "xmpp/xmpp.h"
 
 enum { MAPPED_FROM = 128 * 1024 }; /* glibc's own first value */
-enum { LOW_DESCRIPTORS = 16, DIAL_MS = 12 * 1000 };
+enum { LOW_DESCRIPTORS = 16 };
 
 /* A core that stands still is shaken first, and only then left to the service manager's watchdog. */
 enum { WATCH_MS = 1000, STUCK_MS = 10 * 1000, DEAD_MS = 30 * 1000 };
@@ -68,63 +69,6 @@ static bool make_folder(const char *path, struct error *err)
     return true;
 }
 
-static enum xmpp_tls tls_of(enum tls_mode mode)
-{
-    return mode == TLS_OFF ? XMPP_TLS_OFF : mode == TLS_DIRECT ? XMPP_TLS_DIRECT : XMPP_TLS_REQUIRED;
-}
-
-static enum xmpp_direct direct_of(enum direct_mode mode)
-{
-    return mode == DIRECT_ALWAYS ? XMPP_DIRECT_ALWAYS : mode == DIRECT_NEVER ? XMPP_DIRECT_NEVER : XMPP_DIRECT_AUTO;
-}
-
-static struct network *make_network(const struct config *c, struct error *err)
-{
-    const struct xmpp_settings settings = {
-        .jid = c->xmpp.jid,
-        .password = c->xmpp.password,
-        .server = c->xmpp.server,
-        .port = c->xmpp.port,
-        .tls = tls_of(c->xmpp.tls),
-        .ca = c->xmpp.ca,
-        .allow_nets = c->egress.allow_nets,
-        .proxies = c->xmpp.proxies,
-        .accept_subscriptions = c->xmpp.accept_subscriptions,
-        .link = c->delivery.link,
-        .own_links = c->server.public_url != NULL,
-        .nick = c->xmpp.nick,
-        .direct = direct_of(c->socks5.direct),
-        .ping_interval_ms = c->xmpp.ping_interval,
-        .ping_timeout_ms = c->xmpp.ping_timeout,
-        .reconnect_min_ms = c->xmpp.reconnect_min,
-        .reconnect_max_ms = c->xmpp.reconnect_max,
-        .iq_timeout_ms = c->xmpp.iq_timeout,
-        .activate_timeout_ms = c->delivery.activate_timeout,
-        .ibb_max_size = c->delivery.ibb_max_size,
-        .ibb_window = (unsigned)c->delivery.ibb_window,
-    };
-
-    return xmpp_create(&settings, err);
-}
-
-static struct carrier *make_carrier(const struct config *c, uv_loop_t *loop, struct error *err)
-{
-    const struct socks5_carrier_config config = {
-        .listen = c->socks5.listen,
-        .advertise_host = c->socks5.advertise_host,
-        .advertise_port = c->socks5.advertise_port,
-        .allow_nets = c->egress.allow_nets,
-        .threads = (unsigned)c->socks5.threads,
-        .max_sessions = (unsigned)c->socks5.max_streams,
-        .pending_per_peer = (unsigned)c->socks5.pending_per_peer,
-        .connect_ms = DIAL_MS,
-        .idle_ms = (unsigned)c->delivery.stall_timeout,
-        .linger_ms = (unsigned)c->delivery.linger_timeout,
-    };
-
-    return socks5_carrier_create(loop, &config, err);
-}
-
 static struct spool_limits limits_of(const struct config *c)
 {
     return (struct spool_limits){
@@ -158,10 +102,10 @@ static bool start(struct parts *p, struct error *err)
     if (!p->gateway)
         return false;
     gateway_render_events(p->gateway, api_render_event);
-    p->carrier = make_carrier(c, gateway_loop(p->gateway), err);
+    p->carrier = compose_carrier(c, gateway_loop(p->gateway), err);
     if (!p->carrier)
         return false;
-    p->network = make_network(c, err);
+    p->network = compose_network(c, &c->xmpp.jid, err);
     if (!p->network || !gateway_start(p->gateway, p->network, p->carrier, socks5_carrier_streams, err))
         return false;
     p->api = api_start(p->gateway, err);

@@ -9,7 +9,9 @@
 
 #include "base/error.h"
 #include "base/jid.h"
+#include "gateway/carrier.h"
 #include "gateway/network.h"
+#include "xmpp/s5b_name.h"
 
 enum xmpp_tls { XMPP_TLS_REQUIRED, XMPP_TLS_DIRECT, XMPP_TLS_OFF };
 enum xmpp_direct { XMPP_DIRECT_AUTO, XMPP_DIRECT_ALWAYS, XMPP_DIRECT_NEVER };
@@ -46,5 +48,29 @@ void xmpp_destroy(struct network **n);
  * calls xmpp_shake(), which shuts the socket down and so ends the handshake. Both: any thread. */
 bool xmpp_handshaking(struct network *n);
 void xmpp_shake(struct network *n);
+
+/* ---- a bytestream of ours to ourselves, by which 'jidpost doctor' tries a proxy. Core's thread, while online. */
+
+/* Calls ready once, never from inside the call, when the proxies are known, or two seconds after the first one. false:
+ * out of memory. */
+bool xmpp_await_proxies(struct network *n, void (*ready)(void *user), void *user);
+
+/* Those that told an address; returns how many. */
+struct xmpp_streamhost {
+    char jid[JID_MAX + 1]; /* who is asked to activate */
+    struct carrier_address address;
+};
+size_t xmpp_streamhosts(struct network *n, struct xmpp_streamhost *out, size_t max);
+
+/* A new one: both its sides ask the proxy's SOCKS5 server for that name. false: there is no session. */
+struct xmpp_self_stream {
+    char sid[S5B_SID], name[S5B_NAME];
+};
+bool xmpp_name_self_stream(struct network *n, struct xmpp_self_stream *out);
+
+/* Has the proxy join the two sides; done is called once, never from inside the call. why NULL: bytes may flow. */
+typedef void xmpp_activated_fn(void *user, const struct error *why);
+bool xmpp_activate_self_stream(struct network *n, const struct xmpp_self_stream *stream, const char *proxy,
+                               xmpp_activated_fn *done, void *user, struct error *err);
 
 #endif

@@ -21,7 +21,7 @@ check() {
                 may["xmpp"]   = "^(base/.*|gateway/(method|carrier|relay|network|record|http_put)[.]h)$"
                 may["api"]    = "^(base/.*|gateway/(gateway|record|network|events)[.]h)$"
                 # a program of its own that calls the gateway; and the doctor tries the parts by themselves
-                may["cli"]    = "^(base/.*|gateway/[a-z0-9_]+[.]h|socks5/handshake[.]h|xmpp/xmpp[.]h|api/tls[.]h)$"
+                may["cli"]    = "^(base/.*|gateway/[a-z0-9_]+[.]h|socks5/handshake[.]h|xmpp/(xmpp|dns)[.]h|api/(tls|problem)[.]h)$"
                 # foreign header -> the files it stays in
                 home["strophe.h"]    = "^xmpp/"
                 home["expat.h"]      = "^xmpp/stanza_limit[.]c$"

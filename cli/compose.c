@@ -1,0 +1,63 @@
+#include "cli/compose.h"
+
+#include "gateway/socks5_carrier.h"
+#include "xmpp/xmpp.h"
+
+enum { DIAL_MS = 12 * 1000 };
+
+static enum xmpp_tls tls_of(enum tls_mode mode)
+{
+    return mode == TLS_OFF ? XMPP_TLS_OFF : mode == TLS_DIRECT ? XMPP_TLS_DIRECT : XMPP_TLS_REQUIRED;
+}
+
+static enum xmpp_direct direct_of(enum direct_mode mode)
+{
+    return mode == DIRECT_ALWAYS ? XMPP_DIRECT_ALWAYS : mode == DIRECT_NEVER ? XMPP_DIRECT_NEVER : XMPP_DIRECT_AUTO;
+}
+
+struct network *compose_network(const struct config *c, const struct jid *jid, struct error *err)
+{
+    const struct xmpp_settings settings = {
+        .jid = *jid,
+        .password = c->xmpp.password,
+        .server = c->xmpp.server,
+        .port = c->xmpp.port,
+        .tls = tls_of(c->xmpp.tls),
+        .ca = c->xmpp.ca,
+        .allow_nets = c->egress.allow_nets,
+        .proxies = c->xmpp.proxies,
+        .accept_subscriptions = c->xmpp.accept_subscriptions,
+        .link = c->delivery.link,
+        .own_links = c->server.public_url != NULL,
+        .nick = c->xmpp.nick,
+        .direct = direct_of(c->socks5.direct),
+        .ping_interval_ms = c->xmpp.ping_interval,
+        .ping_timeout_ms = c->xmpp.ping_timeout,
+        .reconnect_min_ms = c->xmpp.reconnect_min,
+        .reconnect_max_ms = c->xmpp.reconnect_max,
+        .iq_timeout_ms = c->xmpp.iq_timeout,
+        .activate_timeout_ms = c->delivery.activate_timeout,
+        .ibb_max_size = c->delivery.ibb_max_size,
+        .ibb_window = (unsigned)c->delivery.ibb_window,
+    };
+
+    return xmpp_create(&settings, err);
+}
+
+struct carrier *compose_carrier(const struct config *c, uv_loop_t *loop, struct error *err)
+{
+    const struct socks5_carrier_config config = {
+        .listen = c->socks5.listen,
+        .advertise_host = c->socks5.advertise_host,
+        .advertise_port = c->socks5.advertise_port,
+        .allow_nets = c->egress.allow_nets,
+        .threads = (unsigned)c->socks5.threads,
+        .max_sessions = (unsigned)c->socks5.max_streams,
+        .pending_per_peer = (unsigned)c->socks5.pending_per_peer,
+        .connect_ms = DIAL_MS,
+        .idle_ms = (unsigned)c->delivery.stall_timeout,
+        .linger_ms = (unsigned)c->delivery.linger_timeout,
+    };
+
+    return socks5_carrier_create(loop, &config, err);
+}
