@@ -87,8 +87,8 @@ struct cli_command {
     int (*run)(const struct cli_line *line); /* the program's exit status; NULL: main.c's own, serve */
 };
 
-extern const struct cli_option *const cli_options; /* name NULL at the end */
-extern const struct cli_command *const cli_commands;
+extern const struct cli_option cli_options[];   /* name NULL at the end */
+extern const struct cli_command cli_commands[]; /* likewise */
 
 /* Facts that the help and the man page share; name NULL at the end. */
 struct cli_fact {
@@ -101,7 +101,7 @@ extern const struct cli_fact *const cli_examples;
 /* ---- one command line, read */
 
 struct cli_given {
-    const struct cli_option *option;
+    struct cli_option option;
     const char *value; /* "" where none was given */
 };
 

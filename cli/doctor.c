@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 
@@ -25,8 +26,9 @@ static void say_to_people(struct doctor *d, enum doctor_level level, const char 
 
     if (t->quiet && level != DOCTOR_FAIL)
         return;
-    printf("%s%-4s%s  %-*s %s\n", talk_tone(t, tones[level]), words[level], talk_tone(t, TONE_PLAIN), CHECK_COLUMN,
-           check, text);
+    printf("%s%-4s%s  %-*s ", talk_tone(t, tones[level]), words[level], talk_tone(t, TONE_PLAIN), CHECK_COLUMN, check);
+    talk_print(stdout, text);
+    putchar('\n');
     if (fix)
         printf("%*s-> %s\n", CHECK_COLUMN + 7, "", fix);
     fflush(stdout);
@@ -53,6 +55,7 @@ void doctor_say(struct doctor *d, enum doctor_level level, const char *check, en
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    text[text_whole(text, strlen(text))] = '\0';
     if (level == DOCTOR_FAIL && d->status == EXIT_OK)
         d->status = exit_of_error(code);
     if (d->talk.people)

@@ -9,6 +9,7 @@
 #include "cli/compose.h"
 #include "cli/dial.h"
 #include "cli/doctor.h"
+#include "gateway/config_values.h"
 #include "gateway/socks5_carrier.h"
 #include "xmpp/xmpp.h"
 
@@ -91,7 +92,7 @@ void doctor_tries_address(struct doctor *d)
     struct carrier_address address = {.port = c->socks5.advertise_port};
     struct carrier *carrier = NULL;
     struct error error = {0};
-    const char *colon = strrchr(c->socks5.listen, ':');
+    struct value_address listens;
 
     if (!c->socks5.advertise_host) {
         doctor_say(d, DOCTOR_OK, "own address", ERR_NONE, NULL, "none is advertised: bytestreams take proxies alone");
@@ -106,11 +107,8 @@ void doctor_tries_address(struct doctor *d)
             return;
         }
         carrier->ops->advertised(carrier, &address);
-    } else if (address.port == 0 && colon) {
-        unsigned port = 0;
-
-        sscanf(colon + 1, "%u", &port);
-        address.port = (uint16_t)port;
+    } else if (address.port == 0 && value_address(c->socks5.listen, &listens) && listens.port > 0) {
+        address.port = (uint16_t)listens.port;
     }
     if (address.port == 0)
         doctor_say(d, DOCTOR_OK, "own address", ERR_NONE, NULL, "%s, on a port that the gateway took itself",

@@ -16,7 +16,7 @@ static const struct cli_fact meanings[] = {
 };
 const struct cli_fact *const exit_codes = meanings;
 
-enum exit_code exit_of_error(enum error_code code)
+int exit_of_error(enum error_code code)
 {
     switch (code) {
     case ERR_NONE:
@@ -109,7 +109,7 @@ enum exit_code exit_of_error(enum error_code code)
     return EXIT_UNAVAILABLE;
 }
 
-enum exit_code exit_of_status(long status)
+int exit_of_status(long status)
 {
     switch (status) {
     case 401:

@@ -19,10 +19,10 @@ enum exit_code {
 };
 
 /* Every code by name and no default: the compiler asks for a new one. */
-enum exit_code exit_of_error(enum error_code code);
+int exit_of_error(enum error_code code);
 
 /* For an answer whose code this version does not know. */
-enum exit_code exit_of_status(long status);
+int exit_of_status(long status);
 
 /* What each number means; name NULL at the end. */
 extern const struct cli_fact *const exit_codes;

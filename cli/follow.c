@@ -67,11 +67,10 @@ static void tell_failure(struct talk *t, const json_t *transfer)
                *title = json_text_at(transfer, "error.title"), *detail = json_text_at(transfer, "error.detail"),
                *hint = json_text_at(transfer, "error.hint");
 
-    talk_wipe(t);
-    fprintf(stderr, "jidpost: %s %s%s%s%s%s\n", id ? id : "it", state ? state : "failed", title ? ": " : "",
-            title ? title : "", detail ? ": " : "", detail ? detail : "");
+    talk_complain(t, "jidpost: %s %s%s%s%s%s", id ? id : "it", state ? state : "failed", title ? ": " : "",
+                  title ? title : "", detail ? ": " : "", detail ? detail : "");
     if (hint)
-        fprintf(stderr, "  hint: %s\n", hint);
+        talk_complain(t, "  hint: %s", hint);
 }
 
 void follow_tell(struct talk *t, const json_t *transfer)
@@ -84,8 +83,7 @@ void follow_tell(struct talk *t, const json_t *transfer)
 
     snprintf(added, sizeof added, "%s%s%s", proof ? proof : "", proof ? ", " : "", id ? id : "");
     p.added = added;
-    talk_say(t, "%s%s%s", talk_tone(t, tone), progress_line(&p, 0, line, sizeof line),
-             tone == TONE_PLAIN ? "" : talk_tone(t, TONE_PLAIN));
+    talk_say(t, tone, "%s", progress_line(&p, 0, line, sizeof line));
     if (final && !good)
         tell_failure(t, transfer);
 }
@@ -241,10 +239,9 @@ static int leave(struct follow *f)
 {
     bool timed_out = late(f) && !client_interrupted();
 
-    talk_wipe(f->t);
     if (f->id)
-        fprintf(stderr, "jidpost: %s; %s goes on: jidpost watch %s, or jidpost cancel %s\n",
-                timed_out ? "the time of --wait is over" : "interrupted", f->id, f->id, f->id);
+        talk_complain(f->t, "jidpost: %s; %s goes on: jidpost watch %s, or jidpost cancel %s",
+                      timed_out ? "the time of --wait is over" : "interrupted", f->id, f->id, f->id);
     return timed_out ? EXIT_TIMEOUT : f->id ? EXIT_INTERRUPTED : EXIT_OK;
 }
 

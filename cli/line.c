@@ -16,8 +16,10 @@ bool cli_takes(const struct cli_command *command, const struct cli_option *optio
 const char *cli_value(const struct cli_line *line, enum cli_opt id)
 {
     for (size_t i = line->given_count; i > 0; i--) {
-        if (line->given[i - 1].option->id == id)
-            return line->given[i - 1].value;
+        const struct cli_given *given = &line->given[i - 1];
+
+        if (given->option.id == id)
+            return given->value;
     }
     return NULL;
 }
@@ -27,7 +29,7 @@ const char *cli_next(const struct cli_line *line, enum cli_opt id, size_t *at)
     while (*at < line->given_count) {
         const struct cli_given *given = &line->given[(*at)++];
 
-        if (given->option->id == id)
+        if (given->option.id == id)
             return given->value;
     }
     return NULL;
@@ -150,7 +152,7 @@ static bool take(struct cli_line *line, const struct cli_option *option, const c
         return error_set(err, ERR_CONFIG, "--set %.60s: write --set section.key=value", value);
     if (option->id == OPT_SET)
         line->overrides[line->override_count++] = value;
-    line->given[line->given_count++] = (struct cli_given){option, value};
+    line->given[line->given_count++] = (struct cli_given){*option, value};
     return check_value(option, value, err);
 }
 
@@ -223,9 +225,10 @@ static bool asks_for_help(const struct cli_line *line)
 static bool check_early(const struct cli_line *line, struct error *err)
 {
     for (size_t i = 0; i < line->given_count; i++) {
-        if (!cli_takes(line->command, line->given[i].option))
-            return error_set(err, ERR_CONFIG, "--%s is no option of jidpost %s", line->given[i].option->name,
-                             line->command->name);
+        const struct cli_option *option = &line->given[i].option;
+
+        if (!cli_takes(line->command, option))
+            return error_set(err, ERR_CONFIG, "--%s is no option of jidpost %s", option->name, line->command->name);
     }
     return true;
 }

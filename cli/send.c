@@ -79,8 +79,8 @@ static char *target_of(const struct sending *s)
         const struct cli_given *given = &s->t->line->given[i];
 
         for (size_t p = 0; p < sizeof parameters / sizeof *parameters; p++) {
-            if (given->option->id == parameters[p] && cli_value(s->t->line, parameters[p]) == given->value)
-                add_parameter(&target, given->option->name, given->value);
+            if (given->option.id == parameters[p] && cli_value(s->t->line, parameters[p]) == given->value)
+                add_parameter(&target, given->option.name, given->value);
         }
     }
     while ((label = cli_next(s->t->line, OPT_LABEL, &at)))
@@ -152,12 +152,14 @@ static void send_one(struct errand *e, const char *path, const char *to)
 
     if (e->status == EXIT_OK)
         e->status = status;
+    if (status == EXIT_INTERRUPTED)
+        talk_complain(&e->talk, "  %s had not been sent whole: it will not arrive", *s.name ? s.name : "the input");
     if (!transfer)
         return;
     if (!e->talk.waits || !id) {
         talk_json(&e->talk, transfer);
         follow_tell(&e->talk, transfer);
-        talk_say(&e->talk, "  jidpost watch %s shows how it goes", id ? id : "");
+        talk_say(&e->talk, TONE_PLAIN, "  jidpost watch %s shows how it goes", id ? id : "");
     } else {
         e->ids[e->made++] = strdup(id);
     }

@@ -8,7 +8,7 @@
 enum { SENDER = IN_ALL | IN_CLIENT | IN_TELLS };
 
 /* In the order in which the help shows them. */
-static const struct cli_option options[] = {
+const struct cli_option cli_options[] = {
     {OPT_TO, "to", "JID", "one recipient more; then every word is a file", .groups = IN_SEND},
     {OPT_NAME, "name", "NAME", "what the file is called there, instead of its own name", .groups = IN_SEND},
     {OPT_CAPTION, "caption", "TEXT", "a message beside the file", .groups = IN_SEND},
@@ -59,9 +59,8 @@ static const struct cli_option options[] = {
     {OPT_VERSION, "version", NULL, "say which version this is and do nothing", .groups = IN_ALL},
     {.name = NULL},
 };
-const struct cli_option *const cli_options = options;
 
-static const struct cli_command commands[] = {
+const struct cli_command cli_commands[] = {
     {"serve", "", 0, 0, "run the gateway in the foreground",
      "SIGTERM ends it once what flows is through, a second one at once; SIGHUP reads the configuration anew.", NULL,
      IN_ALL, NULL},
@@ -111,7 +110,6 @@ static const struct cli_command commands[] = {
      command_help},
     {.name = NULL},
 };
-const struct cli_command *const cli_commands = commands;
 
 static const struct cli_fact environment[] = {
     {"JIDPOST_URL",

@@ -11,7 +11,7 @@
 #include "cli/exit_code.h"
 #include "gateway/config_values.h"
 
-enum { TOKEN_FILE_MAX = 4096, COLUMNS = 80 };
+enum { TOKEN_FILE_MAX = 4096, COLUMNS = 80, SAID_MAX = 2048 };
 
 static const char *variable(const struct cli_line *line, const char *name)
 {
@@ -196,31 +196,28 @@ static int tell_problem(struct talk *t, const json_t *problem, long status)
                *rule = json_text_at(problem, "rule");
     enum error_code known;
 
-    talk_wipe(t);
-    fprintf(stderr, "jidpost: %s%s%s\n", title ? title : "the gateway refused", detail ? ": " : "",
-            detail ? detail : "");
+    talk_complain(t, "jidpost: %s%s%s", title ? title : "the gateway refused", detail ? ": " : "",
+                  detail ? detail : "");
     if (rule)
-        fprintf(stderr, "  rule: %s\n", rule);
+        talk_complain(t, "  rule: %s", rule);
     if (hint)
-        fprintf(stderr, "  hint: %s\n", hint);
-    return code && error_code_parse(code, &known) ? (int)exit_of_error(known) : (int)exit_of_status(status);
+        talk_complain(t, "  hint: %s", hint);
+    return code && error_code_parse(code, &known) ? exit_of_error(known) : exit_of_status(status);
 }
 
 static int tell_outcome(struct talk *t, const struct client_answer *answer)
 {
-    talk_wipe(t);
     switch (answer->outcome) {
     case CLIENT_UNREACHABLE:
-        fprintf(stderr,
-                "jidpost: the gateway at %s does not answer: %s\n  hint: is it running (jidpost serve)? is the address "
-                "right (--url, JIDPOST_URL)? jidpost doctor says more\n",
-                t->url, answer->why);
+        talk_complain(t, "jidpost: the gateway at %s does not answer: %s", t->url, answer->why);
+        talk_complain(t, "  hint: is it running (jidpost serve)? is the address right (--url, JIDPOST_URL)? jidpost "
+                         "doctor says more");
         return EXIT_UNAVAILABLE;
     case CLIENT_TIMED_OUT:
-        fprintf(stderr, "jidpost: the time of --wait is over\n");
+        talk_complain(t, "jidpost: the time of --wait is over");
         return EXIT_TIMEOUT;
     case CLIENT_INTERRUPTED:
-        fprintf(stderr, "jidpost: interrupted\n");
+        talk_complain(t, "jidpost: interrupted");
         return EXIT_INTERRUPTED;
     case CLIENT_ANSWERED:
     case CLIENT_STOPPED:
@@ -243,11 +240,11 @@ int talk_read(struct talk *t, const struct client_answer *answer, json_t **out)
         *out = value;
         return EXIT_OK;
     }
-    if (value && json_is_object(value)) {
+    if (json_is_object(value)) {
         status = tell_problem(t, value, answer->status);
     } else {
-        fprintf(stderr, "jidpost: %s answered %ld and no JSON: is that a jidpost gateway?\n", t->url, answer->status);
-        status = answer->status >= 400 ? (int)exit_of_status(answer->status) : EXIT_UNAVAILABLE;
+        talk_complain(t, "jidpost: %s answered %ld and no JSON: is that a jidpost gateway?", t->url, answer->status);
+        status = answer->status >= 400 ? exit_of_status(answer->status) : EXIT_UNAVAILABLE;
     }
     json_decref(value);
     return status;
@@ -283,18 +280,50 @@ void talk_wipe(struct talk *t)
     t->drawn = false;
 }
 
-void talk_say(struct talk *t, const char *fmt, ...)
+void talk_print(FILE *out, const char *text)
 {
+    for (size_t len = strlen(text), n; len > 0; text += n, len -= n) {
+        uint32_t code = 0;
+
+        n = text_char(text, len, &code);
+        if (n == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0))
+            fputc('?', out);
+        else
+            fwrite(text, 1, n, out);
+        n = n ? n : 1;
+    }
+}
+
+void talk_say(struct talk *t, enum tone tone, const char *fmt, ...)
+{
+    char text[SAID_MAX];
     va_list args;
 
     if (!t->people || t->quiet)
         return;
     talk_wipe(t);
     va_start(args, fmt);
-    vprintf(fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    putchar('\n');
+    text[text_whole(text, strlen(text))] = '\0';
+    fputs(talk_tone(t, tone), stdout);
+    talk_print(stdout, text);
+    puts(tone == TONE_PLAIN ? "" : talk_tone(t, TONE_PLAIN));
     fflush(stdout);
+}
+
+void talk_complain(struct talk *t, const char *fmt, ...)
+{
+    char text[SAID_MAX];
+    va_list args;
+
+    talk_wipe(t);
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    text[text_whole(text, strlen(text))] = '\0';
+    talk_print(stderr, text);
+    fputc('\n', stderr);
 }
 
 void talk_draw(struct talk *t, const struct progress *p)
@@ -303,7 +332,9 @@ void talk_draw(struct talk *t, const struct progress *p)
 
     if (!t->people || t->quiet)
         return;
-    printf("\r%s\033[K", progress_line(p, t->columns - 1, line, sizeof line));
+    putchar('\r');
+    talk_print(stdout, progress_line(p, t->columns - 1, line, sizeof line));
+    fputs("\033[K", stdout);
     fflush(stdout);
     t->drawn = true;
 }
@@ -354,5 +385,5 @@ int exit_of_transfer(const json_t *transfer)
 
     if (state && (strcmp(state, "delivered") == 0 || strncmp(state, "link_", 5) == 0))
         return EXIT_OK;
-    return code && error_code_parse(code, &known) && known != ERR_NONE ? (int)exit_of_error(known) : EXIT_RECIPIENT;
+    return code && error_code_parse(code, &known) && known != ERR_NONE ? exit_of_error(known) : EXIT_RECIPIENT;
 }

@@ -48,11 +48,17 @@ int talk_read(struct talk *t, const struct client_answer *answer, json_t **out);
 void talk_json(struct talk *t, const json_t *value);
 
 /* Only for people: a line that stays, and one that is rewritten. */
-void talk_say(struct talk *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+enum tone { TONE_PLAIN, TONE_GOOD, TONE_WARN, TONE_BAD };
+void talk_say(struct talk *t, enum tone tone, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void talk_draw(struct talk *t, const struct progress *p);
 void talk_wipe(struct talk *t);
 
-enum tone { TONE_PLAIN, TONE_GOOD, TONE_WARN, TONE_BAD };
+/* A line on stderr, whoever reads it. */
+void talk_complain(struct talk *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Texts come from others: nothing of them may steer the terminal. */
+void talk_print(FILE *out, const char *text);
+
 const char *talk_tone(const struct talk *t, enum tone tone); /* "" without colours; TONE_PLAIN ends it */
 
 /* ---- reading JSON */

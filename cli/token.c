@@ -105,9 +105,9 @@ static bool read_rules(const struct cli_line *line, struct buf *section, struct 
         struct token *t = token_list_at(&tokens, "new", err);
         char key[40];
 
-        if (given->option->id != OPT_TOKEN_KEY)
+        if (given->option.id != OPT_TOKEN_KEY)
             continue;
-        key_of(given->option, key, sizeof key);
+        key_of(&given->option, key, sizeof key);
         buf_printf(section, "%s = %s\n", key, given->value);
         ok = t && token_set(t, key, given->value, err);
     }

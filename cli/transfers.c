@@ -35,7 +35,7 @@ static int ask_about(struct talk *t, const char *method, const char *what, json_
 static void say_field(struct talk *t, const char *name, const char *value)
 {
     if (value)
-        talk_say(t, "%-10s %s", name, value);
+        talk_say(t, TONE_PLAIN, "%-10s %s", name, value);
 }
 
 static void say_attempts(struct talk *t, const json_t *transfer)
@@ -48,8 +48,8 @@ static void say_attempts(struct talk *t, const json_t *transfer)
         const char *method = json_text_at(attempt, "method"), *code = json_text_at(attempt, "code"),
                    *detail = json_text_at(attempt, "detail");
 
-        talk_say(t, "%-10s %s: %s%s%s", i == 0 ? "tried" : "", method ? method : "-", code ? code : "no failure",
-                 detail ? ", " : "", detail ? detail : "");
+        talk_say(t, TONE_PLAIN, "%-10s %s: %s%s%s", i == 0 ? "tried" : "", method ? method : "-",
+                 code ? code : "no failure", detail ? ", " : "", detail ? detail : "");
     }
 }
 
@@ -123,8 +123,7 @@ static void show_row(struct talk *t, const json_t *transfer)
     char size[24];
 
     talk_json(t, transfer);
-    talk_say(t, "%-29s  %s%-12s%s  %.16s  %8s  %s  %s", id ? id : "", talk_tone(t, tone), state ? state : "",
-             talk_tone(t, TONE_PLAIN), created ? created : "",
+    talk_say(t, tone, "%-29s  %-12s  %.16s  %8s  %s  %s", id ? id : "", state ? state : "", created ? created : "",
              progress_size(json_count_at(transfer, "file.size"), size, sizeof size), to ? to : "", name ? name : "");
 }
 
@@ -147,7 +146,7 @@ static int list(struct talk *t)
     status = talk_ask(t, &request, &page);
     if (status == EXIT_OK) {
         items = json_object_get(page, "items");
-        talk_say(t, "%-29s  %-12s  %-16s  %8s  %s", "ID", "STATE", "CREATED (UTC)", "SIZE", "TO, FILE");
+        talk_say(t, TONE_PLAIN, "%-29s  %-12s  %-16s  %8s  %s", "ID", "STATE", "CREATED (UTC)", "SIZE", "TO, FILE");
         json_array_foreach(items, i, transfer) show_row(t, transfer);
     }
     json_decref(page);
@@ -180,7 +179,7 @@ static int cancel(struct talk *t)
 
     if (status == EXIT_OK) {
         talk_json(t, transfer);
-        talk_say(t, "%s is %s", json_text_at(transfer, "id"), json_text_at(transfer, "state"));
+        talk_say(t, TONE_PLAIN, "%s is %s", json_text_at(transfer, "id"), json_text_at(transfer, "state"));
     }
     json_decref(transfer);
     return status;

@@ -25,7 +25,7 @@ int command_webhook_test(const struct cli_line *line)
     status = talk_open(&t, line, &error) ? talk_ask(&t, &request, &answer) : cli_fail(&error);
     if (status == EXIT_OK) {
         talk_json(&t, answer);
-        talk_say(&t, "a test event is on its way to %s", line->words[0]);
+        talk_say(&t, TONE_PLAIN, "a test event is on its way to %s", line->words[0]);
     }
     json_decref(answer);
     talk_close(&t);

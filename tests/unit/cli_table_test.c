@@ -122,7 +122,7 @@ static void every_error_has_an_exit_status_that_the_help_explains(void **state)
         const struct cli_fact *fact = exit_codes;
         char number[8];
 
-        snprintf(number, sizeof number, "%d", (int)exit_of_error((enum error_code)code));
+        snprintf(number, sizeof number, "%d", exit_of_error((enum error_code)code));
         while (fact->name && strcmp(fact->name, number) != 0)
             fact++;
         if (!fact->name || (strcmp(number, "0") == 0) != (code == ERR_NONE))
@@ -134,7 +134,7 @@ static void errors_end_the_program_by_their_kind(void **state)
 {
     static const struct {
         enum error_code code;
-        enum exit_code want;
+        int want;
     } rows[] = {
         {ERR_NONE, EXIT_OK},
         {ERR_JID_INVALID, EXIT_USAGE},
@@ -152,7 +152,7 @@ static void errors_end_the_program_by_their_kind(void **state)
     };
     static const struct {
         long status;
-        enum exit_code want;
+        int want;
     } statuses[] = {{200, EXIT_OK},        {202, EXIT_OK},          {400, EXIT_USAGE},     {401, EXIT_AUTH},
                     {403, EXIT_AUTH},      {404, EXIT_NOT_FOUND},   {405, EXIT_USAGE},     {409, EXIT_RECIPIENT},
                     {410, EXIT_NOT_FOUND}, {413, EXIT_LIMITS},      {422, EXIT_USAGE},     {429, EXIT_LIMITS},
@@ -162,11 +162,11 @@ static void errors_end_the_program_by_their_kind(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (exit_of_error(rows[i].code) != rows[i].want)
-            fail_msg("%s ends with %d", error_name(rows[i].code), (int)exit_of_error(rows[i].code));
+            fail_msg("%s ends with %d", error_name(rows[i].code), exit_of_error(rows[i].code));
     }
     for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
         if (exit_of_status(statuses[i].status) != statuses[i].want)
-            fail_msg("%ld ends with %d", statuses[i].status, (int)exit_of_status(statuses[i].status));
+            fail_msg("%ld ends with %d", statuses[i].status, exit_of_status(statuses[i].status));
     }
 }
 

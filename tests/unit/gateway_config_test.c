@@ -643,6 +643,37 @@ static void the_state_folder_is_known_before_the_rest_holds(void **state)
     free(found);
 }
 
+static void some_keys_are_known_before_the_rest_holds(void **state)
+{
+    static const char *const keys[] = {"http.listen", "http.token", NULL};
+    static const char *const overrides[] = {"http.listen=:1", NULL}, *const bad[] = {"http.listen=nowhere", NULL};
+    static const char *const environment[] = {"JIDPOST_HTTP_TOKEN=0123456789abcdef", "JIDPOST_XMPP_PORT=none", NULL};
+    struct error err = {0};
+    struct config c;
+
+    (void)state;
+    assert_true(config_load_keys(&c, keys, NULL, (char *const *)environment, overrides, &err));
+    assert_string_equal(c.http.listen, ":1");
+    assert_string_equal(c.http.token, "0123456789abcdef");
+    assert_null(c.server.state_dir);
+    config_free(&c);
+    assert_false(config_load_keys(&c, keys, NULL, (char *const *)environment, bad, &err));
+    assert_non_null(strstr(err.text, "http.listen"));
+}
+
+static void what_our_clients_are_told_is_no_key_and_no_mistake(void **state)
+{
+    static const char *const environment[] = {ACCOUNT, "JIDPOST_URL=http://gw", "JIDPOST_TOKEN=x",
+                                              "JIDPOST_TOKEN_FILE=/nowhere", NULL};
+    struct error err = {0};
+    struct config c;
+
+    (void)state;
+    if (!load(&c, NULL, environment, NULL, &err))
+        fail_msg("%s", err.text);
+    config_free(&c);
+}
+
 static void tls_is_off_only_towards_this_machine(void **state)
 {
     static const struct {
@@ -1056,6 +1087,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(listening_beyond_loopback_needs_a_token, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tokens_stand_in_the_file_and_beside_the_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_state_folder_is_known_before_the_rest_holds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(some_keys_are_known_before_the_rest_holds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_our_clients_are_told_is_no_key_and_no_mistake, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tls_is_off_only_towards_this_machine, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bad_file_is_refused_with_its_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_line_beyond_reason_is_refused, set_up, tear_down),
