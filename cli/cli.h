@@ -54,7 +54,7 @@ enum cli_opt {
     OPT_READY,
     OPT_TOKEN_WRITE,
     OPT_TOKEN_ID,
-    OPT_TOKEN_KEY, /* one for each key of a token's section: the option's name is the key's */
+    OPT_TOKEN_KEY, /* one for each key of a token's section; see cli_option_key() */
     OPT_HOOK_ID,
     OPT_HOOK_TIMESTAMP,
     OPT_HOOK_SIGNATURE,
@@ -66,12 +66,12 @@ struct cli_option {
     enum cli_opt id;
     const char *name;
     const char *argument; /* what it is called in the help: "FILE"; NULL: none is taken */
-    const char *help;
-    const char *words; /* what it may be, blanks between; NULL: anything */
-    unsigned groups;   /* of enum cli_group */
-    char letter;       /* 0: none */
-    bool optional;     /* the argument is, and comes behind '=' */
-    bool hidden;       /* from people; not from the parser */
+    const char *help;     /* NULL: see cli_option_help() */
+    const char *words;    /* what it may be, blanks between; NULL: anything */
+    unsigned groups;      /* of enum cli_group */
+    char letter;          /* 0: none */
+    bool optional;        /* the argument is, and comes behind '=' */
+    bool hidden;          /* from people; not from the parser */
 };
 
 struct cli_line;
@@ -127,6 +127,13 @@ const char *cli_value(const struct cli_line *line, enum cli_opt id);
 const char *cli_next(const struct cli_line *line, enum cli_opt id, size_t *at);
 
 bool cli_takes(const struct cli_command *command, const struct cli_option *option);
+
+/* What it is for; of one that is a token's key, what gateway/token.h says of that. */
+const char *cli_option_help(const struct cli_option *option);
+
+/* "allow-to" is the key allow_to. */
+enum { CLI_KEY = 40 };
+const char *cli_option_key(const struct cli_option *option, char out[static CLI_KEY]);
 
 /* ---- what is made of the table */
 

@@ -133,7 +133,7 @@ static void zsh_text(const char *text, FILE *out)
 static void zsh_option(const struct cli_option *o, FILE *out)
 {
     fprintf(out, "            '*--%s%s[", o->name, !o->argument ? "" : o->optional ? "=-" : "=");
-    zsh_text(o->help, out);
+    zsh_text(cli_option_help(o), out);
     fputc(']', out);
     if (o->argument) {
         fputs(o->optional ? "::" : ":", out);
@@ -224,7 +224,7 @@ static void fish_option(const struct cli_command *c, const struct cli_option *o,
     if (o->words)
         fprintf(out, " -a '%s'", o->words);
     fputs(" -d '", out);
-    fish_text(o->help, out);
+    fish_text(cli_option_help(o), out);
     fputs("'\n", out);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -157,6 +158,7 @@ int command_doctor(const struct cli_line *line)
         return cli_fail(&error);
     }
     d->line = line;
+    d->began = clock_ms();
     talk_alone(&d->talk, line);
     if (begin(d, &error))
         look_at_all(d);

@@ -26,6 +26,7 @@ struct doctor {
     struct network *network; /* while there is a session */
     struct network_view view;
     struct dns_answer addresses;
+    int64_t began; /* clock_ms() */
     int status;
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/id.h"
 #include "cli/compose.h"
@@ -13,7 +14,15 @@
 #include "gateway/socks5_carrier.h"
 #include "xmpp/xmpp.h"
 
-enum { DIAL_MS = 3000, KNOWN_MS = 8000, ACTIVATE_MS = 8000, PROXIES = 6, PAYLOAD = 65536, NOBODYS_NAME = 41 };
+enum {
+    DIAL_MS = 3000,
+    KNOWN_MS = 8000,
+    ACTIVATE_MS = 8000,
+    PROXIES = 6,
+    PAYLOAD = 65536,
+    PROXIES_UNTIL_MS = 30 * 1000,
+    NOBODYS_NAME = 41
+};
 
 /* ---- our own listener */
 
@@ -245,6 +254,11 @@ void doctor_tries_proxies(struct doctor *d)
         const struct carrier_address *at = &hosts[i].address;
         struct error error = {0};
 
+        if (clock_ms() - d->began > PROXIES_UNTIL_MS) {
+            doctor_say(d, DOCTOR_WARN, "proxy", ERR_NONE, "Mend the slow ones first.",
+                       "%s was not tried: no time is left", hosts[i].jid);
+            continue;
+        }
         if (try_proxy(d, &hosts[i], &error)) {
             d->relays = true;
             doctor_say(d, DOCTOR_OK, "proxy", ERR_NONE, NULL, "%s at %s port %u relays", hosts[i].jid, at->host,

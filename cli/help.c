@@ -39,7 +39,7 @@ static void print_options(const struct cli_command *command, unsigned groups, un
     for (const struct cli_option *o = cli_options; o->name; o++) {
         if (o->hidden || !cli_takes(command, o) || !(o->groups & groups) || (o->groups & without))
             continue;
-        wrap(out, o->help, print_option(out, o), COLUMN);
+        wrap(out, cli_option_help(o), print_option(out, o), COLUMN);
     }
 }
 
@@ -63,7 +63,7 @@ void cli_help(FILE *out)
     fputs("\nOptions of every command:\n", out);
     for (const struct cli_option *o = cli_options; o->name; o++) {
         if (o->groups & IN_ALL)
-            wrap(out, o->help, print_option(out, o), COLUMN);
+            wrap(out, cli_option_help(o), print_option(out, o), COLUMN);
     }
     print_facts("Environment", cli_environment, out);
     print_facts("Exit status", exit_codes, out);
@@ -147,7 +147,7 @@ static void man_option(FILE *out, const struct cli_option *o)
         fputs(o->optional ? "\\fR]" : "\\fR", out);
     }
     fputc('\n', out);
-    roff(out, o->help);
+    roff(out, cli_option_help(o));
     fputc('\n', out);
     if (o->words) {
         fputs("One of: ", out);

@@ -5,12 +5,35 @@
 
 #include "base/text.h"
 #include "cli/cli.h"
+#include "gateway/token.h"
 
 enum { FIRST_LONG = 256, OPTIONS = 64, COMMANDS = 64 }; /* a long option is its place in the table and that */
 
 bool cli_takes(const struct cli_command *command, const struct cli_option *option)
 {
     return (option->groups & command->groups) != 0;
+}
+
+const char *cli_option_key(const struct cli_option *option, char out[static CLI_KEY])
+{
+    snprintf(out, CLI_KEY, "%s", option->name);
+    for (char *at = out; *at; at++)
+        *at = *at == '-' ? '_' : *at;
+    return out;
+}
+
+const char *cli_option_help(const struct cli_option *option)
+{
+    char key[CLI_KEY];
+
+    if (option->id != OPT_TOKEN_KEY)
+        return option->help;
+    cli_option_key(option, key);
+    for (const struct token_key_help *help = token_keys(); help->name; help++) {
+        if (strcmp(help->name, key) == 0)
+            return help->help;
+    }
+    return "";
 }
 
 const char *cli_value(const struct cli_line *line, enum cli_opt id)

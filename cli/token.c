@@ -86,14 +86,6 @@ out:
 
 /* ---- the commands */
 
-/* The option "allow-to" is the key allow_to. */
-static void key_of(const struct cli_option *option, char *out, size_t max)
-{
-    snprintf(out, max, "%s", option->name);
-    for (char *at = out; *at; at++)
-        *at = *at == '-' ? '_' : *at;
-}
-
 /* The keys that were given, checked, as lines of the section. */
 static bool read_rules(const struct cli_line *line, struct buf *section, struct error *err)
 {
@@ -103,11 +95,11 @@ static bool read_rules(const struct cli_line *line, struct buf *section, struct 
     for (size_t i = 0; ok && i < line->given_count; i++) {
         const struct cli_given *given = &line->given[i];
         struct token *t = token_list_at(&tokens, "new", err);
-        char key[40];
+        char key[CLI_KEY];
 
         if (given->option.id != OPT_TOKEN_KEY)
             continue;
-        key_of(&given->option, key, sizeof key);
+        cli_option_key(&given->option, key);
         buf_printf(section, "%s = %s\n", key, given->value);
         ok = t && token_set(t, key, given->value, err);
     }

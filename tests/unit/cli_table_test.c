@@ -94,12 +94,18 @@ static void a_command_has_no_two_options_of_one_name(void **state)
 
 static bool is_option_of_key(const struct cli_option *o, const char *key)
 {
-    char name[40];
+    char name[CLI_KEY];
 
-    snprintf(name, sizeof name, "%s", key);
-    for (char *at = name; *at; at++)
-        *at = *at == '_' ? '-' : *at;
-    return o->id == OPT_TOKEN_KEY && strcmp(o->name, name) == 0;
+    return o->id == OPT_TOKEN_KEY && strcmp(cli_option_key(o, name), key) == 0;
+}
+
+static void every_option_says_what_it_is_for(void **state)
+{
+    (void)state;
+    for (const struct cli_option *o = cli_options; o->name; o++) {
+        if (!cli_option_help(o) || !*cli_option_help(o))
+            fail_msg("--%s", o->name);
+    }
 }
 
 static void every_key_of_a_token_is_an_option_but_its_hash(void **state)
@@ -175,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_page_has_every_command_and_every_option),
         cmocka_unit_test(a_command_has_no_two_options_of_one_name),
+        cmocka_unit_test(every_option_says_what_it_is_for),
         cmocka_unit_test(every_key_of_a_token_is_an_option_but_its_hash),
         cmocka_unit_test(every_error_has_an_exit_status_that_the_help_explains),
         cmocka_unit_test(errors_end_the_program_by_their_kind),
