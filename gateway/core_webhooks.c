@@ -40,21 +40,13 @@ static void on_told(void *user, const struct error *err)
     inbox_post(t->gw->inbox, &t->message); /* open: gateway_stop() waits for all that is pending */
 }
 
-/* The deliveries that tell of this row, and what their commit has to be told to. */
-static bool make(struct gateway *gw, const struct record *row, struct delivery **list, struct told **told)
+/* The deliveries that tell of this row. */
+static bool make(struct gateway *gw, const struct record *row, struct delivery **list)
 {
     struct snapshot *s = snapshot_take(record_copy(row));
     struct event e = {.type = event_of(row), .at = clock_wall_ms(), .transfer = s};
     bool ok = s && webhooks_make(gw->webhooks, &e, list);
 
-    if (ok && *list) {
-        *told = calloc(1, sizeof **told);
-        ok = *told != NULL;
-        if (!ok) {
-            delivery_free_all(list);
-            webhooks_made(gw->webhooks);
-        }
-    }
     snapshot_release(&s);
     return ok;
 }
@@ -62,14 +54,16 @@ static bool make(struct gateway *gw, const struct record *row, struct delivery *
 void core_put_row(struct gateway *gw, struct record *row, const struct record_key *key, store_done_fn *done, void *user)
 {
     struct delivery *list = NULL;
-    struct told *t = NULL;
+    struct told *t;
     struct error err;
 
     if (!webhooks_want(gw->webhooks, EVENT_BIT(event_of(row)) & ENDS, row->to)) {
         store_put_keyed(gw->store, row, key, done, user);
         return;
     }
-    if (!make(gw, row, &list, &t)) {
+    t = calloc(1, sizeof *t);
+    if (!t || !make(gw, row, &list)) {
+        free(t);
         error_set(&err, ERR_STORE_UNAVAILABLE, "store: out of memory");
         if (done)
             done(user, &err);

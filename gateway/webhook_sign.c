@@ -42,7 +42,7 @@ bool webhook_sign(const struct webhook_secret *secret, const char *id, int64_t t
 {
     EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_HMAC, NULL, secret->bytes, secret->length);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    unsigned char digest[DIGEST];
+    unsigned char digest[DIGEST], text[SIGNATURE_TEXT - 3];
     size_t size = sizeof digest;
     char prefix[PREFIX];
     int n = snprintf(prefix, sizeof prefix, "%s.%" PRId64 ".", id, timestamp);
@@ -52,8 +52,8 @@ bool webhook_sign(const struct webhook_secret *secret, const char *id, int64_t t
               EVP_DigestSignFinal(ctx, digest, &size) == 1 && size == sizeof digest;
 
     if (ok) {
-        memcpy(out, "v1,", 3);
-        EVP_EncodeBlock((unsigned char *)out + 3, digest, (int)sizeof digest);
+        EVP_EncodeBlock(text, digest, (int)sizeof digest);
+        snprintf(out, SIGNATURE_TEXT, "v1,%s", (const char *)text);
     }
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(key);

@@ -134,7 +134,8 @@ static void on_client(uv_stream_t *listener, int status)
     struct fake_receiver *r = (struct fake_receiver *)listener;
     struct client *c = calloc(1, sizeof *c);
 
-    assert(c && status == 0);
+    (void)status;
+    assert(c);
     c->r = r;
     c->next = r->clients;
     r->clients = c;
