@@ -133,6 +133,8 @@ bool http_loop_limits(CURL *easy, const char *ca)
            curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK && /* else the environment's is taken */
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           /* Who gives up while a name is looked up would wait for the library's thread, in the loop's. */
+           curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
            (!ca || curl_easy_setopt(easy, CURLOPT_CAINFO, ca) == CURLE_OK); /* the system's folder stays as it is */
 }
 

@@ -182,6 +182,7 @@ static void sqlite_close(struct store_handle **handle)
     sqlite3_finalize(h->put_delivery);
     sqlite3_finalize(h->hold_deliveries);
     sqlite3_finalize(h->forget_deliveries);
+    sqlite3_finalize(h->forget_orphans);
     sqlite3_finalize(h->due_deliveries);
     sqlite3_finalize(h->next_delivery);
     sqlite3_finalize(h->count_deliveries);

@@ -37,10 +37,8 @@ bool sqlite_prepare_deliveries(struct store_handle *h, bool writer, struct error
                        "UPDATE delivery SET due = ?3 WHERE state = 'pending' AND endpoint = ?1 AND transfer = ?2"
                        " AND due < ?3 AND key > (SELECT key FROM delivery WHERE id = ?4)",
                        err) &&
-               prepare(h, &h->forget_deliveries,
-                       "DELETE FROM delivery WHERE (finished > 0 AND finished < ?1)"
-                       " OR (state = 'pending' AND created < ?2)",
-                       err);
+               prepare(h, &h->forget_deliveries, "DELETE FROM delivery WHERE finished > 0 AND finished < ?", err) &&
+               prepare(h, &h->forget_orphans, "DELETE FROM delivery WHERE state = 'pending' AND created < ?", err);
     return prepare(h, &h->due_deliveries,
                    "SELECT " COLUMNS ", body FROM delivery d WHERE state = 'pending' AND endpoint = ?1 AND due <= ?2"
                    " AND (transfer = '' OR NOT EXISTS (SELECT 1 FROM delivery e WHERE e.state = 'pending'"
@@ -96,12 +94,10 @@ bool sqlite_put_delivery(struct store_handle *h, const struct delivery *d, struc
 
 bool sqlite_forget_deliveries(struct store_handle *h, int64_t finished_before, struct error *err)
 {
-    sqlite3_stmt *forget = h->forget_deliveries;
-
-    return run(h, forget,
-               sqlite3_bind_int64(forget, 1, finished_before) == SQLITE_OK &&
-                   sqlite3_bind_int64(forget, 2, finished_before - ORPHANED_MS) == SQLITE_OK,
-               err);
+    return run(h, h->forget_deliveries, sqlite3_bind_int64(h->forget_deliveries, 1, finished_before) == SQLITE_OK,
+               err) &&
+           run(h, h->forget_orphans,
+               sqlite3_bind_int64(h->forget_orphans, 1, finished_before - ORPHANED_MS) == SQLITE_OK, err);
 }
 
 /* ---- out */

@@ -27,7 +27,7 @@ struct store_handle {
     int log_most; /* pages of the log at which it is emptied next */
     sqlite3_stmt *find, *insert, *update, *put_child[CHILDREN], *trim_child[CHILDREN], *forget;
     sqlite3_stmt *put_key, *forget_keys;
-    sqlite3_stmt *put_delivery, *hold_deliveries, *forget_deliveries;
+    sqlite3_stmt *put_delivery, *hold_deliveries, *forget_deliveries, *forget_orphans;
     /* everybody's */
     sqlite3_stmt *get_child[CHILDREN], *get_key;
     sqlite3_stmt *due_deliveries, *next_delivery, *count_deliveries;

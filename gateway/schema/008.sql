@@ -19,6 +19,8 @@ CREATE TABLE delivery (
 ) STRICT;
 
 CREATE INDEX delivery_by_endpoint ON delivery (endpoint, key);
+CREATE INDEX delivery_dead ON delivery (endpoint, key) WHERE state = 'dead';
 CREATE INDEX delivery_by_due ON delivery (endpoint, due, key) WHERE state = 'pending';
 CREATE INDEX delivery_by_transfer ON delivery (endpoint, transfer, key) WHERE state = 'pending';
+CREATE INDEX delivery_by_created ON delivery (created) WHERE state = 'pending';
 CREATE INDEX delivery_by_finished ON delivery (finished) WHERE finished > 0;

@@ -5,9 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/http_post.h"
 #include "tests/fake/receiver.h"
@@ -162,6 +165,48 @@ static void who_is_not_there_is_told_of(void **state)
     assert_string_equal(f->answer.why, "nobody takes the connection");
 }
 
+/* Instead of the system's, for the library too: one name is looked up for long. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+    int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *found = dlsym(RTLD_NEXT, "getaddrinfo");
+
+    memcpy(&next, &found, sizeof next);
+    if (name && strcmp(name, "slow.example") == 0) {
+        sleep(3);
+        return EAI_AGAIN;
+    }
+    return next(name, service, hints, out);
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+    uint64_t *latest = timer->data, now = uv_hrtime() / 1000000;
+
+    if (now - latest[0] > latest[1])
+        latest[1] = now - latest[0];
+    latest[0] = now;
+}
+
+static void a_name_that_is_looked_up_for_long_keeps_up_nobody(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t latest[2] = {uv_hrtime() / 1000000, 0}; /* turn, longest time between two */
+    uv_timer_t timer;
+
+    uv_timer_init(&f->loop, &timer);
+    timer.data = latest;
+    uv_timer_start(&timer, on_turn, 10, 10);
+    post_to(f, "https://slow.example/");
+    assert_int_equal(f->answer.status, 0);
+    http_poster_destroy(&f->poster);
+    on_turn(&timer);
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    if (latest[1] > 1500)
+        fail_msg("the loop stood still for %u ms", (unsigned)latest[1]);
+}
+
 static void what_is_under_way_ends_without_a_word(void **state)
 {
     struct fixture *f = *state;
@@ -187,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_answer_is_its_status_and_nothing_else, setup, teardown),
         cmocka_unit_test_setup_teardown(it_goes_to_no_network_that_is_not_listed, setup, teardown),
         cmocka_unit_test_setup_teardown(who_is_not_there_is_told_of, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_name_that_is_looked_up_for_long_keeps_up_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_under_way_ends_without_a_word, setup, teardown),
     };
 
