@@ -22,19 +22,22 @@ static bool prepare(struct store_handle *h, sqlite3_stmt **stmt, const char *tex
     return sqlite_prepare(h, stmt, &sql, err);
 }
 
+/* Left to itself, SQLite would go through all that waits for the endpoint (INDEXED BY). */
 bool sqlite_prepare_deliveries(struct store_handle *h, bool writer, struct error *err)
 {
     if (writer)
         return prepare(h, &h->put_delivery,
                        "INSERT INTO delivery (" COLUMNS ", body)"
                        " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,"
-                       " max(?10, coalesce((SELECT max(due) FROM delivery WHERE state = 'pending' AND endpoint = ?2"
-                       " AND transfer = ?4 AND ?4 != ''), 0)), ?11, ?12, ?13, ?14)"
+                       " max(?10, coalesce((SELECT max(due) FROM delivery INDEXED BY delivery_by_transfer"
+                       " WHERE state = 'pending' AND endpoint = ?2 AND transfer = ?4 AND ?4 != ''), 0)),"
+                       " ?11, ?12, ?13, ?14)"
                        " ON CONFLICT (id) DO UPDATE SET state = ?5, tried = ?6, status = ?7, reason = ?8, due = ?10,"
                        " finished = ?11",
                        err) &&
                prepare(h, &h->hold_deliveries,
-                       "UPDATE delivery SET due = ?3 WHERE state = 'pending' AND endpoint = ?1 AND transfer = ?2"
+                       "UPDATE delivery INDEXED BY delivery_by_transfer SET due = ?3"
+                       " WHERE state = 'pending' AND endpoint = ?1 AND transfer = ?2"
                        " AND due < ?3 AND key > (SELECT key FROM delivery WHERE id = ?4)",
                        err) &&
                prepare(h, &h->forget_deliveries, "DELETE FROM delivery WHERE finished > 0 AND finished < ?", err) &&
