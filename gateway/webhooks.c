@@ -6,7 +6,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/webhooks_parts.h"
+
+enum { COUNT_MS = 5000 };
 
 static bool out_of_memory(struct error *err)
 {
@@ -161,6 +164,7 @@ void hook_look(struct hook *h)
 {
     struct search *s;
 
+    h->all->moved = true;
     if (h->gone || h->off || h->all->stopped || h->flight_count >= WEBHOOK_PARALLEL)
         return; /* who comes back, or switches it on, looks */
     if (h->looking || clock_ms() < h->rests_until) {
@@ -181,6 +185,65 @@ void hook_look(struct hook *h)
     uv_queue_work(h->all->env.loop, &s->work, search_work, searched);
 }
 
+/* ---- how much waits, for who watches it */
+
+struct count {
+    uv_work_t work;
+    struct webhooks *w;
+    struct store *store;
+    uint64_t sum;
+    bool ok;
+    size_t names;
+    char name[][WEBHOOK_NAME];
+};
+
+static void count_work(uv_work_t *work)
+{
+    struct count *c = work->data;
+    struct error err;
+
+    c->ok = true;
+    for (size_t i = 0; c->ok && i < c->names; i++) {
+        uint64_t n = 0;
+
+        c->ok = store_backlog(c->store, c->name[i], &n, &err);
+        c->sum += n;
+    }
+}
+
+static void counted(uv_work_t *work, int status)
+{
+    struct count *c = work->data;
+
+    (void)status;
+    --*c->w->env.pending;
+    if (c->ok)
+        metric_set(METRIC_WEBHOOK_BACKLOG, (int64_t)c->sum);
+    free(c);
+}
+
+/* Now and then, if anything was sent or made since. */
+static void count(struct webhooks *w)
+{
+    struct count *c;
+    struct hook *h;
+
+    if (!w->moved || w->stopped || clock_ms() < w->count_at)
+        return;
+    c = calloc(1, sizeof *c + w->list.count * sizeof *c->name);
+    if (!c)
+        return;
+    c->work.data = c;
+    c->w = w;
+    c->store = w->env.store;
+    TAILQ_FOREACH(h, &w->hooks, link)
+    memcpy(c->name[c->names++], h->name, WEBHOOK_NAME);
+    w->moved = false;
+    w->count_at = clock_ms() + COUNT_MS;
+    ++*w->env.pending;
+    uv_queue_work(w->env.loop, &c->work, count_work, counted);
+}
+
 void webhooks_tick(struct webhooks *w)
 {
     int64_t now = clock_wall_ms();
@@ -191,6 +254,7 @@ void webhooks_tick(struct webhooks *w)
         if (h->next_due > 0 && now >= h->next_due)
             hook_look(h);
     }
+    count(w);
 }
 
 /* ---- what happens becomes deliveries */
@@ -214,7 +278,8 @@ static struct delivery *delivery_of(const struct hook *h, const struct event *e,
     snprintf(d->type, sizeof d->type, "%s", event_name(e->type));
     if (r)
         memcpy(d->transfer, r->id, sizeof d->transfer);
-    if (!copy_text(&d->body, body) || !copy_text(&d->request_id, r ? r->request_id : NULL))
+    if (!copy_text(&d->body, body) || !copy_text(&d->request_id, r ? r->request_id : NULL) ||
+        !copy_text(&d->traceparent, r ? r->traceparent : NULL))
         delivery_free(&d);
     return d;
 }
@@ -384,6 +449,7 @@ bool webhooks_replace(struct webhooks *w, const struct webhook_list *list, struc
     TAILQ_CONCAT(&w->hooks, &fresh, link);
     webhook_list_free(&w->list);
     w->list = copy;
+    w->moved = true;
     return true;
 }
 

@@ -57,6 +57,8 @@ struct webhooks {
     TAILQ_HEAD(hooks, hook) hooks, gone;
     size_t made; /* calls of webhooks_make() that had something to say, less those that are committed */
     bool stopped;
+    bool moved;       /* something was made or sent, since the backlog was counted */
+    int64_t count_at; /* monotonic */
 };
 
 /* ---- webhooks.c */

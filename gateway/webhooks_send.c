@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
+#include "base/trace.h"
 #include "gateway/webhook_schedule.h"
 #include "gateway/webhooks_parts.h"
 
@@ -86,6 +88,7 @@ static void judge(struct delivery *d, const struct http_answer *a)
 
 static void tell_outcome(const struct hook *h, const struct delivery *d, const struct http_answer *a)
 {
+    char trace[TRACE_ID];
     const struct log_field fields[] = {log_str("webhook", h->name),
                                        log_str("delivery", d->id),
                                        log_str("type", d->type),
@@ -95,8 +98,11 @@ static void tell_outcome(const struct hook *h, const struct delivery *d, const s
                                        log_int("status", a->status),
                                        log_int("ms", a->took_ms),
                                        log_str("why", a->why[0] ? a->why : NULL),
+                                       log_opt("request_id", d->request_id),
+                                       log_opt("trace_id", trace_id(d->traceparent, trace)),
                                        {0}};
 
+    metric_add(METRIC_WEBHOOK_DELIVERIES, 1, d->state == DELIVERY_PENDING ? "failed" : delivery_state_name(d->state));
     log_write(d->state == DELIVERY_DELIVERED ? LOG_INFO : LOG_WARN, "webhook.sent", fields);
 }
 

@@ -12,6 +12,7 @@ import time
 from case import Case, DIRECT
 from lab import DOMAIN, LOOPBACK, Ports, Process, wait_until
 from peers import HERE
+from test_metrics import scrape
 
 
 
@@ -130,11 +131,14 @@ class Webhooks(Case):
     def test_the_end_of_a_transfer_arrives_signed_and_says_what_a_look_at_it_says(self):
         receiver = self.receiver()
         gateway = self.hooked(ci={"url": self.url(receiver.port)})
-        sent = self.send(gateway, headers={"X-Request-Id": "build-7"})
+        parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        sent = self.send(gateway, headers={"X-Request-Id": "build-7", "traceparent": parent})
         got, = receiver.wait(1)
         self.assertSigned([got], self.keys["ci"])
         self.assertEqual((got.type, got.transfer), ("transfer.delivered", gateway.transfer(sent)))
-        self.assertEqual(got.headers["x-request-id"], "build-7")
+        self.assertEqual((got.headers["x-request-id"], got.headers["traceparent"]), ("build-7", parent))
+        line = wait_until(lambda: gateway.logged("webhook.sent"), 10, "a line")[0]
+        self.assertEqual((line["request_id"], line["trace_id"]), ("build-7", parent.split("-")[1]))
         self.assertEqual(got.headers["content-type"], "application/json")
         self.assertIn("refused", self.verify([got], self.secret())[0])
         got.headers["webhook-timestamp"] = str(int(got.headers["webhook-timestamp"]) - 1)
@@ -183,6 +187,19 @@ class Webhooks(Case):
         gateway = self.hooked(ours={"url": self.url(port), "secret": secret}, forged={"url": self.url(port)})
         wait_until(lambda: gateway.request("POST", "/v1/webhooks/ours/test").json["status"] == 204, 20, "a receiver")
         self.assertEqual(gateway.request("POST", "/v1/webhooks/forged/test").json["status"], 401)
+
+    def test_what_was_sent_and_what_waits_is_counted(self):
+        receiver, broken = self.receiver(), self.receiver(status=500)
+        gateway = self.hooked(ci={"url": self.url(receiver.port)}, mail={"url": self.url(broken.port)})
+        self.send(gateway)
+        self.send(gateway)
+        receiver.wait(2)
+        broken.wait(2)
+        wait_until(lambda: scrape(gateway).get("jidpost_webhook_backlog") == 2, 15, "a backlog of 2")
+        page = scrape(gateway)
+        self.assertEqual(page.get("jidpost_webhook_deliveries_total", result="delivered"), 2)
+        self.assertGreaterEqual(page.get("jidpost_webhook_deliveries_total", result="failed"), 2)
+        self.assertNotIn("mail", page.text)
 
     # ---- receivers that are not there
 
