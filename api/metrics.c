@@ -22,7 +22,8 @@ void metrics_of_request(const struct request *rq)
 
     snprintf(status, sizeof status, "%u", rq->status ? rq->status : 499);
     metric_add(METRIC_HTTP_REQUESTS, 1, route, method, status);
-    metric_observe(METRIC_HTTP_DURATION, clock_ms() - rq->started, route);
+    if (!rq->stream) /* which lasts as long as its reader likes */
+        metric_observe(METRIC_HTTP_DURATION, clock_ms() - rq->started, route);
 }
 
 struct look {

@@ -218,11 +218,11 @@ void upload_committed_early(struct upload *u)
     if (live)
         core_upload_over(live, u->error.code == ERR_NONE); /* whose end is written now, if that row failed */
     if (u->error.code == ERR_NONE) {
-        bool over = live && transfer_state_final(u->record->state);
+        struct record *answer = told(u, live ? core_record(live) : u->record);
 
-        upload_answer(u, told(u, live ? core_record(live) : u->record));
-        if (over)
-            core_over(live);
+        if (live && transfer_state_final(u->record->state))
+            core_over(live); /* before the answer: who has that finds it told and counted */
+        upload_answer(u, answer);
         return;
     }
     fail_live(u);

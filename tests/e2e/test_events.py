@@ -277,6 +277,7 @@ class Crowd(Case):
         sockets = self.connect(gateway, ["/v1/events?type=transfer.delivered"] * (CLIENTS - 100) + [
             "/v1/events?" + urllib.parse.urlencode({"to": f"carol@{DOMAIN}"})] * 100)
         each = (self.memory(gateway) - before) / CLIENTS
+        self.assertIn(f"\njidpost_sse_clients {CLIENTS}\n".encode(), gateway.get("/metrics").body)
         began, busy = time.monotonic(), self.processor(gateway)
         time.sleep(10)  # what is measured
         busy, seconds = self.processor(gateway) - busy, time.monotonic() - began
@@ -294,3 +295,4 @@ class Crowd(Case):
         for reader in sockets:
             reader.close()
         wait_until(lambda: len(os.listdir(f"/proc/{gateway.process.pid}/fd")) < 500, 60, "the end of all streams")
+        self.assertIn(b"\njidpost_sse_clients 0\n", gateway.get("/metrics").body)
