@@ -65,7 +65,7 @@ const struct metrics_label metrics_labels[] = {
 enum {
     SIZE_NONE = 1,
     SIZE_ROUTE = METRICS_ROUTES + 1,
-#define SIZE_OF(set) sizeof(set) / sizeof *(set)
+#define SIZE_OF(set) (sizeof(set) / sizeof *(set))
     SIZE_HTTP_METHOD = SIZE_OF(http_methods),
     SIZE_STATUS = SIZE_OF(statuses),
     SIZE_REASON = SIZE_OF(reasons),

@@ -3,7 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -40,18 +40,16 @@ static int64_t microseconds(const struct timeval *t)
 
 static void read_memory(struct process_usage *out)
 {
-    long long size, resident, page = sysconf(_SC_PAGESIZE);
-    char text[128];
+    long long page = sysconf(_SC_PAGESIZE);
+    char text[128], *rest;
     ssize_t n = own.statm >= 0 ? pread(own.statm, text, sizeof text - 1, 0) : -1;
 
     out->resident = out->virtual = -1;
     if (n <= 0)
         return;
     text[n] = '\0';
-    if (sscanf(text, "%lld %lld", &size, &resident) != 2)
-        return;
-    out->virtual = size * page;
-    out->resident = resident * page;
+    out->virtual = strtoll(text, &rest, 10) * page;
+    out->resident = strtoll(rest, NULL, 10) * page;
 }
 
 /* As many as there are entries, less "." and "..". */
