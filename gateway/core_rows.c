@@ -164,6 +164,7 @@ struct committed {
     struct message message;
     struct gateway *gw;
     char id[ID_SIZE];
+    char trace[TRACE_ID]; /* empty: none */
     bool failed;
 };
 
@@ -189,7 +190,8 @@ static void on_final_row(void *user, const struct error *err)
 
     c->failed = err != NULL;
     if (err)
-        log_error("store.write_failed", log_str("transfer", c->id), log_str("error", err->text));
+        log_error("store.write_failed", log_str("transfer", c->id), log_str("error", err->text),
+                  log_opt("trace_id", *c->trace ? c->trace : NULL));
     inbox_post(c->gw->inbox, &c->message); /* open: gateway_stop() waits for all that is pending */
 }
 
@@ -207,6 +209,7 @@ void core_write_row(struct live *live)
             c->message.handle = handle_committed;
             c->gw = live->gw;
             memcpy(c->id, live->id, ID_SIZE);
+            trace_id(r->traceparent, c->trace);
         }
     }
     if (!row || (transfer_state_final(r->state) && !c)) {

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/trace.h"
 
 enum {
     BATCH = 512,    /* entries of one transaction: bounds how long the first of them waits */
@@ -84,6 +85,7 @@ void store_put_told(struct store *store, struct record *r, const struct record_k
                     store_done_fn *done, void *user)
 {
     struct entry *e = calloc(1, sizeof *e);
+    char trace[TRACE_ID];
     struct error err;
 
     if (e && key)
@@ -97,7 +99,7 @@ void store_put_told(struct store *store, struct record *r, const struct record_k
                       log_str("transfer", r     ? r->id
                                           : key ? key->id
                                                 : list->transfer),
-                      log_str("error", err.text));
+                      log_str("error", err.text), log_opt("trace_id", trace_id(r ? r->traceparent : NULL, trace)));
         record_free(&r);
         delivery_free_all(&list);
         free(e);
@@ -302,12 +304,14 @@ static void answer(struct entry *e)
 {
     const struct error *error = e->replaced_by ? &e->replaced_by->error : &e->error;
     bool failed = error->code != ERR_NONE;
+    char trace[TRACE_ID];
 
     if (e->done)
         e->done(e->user, failed ? error : NULL);
     else if (failed)
         log_error("store.write_failed", log_str("transfer", e->record ? e->record->id : NULL),
-                  log_str("error", error->text));
+                  log_str("error", error->text),
+                  log_opt("trace_id", trace_id(e->record ? e->record->traceparent : NULL, trace)));
 }
 
 static void write_batch(struct store *store, struct batch *batch)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "gateway/media.h"
 #include "gateway/upload_parts.h"
 
@@ -31,9 +32,11 @@ static void handle_kept(void *owner, struct message *m)
 static void on_kept(void *user, const struct error *err)
 {
     struct upload *u = user;
+    char trace[TRACE_ID];
 
     if (err)
-        log_warn("store.key_lost", log_str("transfer", u->id), log_str("error", err->text));
+        log_warn("store.key_lost", log_str("transfer", u->id), log_str("error", err->text),
+                 log_opt("trace_id", trace_id(u->record->traceparent, trace)));
     u->message.handle = handle_kept;
     inbox_post(u->gw->inbox, &u->message); /* open: gateway_stop() waits for all that is pending */
 }
