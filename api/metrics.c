@@ -1,4 +1,5 @@
 /* api/metrics.c - GET /metrics: what was counted, and what is looked at when somebody asks. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,6 +93,8 @@ static void look_at(void *user, struct metrics_page *page, enum metric m)
         metrics_say(page, (int64_t)l->view.streams);
     else if (m == METRIC_HTTP_CONNECTIONS)
         metrics_say(page, (int64_t)connections_count(l->rq->gate->connections));
+    else if (m == METRIC_SSE_CLIENTS)
+        metrics_say(page, (int64_t)atomic_load(&l->rq->gate->streams));
     else if (m == METRIC_STORE_WRITABLE)
         metrics_say(page, l->view.store_writable);
     else if (m == METRIC_DRAINING)

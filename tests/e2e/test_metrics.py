@@ -157,6 +157,15 @@ class Metrics(Case):
         self.assertEqual(page.get("jidpost_xmpp_up"), 1)
         self.assertGreater(page.get("jidpost_xmpp_reconnects_total"), before)
 
+    def test_who_follows_events_is_counted(self):
+        gateway = self.gateway()
+        connection = gateway.connection()
+        connection.request("GET", "/v1/events")
+        connection.getresponse()
+        self.assertEqual(scrape(gateway).get("jidpost_sse_clients"), 1)
+        connection.close()
+        wait_until(lambda: scrape(gateway).get("jidpost_sse_clients") == 0, 30, "nobody that follows")
+
     def test_openmetrics_is_told_to_who_asks_for_it(self):
         gateway = self.gateway()
         plain, wanted = gateway.get("/metrics"), gateway.get("/metrics", headers={"Accept": OPENMETRICS})

@@ -1254,6 +1254,7 @@ static void metrics_count_requests_and_look_at_the_rest(void **state)
     ask(w, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\n\r\n");
     assert_string_equal(header(w, "Content-Type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert_non_null(strstr(w->body, "\n# EOF\n"));
+    expect_line(w, "jidpost_sse_clients 0");
 }
 
 static void ask_ops(struct world *w, const char *request)

@@ -204,16 +204,16 @@ static void gauges_are_set_and_go_down(void **state)
 {
     (void)state;
     metric_set(METRIC_WEBHOOK_BACKLOG, 7);
-    metric_add(METRIC_SSE_CLIENTS, 2);
-    metric_add(METRIC_SSE_CLIENTS, -1);
+    metric_add(METRIC_LEASES_HELD, 2);
+    metric_add(METRIC_LEASES_HELD, -1);
     assert_family(METRICS_TEXT, tell_nothing, "jidpost_webhook_backlog",
                   "# HELP jidpost_webhook_backlog Events that wait for their delivery to a webhook.\n"
                   "# TYPE jidpost_webhook_backlog gauge\n"
                   "jidpost_webhook_backlog 7\n");
-    assert_family(METRICS_TEXT, tell_nothing, "jidpost_sse_clients",
-                  "# HELP jidpost_sse_clients Callers that follow events.\n"
-                  "# TYPE jidpost_sse_clients gauge\n"
-                  "jidpost_sse_clients 1\n");
+    assert_family(METRICS_TEXT, tell_nothing, "jidpost_leases_held",
+                  "# HELP jidpost_leases_held Handles of the store that readers hold at the moment.\n"
+                  "# TYPE jidpost_leases_held gauge\n"
+                  "jidpost_leases_held 1\n");
 }
 
 static void openmetrics_has_its_end(void **state)
