@@ -159,7 +159,8 @@ static void send_one(struct errand *e, const char *path, const char *to)
     if (!e->talk.waits || !id) {
         talk_json(&e->talk, transfer);
         follow_tell(&e->talk, transfer);
-        talk_say(&e->talk, TONE_PLAIN, "  jidpost watch %s shows how it goes", id ? id : "");
+        if (id && !json_true_at(transfer, "final"))
+            talk_say(&e->talk, TONE_PLAIN, "  jidpost watch %s shows how it goes", id);
     } else {
         e->ids[e->made++] = strdup(id);
     }

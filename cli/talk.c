@@ -1,5 +1,7 @@
 #include "cli/talk.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,13 +265,22 @@ int talk_ask(struct talk *t, const struct client_request *request, json_t **out)
 
 /* ---- showing */
 
+/* Who read us has enough, as head(1) does: end as a program that does not ignore SIGPIPE. */
+static void flush_out(void)
+{
+    if (fflush(stdout) != 0 && errno == EPIPE) {
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
+}
+
 void talk_json(struct talk *t, const json_t *value)
 {
     if (t->people || t->quiet)
         return;
     json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
     putchar('\n');
-    fflush(stdout);
+    flush_out();
 }
 
 void talk_wipe(struct talk *t)

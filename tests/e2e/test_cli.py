@@ -286,6 +286,17 @@ class Looking(Commands, Case):
         self.assertEqual(watching.wait(20), 0)
         watching.stdout.close()
 
+    def test_watching_ends_with_its_reader(self):
+        gateway, peer = self.gateway(**DIRECT), self.recipient("alice")
+        path, _ = self.file(1000)
+        watching = subprocess.Popen([self.program, "watch"], stdout=subprocess.PIPE, env=self.environment(gateway))
+        self.addCleanup(watching.kill)
+        self.lines(gateway, "send", "--wait", path, peer.jid)
+        self.assertTrue(watching.stdout.readline())
+        watching.stdout.close()
+        self.lines(gateway, "send", "--wait", path, peer.jid)
+        self.assertEqual(watching.wait(20), -signal.SIGPIPE)
+
     def test_the_configuration_of_this_machine_says_where_the_gateway_is(self):
         port, path = Ports.take(), self.path("jidpost.ini")
         path.write_text(f"[http]\nlisten = {LOOPBACK}:{port}\ntoken = the-right-token-of-the-gateway\n")

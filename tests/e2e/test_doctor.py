@@ -43,7 +43,8 @@ class Well(Doctor):
         said = self.visit(f"alice@{DOMAIN}", **DIRECT)
         self.assertGreen(said, "own address")  # loopback is not for people elsewhere
         self.assertEqual(said["gateway"][0]["detail"], "none runs on this state folder")
-        self.assertIn(f"{PROXY} at {LOOPBACK} port {self.server.proxy_port} relays", said["proxy"][0]["detail"])
+        self.assertRegex(said["proxy"][0]["detail"],
+                         rf"^{PROXY}(/\w+)? at {LOOPBACK} port {self.server.proxy_port} relays$")
         self.assertIn(f"alice@{DOMAIN}/desk is there", said["recipient"][0]["detail"])
         self.assertIn("si-s5b", [line["detail"] for line in said["ladder"]])
 
@@ -69,6 +70,10 @@ class Well(Doctor):
         self.assertEqual(terminal.end(60), 8, terminal.text)
         self.assertRegex(terminal.text, r"\x1b\[32mok  \x1b\[0m  connection +the server answers")
         self.assertRegex(terminal.text, r"\x1b\[31mFAIL\x1b\[0m  login .*\r\n +-> Correct \[xmpp\] jid and password")
+
+
+class WellOnEjabberd(Well):
+    server_name = "ejabberd"
 
 
 class Ill(Doctor):
