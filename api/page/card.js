@@ -1,6 +1,6 @@
 // One entry of the list, as it is shown.
 
-import { bytes, fullTime, left, method, path, percent, person, proof, rate, seconds, sentence, time, STATES } from "./words.js";
+import { bytes, fullTime, hint, left, method, path, percent, person, proof, rate, seconds, sentence, time, STATES } from "./words.js";
 import { el, icon, set, text } from "./dom.js";
 import { Timeline } from "./timeline.js";
 
@@ -154,8 +154,8 @@ export class Card {
     if (this.troubleKey === key) return;
     this.troubleKey = key;
     this.trouble.replaceChildren(...(error ? [
-      el("p", {}, el("strong", {}, error.title), error.detail ? " " + sentenceOf(error.detail) : ""),
-      error.hint ? el("p", { class: "hint" }, error.hint) : null,
+      el("p", {}, el("strong", {}, error.title), error.detail ? ": " + error.detail : ""),
+      hint(error) ? el("p", { class: "hint" }, hint(error)) : null,
     ].filter(Boolean) : []));
   }
 
@@ -214,8 +214,4 @@ export class Card {
     if (!transfer) return `${name} was not uploaded: ${upload.problem?.title ?? ""}`;
     return transfer.state === "delivered" ? `${name} was delivered to ${person(transfer.to)}` : `${name}: ${sentence(transfer)}`;
   }
-}
-
-function sentenceOf(detail) {
-  return detail.charAt(0).toUpperCase() + detail.slice(1) + (/[.!?]$/.test(detail) ? "" : ".");
 }

@@ -11,6 +11,7 @@ import { offerTus } from "./tus.js";
 import { Upload } from "./upload.js";
 
 const ACTIVE_MS = 1000, IDLE_MS = 8000; // between questions, where there is no stream of events
+const QUIET_MS = 3000; // after which a transfer under way is looked at by itself
 const HIDDEN_MS = 60000; // in the background for so long, the page listens no more
 
 const model = new Model({
@@ -141,6 +142,11 @@ async function ask() {
     await between(busy ? ACTIVE_MS : IDLE_MS);
   }
 }
+
+// The stream does not tell of bytes that have stopped, nor how far they came.
+setInterval(() => {
+  if (!asking && !document.hidden) model.lookAtActive(QUIET_MS).catch(() => {});
+}, QUIET_MS);
 
 let hiding = 0;
 

@@ -36,6 +36,7 @@ export class Entry {
     this.transfer = null;
     this.busy = false; // a button of it was pressed, and is not answered yet
     this.problem = null; // of that
+    this.heard = 0; // when the transfer was last told of
     this.uploading = new Meter();
     this.sending = new Meter();
   }
@@ -92,6 +93,7 @@ export class Model {
   take(transfer) {
     let entry = this.find(transfer.id) ?? this.byRequest.get(transfer.request_id) ?? null;
     const known = entry?.transfer ?? null;
+    if (entry) entry.heard = Date.now();
     if (known && (transfer.updated < known.updated || (known.final && !transfer.final && transfer.updated === known.updated)))
       return entry;
     if (known && transfer.updated === known.updated && transfer.progress.sent < known.progress.sent) return entry;
@@ -169,9 +171,9 @@ export class Model {
     return this.take(await get("/v1/transfers/" + id));
   }
 
-  // What is under way and was not among the newest.
-  async lookAtActive(besides = new Set()) {
-    const asked = this.active().filter((entry) => entry.transfer && !besides.has(entry.key)).slice(0, 8);
+  // At what is under way, and was not told of for so long.
+  async lookAtActive(silent = 0) {
+    const asked = this.active().filter((entry) => entry.transfer && Date.now() - entry.heard >= silent).slice(0, 8);
     await Promise.all(asked.map((entry) => this.look(entry.transfer.id).catch((problem) => {
       if (problem.status === 404) {
         this.entries.delete(entry.key);

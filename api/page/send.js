@@ -19,6 +19,7 @@ export class SendForm {
     this.listen();
     this.showRecent();
     this.showChosen();
+    this.showReach(null);
   }
 
   // GET /v1: what the gateway can and takes.
@@ -197,12 +198,12 @@ export class SendForm {
   }
 
   showUnknown(problem) {
-    if (problem.status === 403) this.showReach(null);
+    if (problem.status === 403) this.fillReach("none", null, "This token may not look up who is online.");
     else this.fillReach("bad", problem.title, problem.detail, null);
   }
 
   showReach(found) {
-    if (!found) return this.fillReach(null);
+    if (!found) return this.fillReach("none", null, "The gateway looks for their devices before you send.");
     const first = found.ladder.find((rung) => rung.possible);
     const unsure = !first && found.ladder.find((rung) => rung.possible === null);
     const devices = found.resources.map((resource) => device(resource)).join(", ");
@@ -221,9 +222,11 @@ export class SendForm {
   fillReach(kind, title, detail, ladder) {
     const node = $("reach");
     set(node, "data-kind", kind);
-    if (!kind) return node.replaceChildren();
-    node.replaceChildren(el("p", {}, el("span", { class: "lamp", "aria-hidden": "true" }), el("b", {}, title), detail ? " " + detail : ""),
-      ...(ladder ? [this.ladder(ladder)] : []));
+    node.replaceChildren(...[
+      title && el("p", {}, el("span", { class: "lamp", "aria-hidden": "true" }), el("b", {}, title)),
+      detail && el("p", {}, detail),
+      ladder && this.ladder(ladder),
+    ].filter(Boolean));
   }
 
   ladder(rungs) {

@@ -143,6 +143,13 @@ export function sentence(t) {
   }
 }
 
+// The API's own hints speak of its parameters; here they are fields.
+const HINTS = {
+  recipient_offline: "Send it again, and choose how long to wait if nobody is online. The gateway sees who has it as a contact.",
+};
+
+export const hint = (error) => HINTS[error.code] ?? error.hint;
+
 const STEPS = {
   disco: ["What can you do?", "This is what I can do"],
   presence: ["Are you there?", "I am online"],

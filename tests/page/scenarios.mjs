@@ -1,0 +1,260 @@
+// What a person does with the page; test_page.py says which rule each shows, and looks at what arrived.
+import assert from "node:assert/strict";
+import { basename } from "node:path";
+import { Visit, ask, options } from "./browser.mjs";
+
+const { to, files } = options;
+
+export async function twoFilesAreDropped() {
+  const v = await Visit.open();
+  await v.page.getByText("Nothing was sent yet").waitFor();
+  await v.axe("empty");
+  await v.drop(...files);
+  await v.page.getByText("2 files added").waitFor({ state: "attached" });
+  await v.page.getByLabel("Recipient").first().fill(to);
+  await v.page.getByText("Online: desk").waitFor();
+  await v.page.getByText("Would be sent by si-s5b").waitFor();
+  await v.page.getByText("What would be tried, in order").click();
+  await v.page.getByText("the client does not announce what it needs").first().waitFor();
+  await v.axe("chosen, and the recipient known");
+  await v.page.getByRole("button", { name: /^Send 2 files/ }).click();
+  for (const name of files.map((file) => basename(file))) await v.until(name, "delivered");
+  await v.card(basename(files[0])).getByText(/^Delivered directly/).waitFor();
+  await v.axe("delivered");
+  await v.press(basename(files[0]), "Steps");
+  const steps = await v.card(basename(files[0])).getByRole("listitem").allTextContents();
+  for (const step of ["offer si-s5b", "si accepted", "streamhosts", "streamhost-used", "delivered"]) {
+    assert.ok(steps.some((text) => text.includes(step)), `${step} in ${steps}`);
+  }
+  await v.axe("with its steps");
+  await v.page.emulateMedia({ colorScheme: "dark" });
+  await v.axe("dark");
+  await v.page.emulateMedia({ colorScheme: "light" });
+  for (const theme of ["light", "dark"]) {
+    await v.page.getByRole("button", { name: /^Theme/ }).click();
+    assert.equal(await v.page.locator("html").getAttribute("data-theme"), theme);
+  }
+  await v.axe("dark by choice");
+  await v.page.setViewportSize({ width: 360, height: 740 });
+  await v.fits("on a phone");
+  await v.axe("on a phone");
+  await v.close();
+}
+
+export async function aFolderIsDropped() {
+  const v = await Visit.open();
+  await v.drop(...files);
+  const paths = v.page.locator("#chosen .path");
+  await paths.nth(2).waitFor();
+  assert.deepEqual((await paths.allTextContents()).sort(), options.paths);
+  await v.page.getByRole("button", { name: "Leave out " + options.paths[0] }).click();
+  await v.page.getByLabel("Recipient").first().fill(to);
+  await v.page.getByRole("button", { name: /^Send 2 files/ }).click();
+  for (const path of options.paths.slice(1)) await v.until(basename(path), "delivered");
+  await v.close();
+}
+
+export async function oneIsCancelled() {
+  const v = await Visit.open();
+  const [held, other] = files.map((file) => basename(file));
+  await v.send(to, ...files);
+  await v.until(held, "sending");
+  await v.until(other, "sending");
+  await v.press(held, "Steps");
+  await v.card(held).locator(".flow").waitFor();
+  await v.axe("while bytes flow");
+  await v.press(held, "Cancel");
+  await v.until(held, "cancelled");
+  await ask("go");
+  await v.until(other, "delivered");
+  await v.close();
+}
+
+export async function theNetworkIsLost() {
+  const v = await Visit.open();
+  v.expected = [/net::ERR_(CONNECTION|EMPTY|NETWORK|INCOMPLETE)/];
+  const name = basename(files[0]), card = v.card(name);
+  await v.network(options.rate);
+  await v.send(to, ...files);
+  const bar = card.getByRole("progressbar", { name: "Upload" });
+  await v.page.waitForFunction((node) => Number(node.getAttribute("aria-valuenow")) >= 20, await bar.elementHandle());
+  await v.axe("while it is uploaded");
+  await ask("cut");
+  await card.getByText(/^Waits for the network; tries again/).waitFor();
+  await v.until(name, "no network");
+  await v.axe("without a network");
+  await v.network(null);
+  await ask("mend");
+  await v.until(name, "delivered");
+  assert.equal(await v.page.locator(".transfer").count(), 1, "one transfer came of it");
+  await v.close();
+}
+
+export async function aFailedOneIsTriedAgain() {
+  const v = await Visit.open();
+  const name = basename(files[0]);
+  await v.send(to, ...files);
+  await v.until(name, "failed");
+  await v.card(name).getByText("The recipient is offline").waitFor();
+  await v.axe("failed");
+  await ask("come");
+  await v.press(name, "Try again");
+  await v.until(name, "delivered");
+  assert.equal(await v.card(name).getByText("The recipient is offline").count(), 0);
+  await v.close();
+}
+
+export async function historyIsFiltered() {
+  const v = await Visit.open();
+  const cards = v.page.locator(".transfer");
+  const count = async (n, says) => {
+    await v.page.waitForFunction((n) => document.querySelectorAll(".transfer").length === n, n)
+      .catch(async () => assert.equal(await cards.count(), n, says));
+  };
+  await count(30, "a page of them");
+  await v.page.getByRole("button", { name: "Show older" }).click();
+  await count(options.all, "all of them");
+  assert.equal(await v.page.getByRole("button", { name: "Show older" }).count(), 0);
+  await v.page.getByLabel("State").selectOption("delivered");
+  await count(options.delivered, "the delivered");
+  await v.page.getByLabel("State").selectOption("");
+  await count(30, "any again");
+  const recipient = v.page.getByRole("search").getByLabel("Recipient");
+  await recipient.fill(options.other);
+  await recipient.press("Enter");
+  await count(options.others, "of one recipient");
+  await v.page.getByLabel("Since").selectOption("1");
+  await count(options.others, "of the last hour");
+  await v.page.getByLabel("State").selectOption("cancelled");
+  await v.page.getByText("No transfer fits.").waitFor();
+  await v.axe("nothing fits");
+  await v.close();
+}
+
+export async function aTokenIsAskedForOnce() {
+  const v = await Visit.open();
+  v.expected = [/status of 401/, /status of 403.*events/];
+  const dialog = v.page.getByRole("dialog");
+  const give = async (token) => {
+    await dialog.getByLabel("Token").fill(token);
+    await dialog.getByRole("button", { name: "Use this token" }).click();
+  };
+  await dialog.waitFor();
+  await v.axe("asking for a token");
+  await v.page.keyboard.press("Escape");
+  assert.ok(await dialog.isVisible(), "it stays until there is a token");
+  await give("white space");
+  await dialog.getByText("A token has no spaces").waitFor();
+  await give("jp_ci-1_notTheOneThatIsKnownHere");
+  await dialog.getByText("The token is not accepted").waitFor();
+  await v.axe("a wrong token");
+  await give(options.token);
+  await dialog.waitFor({ state: "hidden" });
+  await v.page.getByText("online").first().waitFor();
+  await v.send(to, ...files);
+  await v.until(basename(files[0]), "delivered");
+  await v.page.reload();
+  await v.until(basename(files[0]), "delivered");
+  assert.equal(await dialog.isVisible(), false, "it is kept");
+  assert.ok(!(await v.page.content()).includes(options.token));
+  await v.page.getByRole("button", { name: "Forget token" }).click();
+  await dialog.waitFor();
+  assert.equal(await v.page.evaluate(() => localStorage.getItem("jidpost.token")), null);
+  await v.close();
+}
+
+// Without a mouse: from the top of the page to a file that has arrived.
+export async function theKeyboardIsEnough() {
+  const v = await Visit.open();
+  const { page } = v;
+  const seen = [];
+  page.on("filechooser", () => {}); // from now on it is caught, and not only when the key is down
+  const tabTo = async (name) => {
+    for (let i = 0; i < 40; i++) {
+      await page.keyboard.press("Tab");
+      const at = await page.evaluate(() => {
+        const node = document.activeElement, style = getComputedStyle(node);
+        return {
+          name: (node.getAttribute("aria-labelledby")?.split(" ").map((id) => document.getElementById(id).textContent).join(" "))
+            ?? node.getAttribute("aria-label") ?? node.labels?.[0]?.textContent ?? node.textContent,
+          ring: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1,
+        };
+      });
+      seen.push(at.name.trim());
+      assert.ok(at.ring, `the focus is seen at ${at.name}`);
+      if (at.name.trim().startsWith(name)) return;
+    }
+    assert.fail(`${name} is not reached: ${seen}`);
+  };
+  await tabTo("Skip to sending");
+  await tabTo("Choose files");
+  const chooser = page.waitForEvent("filechooser");
+  await page.keyboard.press("Enter");
+  await (await chooser).setFiles(files);
+  await page.getByRole("button", { name: /^Send 1 file/ }).waitFor();
+  if ((await page.evaluate(() => document.activeElement.id)) !== "to") await tabTo("Recipient");
+  await page.keyboard.type(to);
+  await page.keyboard.press("Escape"); // the list of those before
+  await tabTo("Caption");
+  await page.keyboard.type("typed");
+  await tabTo("Send 1 file");
+  await page.keyboard.press("Enter");
+  const name = basename(files[0]);
+  await v.until(name, "delivered");
+  await tabTo("Steps " + name);
+  await page.keyboard.press("Enter");
+  await v.card(name).getByText("si accepted").waitFor();
+  assert.equal(await v.card(name).getByRole("button", { name: /^Steps/ }).getAttribute("aria-expanded"), "true");
+  await page.getByText(`${name} was delivered to`).waitFor({ state: "attached" }); // said aloud
+  await v.close();
+}
+
+export async function aStreamMeansTheSameWhereverItIsCut() {
+  const v = await Visit.open();
+  const wrong = await v.page.evaluate(async () => {
+    const { EventReader } = await import("/page/live.js");
+    const text = ": ping\n\nid: a-1\nevent: transfer.created\ndata: {\"a\":\ndata: 1}\n\nretry: 3000\r\n\r\ndata:x\r\rid\nevent: reset\ndata\n\n";
+    const read = (pieces) => {
+      const events = [], reader = new EventReader((event) => events.push(event));
+      pieces.forEach((piece) => reader.feed(piece));
+      return JSON.stringify(events);
+    };
+    const whole = read([text]), bad = [];
+    for (let i = 0; i <= text.length; i++) {
+      for (let j = i; j <= text.length; j++) {
+        const cut = read([text.slice(0, i), text.slice(i, j), text.slice(j)]);
+        if (cut !== whole) bad.push([i, j, cut]);
+      }
+    }
+    return { whole: JSON.parse(whole), bad: bad.slice(0, 3) };
+  });
+  assert.deepEqual(wrong.bad, []);
+  assert.deepEqual(wrong.whole, [
+    { type: "transfer.created", data: '{"a":\n1}', id: "a-1" },
+    { type: "message", data: "x" },
+    { type: "reset", data: "", id: "" },
+  ]);
+  await v.close();
+}
+
+// What the README shows. The files and people are those of the caller.
+export async function pictures() {
+  const v = await Visit.open({ viewport: { width: 1180, height: 860 }, reducedMotion: "reduce" });
+  for (const [whom, file] of options.scene) {
+    await v.send(whom, file);
+    await v.card(basename(file)).locator(".chip", { hasText: /delivered|failed|sending|held/ }).first().waitFor();
+  }
+  await v.page.getByLabel("Recipient").first().fill(to);
+  await v.page.getByText("Online: desk").waitFor();
+  await v.page.locator("#files").setInputFiles(files);
+  const proxied = v.card(basename(options.scene[options.open][1]));
+  await proxied.getByRole("button", { name: /^Steps/ }).click();
+  await v.page.evaluate(() => scrollTo(0, 0));
+  await v.picture("page");
+  await v.page.emulateMedia({ colorScheme: "dark" });
+  await v.picture("page-dark");
+  await v.page.setViewportSize({ width: 360, height: 760 });
+  await proxied.evaluate((node) => scrollTo(0, node.getBoundingClientRect().top + scrollY - 110));
+  await v.picture("page-phone");
+  await v.close();
+}
