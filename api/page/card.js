@@ -31,7 +31,7 @@ function button(name, picture, onclick) {
 }
 
 export class Card {
-  // asked: {cancel(entry), retry(entry), copy(text), opened(entry)}
+  // asked: {cancel(entry), retry(entry), copy(entry), opened(entry, open)}
   constructor(entry, asked) {
     const id = "card-" + ++count;
     this.entry = entry;
@@ -75,7 +75,7 @@ export class Card {
       this.details.append(this.timeline.node, this.facts);
     }
     this.update();
-    if (open) this.asked.opened(this.entry);
+    this.asked.opened(this.entry, open);
   }
 
   update() {

@@ -23,12 +23,13 @@ export class List {
   constructor(model) {
     this.model = model;
     this.cards = new Map();
-    this.due = false;
+    this.due = false; // to be drawn
+    this.changed = new Set(); // since it was drawn last
     this.asked = {
       cancel: (entry) => this.cancel(entry),
       retry: (entry) => this.retry(entry),
       copy: (entry) => this.copy(entry),
-      opened: (entry) => history.replaceState(null, "", "#" + entry.transfer.id),
+      opened: (entry, open) => this.opened(entry, open),
     };
     $("filter-state").append(el("option", { value: "" }, "any"),
       ...SERVER_STATES.map((state) => el("option", { value: state }, STATES[state][0])));
@@ -45,7 +46,8 @@ export class List {
   }
 
   // Drawn once, however much has changed by then; with the page in the background not at all.
-  draw() {
+  draw(entry = null) {
+    if (entry) this.changed.add(entry);
     if (this.due) return;
     this.due = true;
     requestAnimationFrame(() => {
@@ -53,10 +55,11 @@ export class List {
       const entries = this.model.list();
       for (const key of this.cards.keys()) if (!this.model.entries.has(key)) this.cards.delete(key);
       arrange($("transfers"), entries.map((entry) => {
-        const card = this.card(entry);
-        card.update();
+        const isNew = !this.cards.has(entry.key), card = this.card(entry);
+        if (isNew || this.changed.has(entry)) card.update();
         return card.node;
       }));
+      this.changed.clear();
       this.drawRest(entries.length);
     });
   }
@@ -103,7 +106,7 @@ export class List {
   async retry(entry) {
     if (entry.transfer) await this.may(entry, async () => this.model.take(await retryTransfer(entry.transfer.id)));
     else entry.upload.again();
-    this.draw();
+    this.draw(entry);
   }
 
   async copy(entry) {
@@ -116,6 +119,7 @@ export class List {
   // A button of an entry: not twice, and what went wrong is shown with it.
   async may(entry, act) {
     if (entry) Object.assign(entry, { busy: true, problem: null });
+    this.draw(entry);
     try {
       await act();
     } catch (error) {
@@ -124,8 +128,14 @@ export class List {
       else this.model.told.trouble(error);
     } finally {
       if (entry) entry.busy = false;
-      this.draw();
+      this.draw(entry);
     }
+  }
+
+  // The address leads back to what is open.
+  opened(entry, open) {
+    const hash = "#" + entry.transfer.id;
+    if (open || location.hash === hash) history.replaceState(null, "", open ? hash : location.pathname);
   }
 
   // Of a link to this page.

@@ -16,7 +16,7 @@ const HIDDEN_MS = 60000; // in the background for so long, the page listens no m
 
 const model = new Model({
   changed(entry) {
-    list.draw();
+    list.draw(entry);
     if (entry.transfer && !entry.final) soon();
   },
   removed: () => list.draw(),

@@ -63,7 +63,8 @@ export class Model {
     this.filter = { state: "", to: "", since: null };
     this.next = null; // where older ones are
     this.readable = true; // the token may read
-    this.loading = 0;
+    this.turn = 0; // of the filter
+    this.older = false; // more than the first page was read
   }
 
   find(id) {
@@ -129,17 +130,24 @@ export class Model {
   // The newest that the filter lets through; what is known stays.
   async load() {
     const { state, to, since } = this.filter;
-    await this.page("/v1/transfers" + query({
+    const next = await this.page("/v1/transfers" + query({
       state, to, since: since === null ? null : new Date(since).toISOString(), limit: PAGE,
     }));
+    if (!this.older && next !== undefined) this.next = next;
+    this.told.listed();
   }
 
   async loadOlder() {
-    if (this.next) await this.page(this.next);
+    const next = await this.page(this.next);
+    if (next === undefined) return;
+    this.older = true;
+    this.next = next;
+    this.told.listed();
   }
 
+  // Promises where the next one is; undefined: another filter was chosen meanwhile.
   async page(path) {
-    const mine = ++this.loading;
+    const { turn } = this;
     let page;
     try {
       page = await get(path);
@@ -150,11 +158,10 @@ export class Model {
       }
       throw problem;
     }
-    if (mine !== this.loading) return; // another filter was chosen meanwhile
+    if (turn !== this.turn) return undefined;
     this.readable = true;
-    this.next = page.next;
     page.items.forEach((transfer) => this.take(transfer));
-    this.told.listed();
+    return page.next;
   }
 
   async setFilter(filter) {
@@ -162,7 +169,9 @@ export class Model {
     for (const entry of this.entries.values()) {
       if (entry.upload === null && entry.final) this.entries.delete(entry.key);
     }
+    this.turn++;
     this.next = null;
+    this.older = false;
     this.told.listed();
     await this.load();
   }

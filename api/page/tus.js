@@ -1,6 +1,6 @@
 // Uploads that go on where they broke off: tus 1.0 (https://tus.io/protocols/resumable-upload), as much as it takes.
 
-import { Problem, request } from "./api.js";
+import { Problem, random, request } from "./api.js";
 import { keep, recall } from "./keep.js";
 import { persist, send } from "./wire.js";
 
@@ -35,10 +35,13 @@ function offsetOf(xhr) {
 const nameOf = (file, pairs) =>
   "upload." + [file.name, file.size, file.lastModified, ...Object.values(pairs)].join("|");
 
+const underWay = new Set(); // the names of those
+
 // pairs: the Upload-Metadata. Promises where the transfer is. options: headers of each request, signal,
 // onprogress(bytes), onstall(problem, ms).
 export async function tusUpload(file, pairs, { headers, signal, onprogress, onstall }) {
-  const name = nameOf(file, pairs);
+  const first = nameOf(file, pairs);
+  const name = underWay.has(first) ? `${first}|${random()}` : first; // asked for twice, it is sent twice
   const all = { ...VERSION, ...headers };
   let url = recall(name), offset = null, transfer = null;
 
@@ -72,6 +75,7 @@ export async function tusUpload(file, pairs, { headers, signal, onprogress, onst
     return offsetOf(xhr);
   };
 
+  underWay.add(name);
   try {
     await persist(async (progressed) => {
       offset = url === null ? await create() : await look();
@@ -80,8 +84,8 @@ export async function tusUpload(file, pairs, { headers, signal, onprogress, onst
         try {
           offset = await patch();
         } catch (problem) {
-          // Where we are was another's idea, or one of ours is still being written: look again.
-          problem.again = [409, 423, 460].includes(problem.status);
+          // It is elsewhere than we thought, or gone, or still being written to: look again.
+          problem.again = [404, 409, 410, 423, 460].includes(problem.status);
           throw problem;
         }
         onprogress(offset);
@@ -92,6 +96,8 @@ export async function tusUpload(file, pairs, { headers, signal, onprogress, onst
   } catch (error) {
     if (!(error instanceof Problem)) drop(url, all, name); // it was cancelled
     throw error;
+  } finally {
+    underWay.delete(name);
   }
   keep(name, null);
   return transfer;

@@ -49,6 +49,7 @@ export const STATES = {
   local: ["waiting", "busy"],
   uploading: ["uploading", "busy"],
   stalled: ["no network", "warn"],
+  done: ["accepted", "good"],
   receiving: ["uploading", "busy"],
   queued: ["queued", "busy"],
   held: ["held", "warn"],
@@ -63,7 +64,7 @@ export const STATES = {
   expired: ["expired", "bad"],
 };
 
-export const SERVER_STATES = Object.keys(STATES).slice(3);
+export const SERVER_STATES = Object.keys(STATES).slice(4);
 
 const PROOFS = {
   proxy_accepted: "the proxy took every byte",

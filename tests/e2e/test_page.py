@@ -97,7 +97,7 @@ class Page(Case):
         self.addCleanup(cable.cut)
         files = self.files(("slow.bin", size))
         self.browse("theNetworkIsLost", gateway, {"cut": cable.cut, "mend": cable.mend}, rate=rate,
-                    url=f"http://{LOOPBACK}:{cable.port}", to="alice@localhost", files=[str(path) for path in files])
+                    large=size > 4 << 20, url=f"http://{LOOPBACK}:{cable.port}", to="alice@localhost", files=[str(path) for path in files])
         self.assertEach(files, alice)
         alice.leave()
         self.assertEqual(len(alice.all("file")), 1)

@@ -74,6 +74,12 @@ export async function theNetworkIsLost() {
   const v = await Visit.open();
   v.expected = [/net::ERR_(CONNECTION|EMPTY|NETWORK|INCOMPLETE)/];
   const name = basename(files[0]), card = v.card(name);
+  const root = await v.page.evaluate(() => fetch("/v1").then((answer) => answer.json()));
+  const offsets = [], mode = (name) => v.page.locator(`#live[data-mode="${name}"]`).waitFor();
+  v.page.on("request", (request) => {
+    if (request.method() === "PATCH") offsets.push(Number(request.headers()["upload-offset"]));
+  });
+  await mode(root.links.events ? "live" : "asking");
   await v.network(options.rate);
   await v.send(to, ...files);
   const bar = card.getByRole("progressbar", { name: "Upload" });
@@ -82,11 +88,17 @@ export async function theNetworkIsLost() {
   await ask("cut");
   await card.getByText(/^Waits for the network; tries again/).waitFor();
   await v.until(name, "no network");
+  await mode("lost");
   await v.axe("without a network");
   await v.network(null);
   await ask("mend");
   await v.until(name, "delivered");
+  await mode(root.links.events ? "live" : "asking");
   assert.equal(await v.page.locator(".transfer").count(), 1, "one transfer came of it");
+  if (root.links.uploads && options.large) {
+    assert.equal(offsets[0], 0);
+    assert.ok(offsets.at(-1) > 0, `it went on where it was: ${offsets}`);
+  }
   await v.close();
 }
 
