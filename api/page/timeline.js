@@ -79,7 +79,7 @@ export class Timeline {
       return known[i] === key ? this.rows[i] : { key, node: row(step, transfer, since) };
     });
     text(this.heads[GATEWAY], "gateway");
-    text(this.heads[SERVER], transfer.method.path === "proxy" ? "server, proxy" : "server");
+    text(this.heads[SERVER], transfer.method.path === "proxy" ? "proxy" : "server");
     text(this.heads[RECIPIENT], person(transfer.to));
     const flowing = transfer.state === "transferring";
     if (flowing) {

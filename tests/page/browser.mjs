@@ -46,12 +46,12 @@ export class Visit {
   }
 
   async axe(says) {
+    const size = this.page.viewportSize();
+    await this.page.setViewportSize({ ...size, height: 4000 }); // what lies under another thing has no colour to compare
+    await this.page.evaluate(() => window.scrollTo(0, 0));
     await this.page.evaluate(AXE);
-    await this.page.evaluate(() => { // what lies below the head of the page has no colour to compare
-      window.scrollTo(0, 0);
-      document.querySelector(".send").scrollTo(0, 0);
-    });
     const { violations, incomplete } = await this.page.evaluate(() => window.axe.run());
+    await this.page.setViewportSize(size);
     const told = (found) => found.map(({ id, help, nodes }) =>
       ({ id, help, at: nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary}`) }));
     assert.deepEqual(told(violations), [], `axe, ${says}`);
@@ -98,11 +98,11 @@ export class Visit {
     });
   }
 
-  async picture(name, clip) {
+  async picture(name) {
     if (!options.pictures) return;
     await this.page.evaluate(() => document.activeElement?.blur());
     await this.page.mouse.move(5, 500);
     await this.page.waitForTimeout(400); // of its transitions
-    await this.page.screenshot({ path: `${options.pictures}/${name}.png`, clip });
+    await this.page.screenshot({ path: `${options.pictures}/${name}.png` });
   }
 }

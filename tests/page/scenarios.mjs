@@ -251,22 +251,19 @@ export async function aStreamMeansTheSameWhereverItIsCut() {
 
 // What the README shows. The files and people are those of the caller.
 export async function pictures() {
-  const v = await Visit.open({ viewport: { width: 1180, height: 860 }, reducedMotion: "reduce" });
+  const v = await Visit.open({ viewport: { width: 1100, height: 765 }, reducedMotion: "reduce" });
   for (const [whom, file] of options.scene) {
     await v.send(whom, file);
     await v.card(basename(file)).locator(".chip", { hasText: /delivered|failed|sending|held/ }).first().waitFor();
   }
+  await v.page.waitForFunction(() => Number(document.querySelectorAll("[aria-label=Delivery]")[0].getAttribute("aria-valuenow")) > 0);
   await v.page.getByLabel("Recipient").first().fill(to);
   await v.page.getByText("Online: desk").waitFor();
   await v.page.locator("#files").setInputFiles(files);
-  const proxied = v.card(basename(options.scene[options.open][1]));
-  await proxied.getByRole("button", { name: /^Steps/ }).click();
+  await v.press(basename(options.scene[options.open][1]), "Steps");
   await v.page.evaluate(() => scrollTo(0, 0));
   await v.picture("page");
   await v.page.emulateMedia({ colorScheme: "dark" });
   await v.picture("page-dark");
-  await v.page.setViewportSize({ width: 360, height: 760 });
-  await proxied.evaluate((node) => scrollTo(0, node.getBoundingClientRect().top + scrollY - 110));
-  await v.picture("page-phone");
   await v.close();
 }
