@@ -111,6 +111,19 @@ class PageSends(InBrowser):
     def test_a_large_upload_goes_on_when_the_network_is_back(self):
         self.lose_the_network(24_000_000, 4_000_000)
 
+    def test_it_goes_on_when_the_gateway_is_back(self):
+        """With what it was told before; and what was sent meanwhile arrives."""
+        gateway, bob = self.publishing_gateway(DELIVERY_BACKOFF="1s"), self.recipient("bob", "--behave", "hold")
+        files = self.files(("before.bin", 3_900_000), ("meanwhile.bin", 1000))
+
+        def start():
+            bob.command("go")
+            gateway.start()
+
+        self.browse("theGatewayIsRestarted", gateway, {"stop": gateway.stop, "start": start}, to="bob@localhost",
+                    files=[str(path) for path in files])
+        self.assertEach(files, bob)
+
     def test_what_failed_is_tried_again(self):
         gateway, files = self.gateway(), self.files(("late.bin", 200_000))
         came = []

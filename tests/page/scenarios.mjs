@@ -102,6 +102,24 @@ export async function theNetworkIsLost() {
   await v.close();
 }
 
+export async function theGatewayIsRestarted() {
+  const v = await Visit.open();
+  v.expected = [/net::ERR_(CONNECTION|EMPTY|NETWORK|INCOMPLETE)/, /status of 503/];
+  const [before, after] = files.map((file) => basename(file));
+  const mode = (...names) => v.page.locator(names.map((name) => `#live[data-mode="${name}"]`).join()).waitFor();
+  await v.send(to, files[0]);
+  await v.until(before, "sending");
+  await ask("stop");
+  await mode("lost");
+  await v.send(to, files[1]);
+  await v.until(after, "no network");
+  await ask("start");
+  await mode("live", "asking");
+  await v.until(before, "delivered");
+  await v.until(after, "delivered");
+  await v.close();
+}
+
 export async function aFailedOneIsTriedAgain() {
   const v = await Visit.open();
   const name = basename(files[0]);
