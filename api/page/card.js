@@ -4,6 +4,8 @@ import { bytes, fullTime, hint, left, method, path, percent, person, proof, rate
 import { el, icon, set, text } from "./dom.js";
 import { Timeline } from "./timeline.js";
 
+const ASIDE = new Set(["unreachable", "unknown"]); // the page's own, of which the gateway has no page
+
 let count = 0;
 
 function bar(name) {
@@ -155,8 +157,9 @@ export class Card {
     this.troubleKey = key;
     this.trouble.replaceChildren(...(error ? [
       el("p", {}, el("strong", {}, error.title), error.detail ? ": " + error.detail : ""),
-      hint(error) ? el("p", { class: "hint" }, hint(error)) : null,
-    ].filter(Boolean) : []));
+      el("p", { class: "hint" }, hint(error) ?? "", " ",
+        ASIDE.has(error.code) ? null : el("a", { href: "/problems/" + error.code, target: "_blank" }, "What this means")),
+    ] : []));
   }
 
   updateActions() {

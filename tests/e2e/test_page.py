@@ -2,7 +2,6 @@
 
 tests/page/ has what is done in the browser. With JIDPOST_PICTURES=docs the README's pictures are made anew there.
 """
-import fcntl
 import json
 import os
 import subprocess
@@ -18,24 +17,9 @@ CHROMIUM = "/usr/bin/chromium"
 PATIENCE_S = 240
 
 
-def install():
-    """The packages that package-lock.json names, once; no browser comes with them."""
-    with open(BROWSER / "package-lock.json") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = BROWSER / "node_modules" / ".package-lock.json"
-        if not kept.exists() or kept.stat().st_mtime < (BROWSER / "package-lock.json").stat().st_mtime:
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=BROWSER, check=True,
-                           capture_output=True, env={**os.environ, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD": "1"})
-
-
 class InBrowser(Case):
     settings = {**DIRECT, "SPOOL_RETENTION": "1h"}
     weight = 3
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        install()
 
     def browse(self, scenario, gateway, react=None, **options):
         """react: what is done, by name, when the scenario asks for it."""
