@@ -4,16 +4,14 @@ import contextlib
 import http.client
 import os
 import re
-import shutil
 import socket
 import stat
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 from case import Case, DIRECT
-from lab import LOOPBACK, Ports, Process, wait_until
+from lab import LOOPBACK, Ports, wait_until
 
 HOST = b"Host: localhost\r\n"
 PUT = b"PUT /v1/to/alice@localhost/a HTTP/1.1\r\n" + HOST
@@ -385,44 +383,6 @@ class Forwarded(Case):
         self.assertRaisesRegex(AssertionError, "ended with 2", gateway.start)
         self.assertIn("need a token", gateway.log.read_text())
         gateway.process = None
-
-    @staticmethod
-    def answers(port):
-        with socket.socket() as connection:
-            return connection.connect_ex((LOOPBACK, port)) == 0
-
-    @staticmethod
-    def example():
-        """nginx's part of docs/operations.md."""
-        page = Path(__file__).parent.parent.parent / "docs" / "operations.md"
-        return re.search(r"```nginx\n(upstream jidpost.*?)```", page.read_text(), re.DOTALL).group(1)
-
-    def test_the_example_for_nginx_works(self):
-        if not shutil.which("nginx"):
-            self.skipTest("nginx is not installed")
-        peer, port = self.recipient("alice"), Ports.take()
-        path, folder = str(self.directory / "front.sock"), self.path("nginx")
-        gateway = self.gateway(HTTP_LISTEN="off", HTTP_UNIX=path, HTTP_TRUSTED_PROXIES="unix")
-        site = self.example().replace("/run/jidpost/http.sock", path).replace("443 ssl", f"{LOOPBACK}:{port}")
-        folder.mkdir()
-        places = "".join(f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi",
-                                                                            "scgi"))
-        (folder / "nginx.conf").write_text(f"daemon off;\nuser root;\npid {folder}/pid;\nerror_log stderr;\n"
-                                           f"events {{}}\nhttp {{\naccess_log off;\n{places}{site}}}\n")
-        nginx = Process(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"],
-                        folder / "log", dict(os.environ))
-        self.addCleanup(nginx.stop)
-        wait_until(lambda: self.answers(port), 20, "nginx")
-        upload, digest = self.file(300000)
-        url = f"http://{LOOPBACK}:{port}" + gateway.target(peer.jid, "a.bin", wait=30)
-        for _ in range(3):
-            done = subprocess.run(["curl", "-sS", "--fail-with-body", "-H", "Forwarded: for=6.6.6.6", "-H",
-                                   "X-Forwarded-For: 6.6.6.6", "-u", f":{TOKEN}", "-T", str(upload), url],
-                                  capture_output=True, timeout=60)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertEqual(peer.wait("file", sha256=digest)["size"], 300000)
-        wait_until(lambda: [line["addr"] for line in gateway.logged("http.request") if line["method"] == "PUT"] ==
-                   [LOOPBACK] * 3, 10, "three lines")
 
 
 class UnixSocket(Case):
