@@ -40,9 +40,9 @@ class Front:
             raise unittest.SkipTest(f"{cls.program} is not installed")
         super().setUpClass()
         cls.certificate, cls.key = cls.directory / "front.crt", cls.directory / "front.key"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-keyout", cls.key, "-out", cls.certificate, "-days", "2", "-subj", f"/CN={NAME}", "-addext",
-                        f"subjectAltName=DNS:{NAME}"], check=True, capture_output=True)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-nodes", "-keyout", cls.key, "-out", cls.certificate, "-days", "2", "-subj", f"/CN={NAME}",
+                        "-addext", f"subjectAltName=DNS:{NAME}"], check=True, capture_output=True)
 
     def setUp(self):
         super().setUp()
@@ -59,7 +59,8 @@ class Front:
         return {}
 
     def connection(self):
-        connection = Connection(NAME, self.port, timeout=60, context=ssl.create_default_context(cafile=self.certificate))
+        trust = ssl.create_default_context(cafile=self.certificate)
+        connection = Connection(NAME, self.port, timeout=60, context=trust)
         self.addCleanup(connection.close)
         return connection
 
