@@ -4,6 +4,7 @@
 # The base (debootstrap's minbase) is made once and kept in build/package/. Where packages come from, this machine's own
 # apt says. What runs inside has processes, mounts and /proc of its own, and they end with it.
 work=$PWD/build/package
+base=$work/base.tar
 mkdir -p "$work"
 
 [ "$(id -u)" -eq 0 ] || { echo "$0 needs root, for chroot" >&2; exit 1; }
@@ -15,6 +16,7 @@ sources() { # of Debian alone
 
 make_base() {
     local root mirror
+    [ ! -f "$base" ] || return 0
     echo "making a bare Debian 12 (once)"
     root=$(mktemp -d)
     # shellcheck disable=SC2046  # a list
@@ -25,19 +27,23 @@ make_base() {
     sources | xargs cp --parents -t "$root"
     # How to fetch, too, but not what is done with it.
     apt-config dump | grep -E '^Acquire::(Check|http|https|Retries)' >"$root/etc/apt/apt.conf.d/50fetch" || :
-    printf 'Acquire::Languages "none";\n' >>"$root/etc/apt/apt.conf.d/50fetch"
+    cat >>"$root/etc/apt/apt.conf.d/50fetch" <<'END'
+Acquire::Languages "none";
+Dir::Cache { srcpkgcache ""; pkgcache ""; }; # as in Debian's images: nothing is kept
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };
+END
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" # no service is started
     chmod 755 "$root/usr/sbin/policy-rc.d"
-    tar -C "$root" -c . -f "$work/base.tar.new"
-    mv "$work/base.tar.new" "$work/base.tar"
+    tar -C "$root" -c . -f "$base.new"
+    mv "$base.new" "$base"
     rm -rf "$root"
 }
 
 make_root() { # the folder is in $root; it goes with the script
-    [ -f "$work/base.tar" ] || make_base
+    make_base
     root=$(mktemp -d)
     trap 'rm -rf --one-file-system "$root"' EXIT
-    tar -C "$root" -x -f "$work/base.tar"
+    tar -C "$root" -x -f "$base"
     cp -L /etc/resolv.conf "$root/etc/"
 }
 
