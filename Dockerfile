@@ -21,11 +21,12 @@ RUN apt-get update \
         libidn12 libinih1 libjansson4 libmagic1 libmicrohttpd12 libseccomp2 libsqlite3-0 libssl3 libstrophe0 \
         libuv1 \
     && rm -rf /var/lib/apt/lists/* \
-    && install -d -o 10000 -g 10000 -m 700 /var/lib/jidpost
+    && install -d -o 10000 -g 10000 -m 700 /var/lib/jidpost \
+    && install -d -o 10000 -g 10000 -m 755 /run/jidpost
 COPY --from=build /out/jidpost /usr/local/bin/jidpost
 
 # A number, so that runAsNonRoot can be checked without asking the image. The root may be read-only; only the state
-# folder is written. Beyond loopback the gateway starts with a token only: JIDPOST_HTTP_TOKEN or _FILE.
+# folder is written, and /run/jidpost, where a volume is mounted there for a socket: [http] unix. Beyond loopback the gateway starts with a token only: JIDPOST_HTTP_TOKEN or _FILE.
 USER 10000:10000
 WORKDIR /var/lib/jidpost
 ENV JIDPOST_HTTP_LISTEN=0.0.0.0:8080 \

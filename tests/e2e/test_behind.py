@@ -1,6 +1,7 @@
 """Behind a front proxy: real nginx and real Caddy with the files of deploy/, over TLS, and the socket that is a file.
 
-What is changed in these files is what docs/behind-a-proxy.md says to change, and where they listen."""
+The gateway is configured as docs/behind-a-proxy.md says. What is changed in the files is what the page says to change, and
+where they listen."""
 import http.client
 import json
 import os
@@ -15,12 +16,22 @@ from pathlib import Path
 from case import Case, DIRECT
 from lab import LOOPBACK, Ports, Process, accepts_connections, wait_until
 
-DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEPLOY = ROOT / "deploy"
 NAME = "gw.example.org"
 SOCKET = "/run/jidpost/http.sock"
 TOKEN = "0123456789abcdef"
 BEARER = {"Authorization": "Bearer " + TOKEN}
 MIB = 1 << 20
+
+
+def page():
+    """The gateway's half, but for where the socket is."""
+    text = re.search(r"^```ini\n\[http\]\n(.*?)^```$", (ROOT / "docs" / "behind-a-proxy.md").read_text(),
+                     re.DOTALL | re.MULTILINE).group(1)
+    settings = {f"HTTP_{key.upper()}": value for key, value in re.findall(r"^(\w+) = (.*)$", text, re.MULTILINE)}
+    assert settings.pop("HTTP_UNIX") == SOCKET
+    return settings
 
 
 class Connection(http.client.HTTPSConnection):
@@ -32,7 +43,7 @@ class Connection(http.client.HTTPSConnection):
 
 
 class Front:
-    settings = {**DIRECT, "HTTP_LISTEN": "off", "HTTP_TRUSTED_PROXIES": "unix", "HTTP_TOKEN": TOKEN}
+    settings = {**DIRECT, **page(), "HTTP_TOKEN": TOKEN}
 
     @classmethod
     def setUpClass(cls):
@@ -166,7 +177,7 @@ class Caddy(Front, Case):
     def command(self):
         site = (DEPLOY / "caddy" / "Caddyfile").read_text()
         for old, new in ((SOCKET, self.socket),
-                         (f"\n{NAME} {{", f"\nhttps://{NAME}:{self.port} {{\n\tbind {LOOPBACK}\n"
+                         (f"\n{{$SITE:{NAME}}} {{", f"\nhttps://{NAME}:{self.port} {{\n\tbind {LOOPBACK}\n"
                           f"\ttls {self.certificate} {self.key}")):
             self.assertIn(old, site)
             site = site.replace(old, new)

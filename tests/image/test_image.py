@@ -65,9 +65,13 @@ class Image(Case):
         self.assertEqual(run("podman", "inspect", "--format", "{{.State.ExitCode}}", container).strip(), "0")
 
 
-class Compose(unittest.TestCase):
+class Composed(unittest.TestCase):
+    """files: of compose, services: whose logs tell what went wrong."""
+    files, services = ("docker-compose.yml",), ("prosody", "jidpost")
+
     def compose(self, *arguments):
-        return run("podman-compose", "--project-name", "jidpost-test", *arguments, cwd=ROOT,
+        files = [word for file in self.files for word in ("--file", file)]
+        return run("podman-compose", "--project-name", "jidpost-test", *files, *arguments, cwd=ROOT,
                    env={**os.environ, **self.settings})
 
     def setUp(self):
@@ -85,10 +89,11 @@ class Compose(unittest.TestCase):
     def tell(self):
         if not self._outcome.result.wasSuccessful():
             print(run("podman", "ps", "--all"))
-            for service in "prosody", "jidpost":
+            for service in self.services:
                 print(subprocess.run(["podman", "logs", f"jidpost-test_{service}_1"], capture_output=True, text=True))
 
-    def test_it_delivers_from_the_first_start_on_and_after_a_restart(self):
+    def up(self):
+        """The gateway and a recipient, both online."""
         self.compose("up", "--detach", "--no-build")
         gateway = served(self.ports.http, self.settings["JIDPOST_HTTP_TOKEN"])
         gateway.wait_ready(seconds=60)
@@ -98,15 +103,7 @@ class Compose(unittest.TestCase):
                              domain="xmpp.example", password=self.settings["ALICE_PASSWORD"])
         self.addCleanup(peer.kill)
         peer.wait("ready")
-        self.deliver(gateway, peer, "alice@xmpp.example/desk")
-
-        run("podman", "restart", "jidpost-test_jidpost_1")
-        gateway = served(self.ports.http, self.settings["JIDPOST_HTTP_TOKEN"])
-        gateway.wait_ready(seconds=60)
-        self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 1)
-        wait_until(lambda: gateway.get("/v1/recipients/alice@xmpp.example").json["reachable"], 30, "alice seen")
-        self.deliver(gateway, peer, "alice@xmpp.example")
-        self.assertEqual(Client(self.ports.http).get("/v1/xmpp").status, 401)
+        return gateway, peer
 
     def deliver(self, gateway, peer, to):
         seen = len(peer.all("file"))
@@ -115,6 +112,39 @@ class Compose(unittest.TestCase):
                          (200, "delivered", "direct"), answer)
         wait_until(lambda: len(peer.all("file")) > seen, 10, "the file at the recipient")
         self.assertEqual(peer.all("file")[-1]["sha256"], answer.json["file"]["sha256"])
+
+
+class Compose(Composed):
+    def test_it_delivers_from_the_first_start_on_and_after_a_restart(self):
+        gateway, peer = self.up()
+        self.deliver(gateway, peer, "alice@xmpp.example/desk")
+        run("podman", "restart", "jidpost-test_jidpost_1")
+        gateway = served(self.ports.http, self.settings["JIDPOST_HTTP_TOKEN"])
+        gateway.wait_ready(seconds=60)
+        self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 1)
+        wait_until(lambda: gateway.get("/v1/recipients/alice@xmpp.example").json["reachable"], 30, "alice seen")
+        self.deliver(gateway, peer, "alice@xmpp.example")
+        self.assertEqual(Client(self.ports.http).get("/v1/xmpp").status, 401)
+
+
+class BehindCaddy(Composed):
+    files = "docker-compose.yml", "deploy/compose/caddy.yml"
+    services = "prosody", "jidpost", "caddy"
+
+    def test_it_delivers_by_https_and_knows_the_caller(self):
+        https = Ports.take()
+        self.settings.update(HTTPS_PUBLISH=f"{LOOPBACK}:{https}", HTTP_REDIRECT_PUBLISH=f"{LOOPBACK}:{Ports.take()}")
+        _, peer = self.up()
+        upload = self.directory / "upload.bin"
+        upload.write_bytes(os.urandom(3 << 20))
+        said = run("curl", "-k", "-sS", "--fail-with-body", "--retry", "10", "--retry-all-errors", "-u",
+                   f":{self.settings['JIDPOST_HTTP_TOKEN']}", "-T", str(upload),
+                   f"https://localhost:{https}/v1/to/alice@xmpp.example%2Fdesk/?wait=30")
+        self.assertEqual(json.loads(said)["state"], "delivered")
+        self.assertEqual(peer.wait("file")["size"], 3 << 20)
+        done = subprocess.run(["podman", "logs", "jidpost-test_jidpost_1"], capture_output=True, text=True)
+        line = next(line for line in done.stderr.splitlines() if '"method":"PUT"' in line)
+        self.assertRegex(json.loads(line)["addr"], r"^\d+\.\d+\.\d+\.\d+$")
 
 
 if __name__ == "__main__":
