@@ -1,6 +1,6 @@
 #!/bin/sh
 # docs/operations.md names every error code that a caller can meet, and every key that SIGHUP applies.
-# docs/security.md names only tests and files that there are.
+# docs/security.md names only tests and files that there are; so do all links of the README and the pages.
 #   docs_test.sh <source root>
 set -eu
 cd "$1"
@@ -42,4 +42,14 @@ done
 for file in $(tr '`' '\n' <$page | grep -oE '^[A-Za-z0-9_./-]+[.][a-z]+$|^(scripts|tests)/[a-z-]+$|^Dockerfile$'); do
     [ -e "$file" ] || { echo "$page: there is no file $file"; missing=1; }
 done
+
+count=0
+for page in README.md CONTRIBUTING.md docs/*.md deploy/*/*.md; do
+    [ -e "$page" ] || continue
+    for link in $(grep -oE '\]\([^)# ]+' "$page" | cut -c 3- | grep -v '^[a-z]*:'); do
+        count=$((count + 1))
+        [ -e "$(dirname "$page")/$link" ] || { echo "$page: there is nothing at $link"; missing=1; }
+    done
+done
+[ $count -gt 20 ] || { echo "$count links: they are read no longer"; exit 1; }
 exit $missing
