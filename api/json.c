@@ -7,6 +7,7 @@
 #include "api/problem.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/labels.h"
 #include "base/text.h"
 #include "base/trace.h"
 
@@ -160,12 +161,32 @@ static json_t *of_links(const struct record *r)
     return json_pack("{s:s, s:s, s:s}", "self", self, "events", events, "cancel", self);
 }
 
+static json_t *of_labels(const struct record *r)
+{
+    json_t *out = json_object();
+    const char *at = r->labels;
+    struct label l;
+
+    while (out && labels_next(&at, &l)) {
+        char name[LABEL_NAME_MOST + 1];
+
+        snprintf(name, sizeof name, "%.*s", (int)l.name_len, l.name);
+        if (json_object_set_new(out, name, json_stringn(l.value, l.value_len)) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
 static bool add_parts(json_t *out, const struct record *r)
 {
     char trace[TRACE_ID];
 
     return json_object_set_new(out, "file", of_file(r)) == 0 && json_object_set_new(out, "upload", of_upload(r)) == 0 &&
            json_object_set_new(out, "caption", json_of_text(r->caption)) == 0 &&
+           json_object_set_new(out, "labels", of_labels(r)) == 0 &&
+           json_object_set_new(out, "batch", json_of_text(r->batch)) == 0 &&
            json_object_set_new(out, "mode", json_string(mode_name(r->mode))) == 0 &&
            json_object_set_new(out, "progress", json_pack("{s:o}", "sent", of_count(r->sent))) == 0 &&
            json_object_set_new(out, "method", of_method(r)) == 0 && json_object_set_new(out, "link", of_link(r)) == 0 &&

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/labels.h"
 #include "base/text.h"
 
 static const struct {
@@ -58,17 +59,39 @@ bool param_find(const char *name, unsigned allowed, enum param *which, struct er
     return refuse_name(name, words, n, err);
 }
 
+/* One more line. */
+static bool add_line(char **lines, const char *value, struct error *err)
+{
+    size_t had = *lines ? strlen(*lines) + 1 : 0, len = strlen(value);
+    char *all;
+
+    if (strchr(value, '\n') || had + len > PARAM_LINES_MAX)
+        return error_set(err, ERR_PARAMETER_INVALID, strchr(value, '\n') ? "'to' has a line break" : "too many 'to'");
+    all = realloc(*lines, had + len + 1);
+    if (!all)
+        return error_set(err, ERR_INTERNAL, "out of memory");
+    if (had > 0)
+        all[had - 1] = '\n';
+    memcpy(all + had, value, len + 1);
+    *lines = all;
+    return true;
+}
+
 bool params_set(struct params *p, enum param which, const char *value, struct error *err)
 {
     size_t len = strlen(value);
 
-    if (p->value[which])
+    if (p->value[which] && which != PARAM_TO && which != PARAM_LABEL)
         return error_set(err, ERR_PARAMETER_INVALID, "'%s' is given twice", known[which].name);
     if (len > PARAM_MAX)
         return error_set(err, ERR_PARAMETER_INVALID, "'%s' is longer than %d bytes", known[which].name, PARAM_MAX);
     if (!text_is_xml(value, len))
         return error_set(err, which == PARAM_NAME ? ERR_NAME_INVALID : ERR_PARAMETER_INVALID,
                          "'%s' is not UTF-8 text without control characters", known[which].name);
+    if (which == PARAM_TO)
+        return add_line(&p->value[which], value, err);
+    if (which == PARAM_LABEL)
+        return labels_read(&p->value[which], value, err);
     p->value[which] = strdup(value);
     if (!p->value[which])
         return error_set(err, ERR_INTERNAL, "out of memory");

@@ -33,7 +33,8 @@
     X(PARAM_SIZE,     "size",     false)         \
     X(PARAM_TYPE,     "type",     false)         \
     X(PARAM_LAST_EVENT_ID, "last_event_id", false) \
-    X(PARAM_VERBOSE,  "verbose",  false)
+    X(PARAM_VERBOSE,  "verbose",  false)         \
+    X(PARAM_LABEL,    "label",    true)
 
 enum param {
 #define X(param, name, text) param,
@@ -43,7 +44,7 @@ enum param {
 };
 /* clang-format on */
 
-enum { PARAM_MAX = 8192 }; /* bytes of one value */
+enum { PARAM_MAX = 8192, PARAM_LINES_MAX = 256 * 1024 }; /* bytes of one value; of several together */
 
 struct params {
     char *value[PARAM_COUNT]; /* decoded, owned, XML characters only; NULL: not given */
@@ -59,7 +60,8 @@ bool param_find(const char *name, unsigned allowed, enum param *which, struct er
 /* Reads the whole query into *p, which was zeroed. ERR_PARAMETER_INVALID, ERR_NAME_INVALID (bad text in "name"). */
 bool params_read(struct params *p, const struct target *t, unsigned allowed, struct error *err);
 
-/* Copies one value in; a second one for the same parameter is refused. */
+/* Copies one value in; a second one for the same parameter is refused, but for those that may be there several times:
+ * PARAM_TO keeps them line by line, PARAM_LABEL as base/labels.h does. */
 bool params_set(struct params *p, enum param which, const char *value, struct error *err);
 void params_free(struct params *p); /* its parts, not p itself */
 

@@ -10,14 +10,15 @@
 /* Which parameters a route knows. */
 enum {
     NONE = 0,
-    SEND = B(RESOURCE) | B(CAPTION) | B(METHODS) | B(MODE) | B(TTL) | B(HOLD) | B(SUBSCRIBE) | B(DIGEST) | B(WAIT),
+    SEND = B(RESOURCE) | B(CAPTION) | B(METHODS) | B(MODE) | B(TTL) | B(HOLD) | B(SUBSCRIBE) | B(DIGEST) | B(WAIT) |
+           B(LABEL),
     SEND_NAMED = SEND | B(NAME),
     FORM = SEND_NAMED | B(TO),
     LOOK = B(RESOURCE) | B(METHODS) | B(SIZE),
     FOLLOW = B(LAST_EVENT_ID),
     FOLLOW_ALL = FOLLOW | B(TYPE) | B(TO),
     TOLD = B(STATE) | B(LIMIT) | B(CURSOR),
-    LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR),
+    LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR) | B(LABEL),
 };
 
 enum {

@@ -12,6 +12,7 @@
 #include "api/routes.h"
 #include "base/buf.h"
 #include "base/id.h"
+#include "base/labels.h"
 
 enum { LIST_DEFAULT = 50, LIST_MOST = 1000, ETAG = 80 };
 
@@ -214,9 +215,11 @@ static bool read_filter(const struct request *rq, struct record_filter *f, struc
     char *const *value = rq->params.value;
     uint64_t limit = LIST_DEFAULT;
 
-    *f = (struct record_filter){.before = value[PARAM_CURSOR]};
+    *f = (struct record_filter){.before = value[PARAM_CURSOR], .labels = value[PARAM_LABEL]};
     if (!token_sees_all(rq->token))
         f->token = rq->token->id;
+    if (value[PARAM_TO] && strchr(value[PARAM_TO], '\n'))
+        return error_set(err, ERR_PARAMETER_INVALID, "'to' is given twice");
     if (value[PARAM_TO] && !jid_parse(to, value[PARAM_TO], strlen(value[PARAM_TO]), err))
         return false;
     if (value[PARAM_TO])
@@ -240,6 +243,20 @@ static void add_encoded(struct buf *out, const char *text)
         buf_printf(out, (*p < 0x80 && isalnum(*p)) || strchr("-._~@:", *p) ? "%c" : "%%%02X", *p);
 }
 
+static void add_labels(struct buf *url, const char *labels)
+{
+    struct label l;
+
+    while (labels_next(&labels, &l)) {
+        char text[LABEL_NAME_MOST + LABEL_VALUE_MOST + 2];
+
+        snprintf(text, sizeof text, "%.*s", (int)(l.value + l.value_len - l.name), l.name);
+        buf_puts(url, "label=");
+        add_encoded(url, text);
+        buf_puts(url, "&");
+    }
+}
+
 /* The same question, from where this page ends. */
 static char *next_page(const struct request *rq)
 {
@@ -250,12 +267,13 @@ static char *next_page(const struct request *rq)
         return NULL;
     buf_puts(&url, "/v1/transfers?");
     for (size_t i = 0; i < PARAM_COUNT; i++) {
-        if (!rq->params.value[i] || i == PARAM_CURSOR)
+        if (!rq->params.value[i] || i == PARAM_CURSOR || i == PARAM_LABEL)
             continue;
         buf_printf(&url, "%s=", param_name((enum param)i));
         add_encoded(&url, rq->params.value[i]);
         buf_puts(&url, "&");
     }
+    add_labels(&url, rq->params.value[PARAM_LABEL]);
     buf_printf(&url, "cursor=%s", list->items[list->count - 1]->id);
     return buf_steal(&url);
 }

@@ -98,6 +98,7 @@ static bool submission_of(const struct request *rq, struct submission *s, struct
         .name = *rq->name ? rq->name : NULL,
         .type = *rq->type ? rq->type : NULL,
         .caption = value[PARAM_CAPTION],
+        .labels = value[PARAM_LABEL],
         .methods = value[PARAM_METHODS],
         .request_id = rq->id,
         .traceparent = *rq->traceparent ? rq->traceparent : NULL,
@@ -215,6 +216,8 @@ static bool take_to(struct request *rq, struct error *err)
 {
     const char *to = rq->params.value[PARAM_TO];
 
+    if (strchr(to, '\n'))
+        return error_set(err, ERR_PARAMETER_INVALID, "'to' is given twice");
     return jid_parse(&rq->to, to, strlen(to), err) && api_recipient_resource(rq, err) &&
            token_may_reach(rq->token, &rq->to, rq->refusal.rule, err) && check_submission(rq, err);
 }

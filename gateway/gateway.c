@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/labels.h"
 #include "gateway/core.h"
 #include "gateway/ladder.h"
 
@@ -224,6 +225,8 @@ static void listing_answer(struct listing *l)
     free((char *)l->filter.to);
     free((char *)l->filter.before);
     free((char *)l->filter.token);
+    free((char *)l->filter.labels);
+    free((char *)l->filter.batch);
     free(l);
 }
 
@@ -247,6 +250,8 @@ static bool belongs(const struct record *r, const struct record_filter *f)
     if (f->to && (strncmp(r->to, f->to, len) != 0 || (r->to[len] && (r->to[len] != '/' || strchr(f->to, '/')))))
         return false;
     if (f->token && (!r->token || strcmp(r->token, f->token) != 0))
+        return false;
+    if (!labels_have(r->labels, f->labels) || (f->batch && (!r->batch || strcmp(r->batch, f->batch) != 0)))
         return false;
     return !f->before || strcmp(r->id, f->before) < 0;
 }
@@ -341,6 +346,12 @@ static void refuse_listing(struct message *m)
     listing_answer(l);
 }
 
+static bool keep(const char **copy, const char *text)
+{
+    *copy = text ? strdup(text) : NULL;
+    return *copy || !text;
+}
+
 void gateway_list(struct gateway *gw, const struct record_filter *filter, gateway_list_fn *done, void *user)
 {
     struct listing *l = calloc(1, sizeof *l);
@@ -356,13 +367,12 @@ void gateway_list(struct gateway *gw, const struct record_filter *filter, gatewa
     l->message.discard = refuse_listing;
     l->gw = gw;
     l->filter = *filter;
-    l->filter.id = NULL;
-    l->filter.to = filter->to ? strdup(filter->to) : NULL;
-    l->filter.before = filter->before ? strdup(filter->before) : NULL;
-    l->filter.token = filter->token ? strdup(filter->token) : NULL;
+    l->filter.id = l->filter.to = l->filter.before = l->filter.token = l->filter.labels = l->filter.batch = NULL;
     l->done = done;
     l->user = user;
-    if ((filter->to && !l->filter.to) || (filter->before && !l->filter.before) || (filter->token && !l->filter.token)) {
+    if (!keep(&l->filter.to, filter->to) || !keep(&l->filter.before, filter->before) ||
+        !keep(&l->filter.token, filter->token) || !keep(&l->filter.labels, filter->labels) ||
+        !keep(&l->filter.batch, filter->batch)) {
         error_set(&l->error, ERR_INTERNAL, "out of memory");
         listing_answer(l);
         return;

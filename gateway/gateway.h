@@ -51,6 +51,7 @@ struct submission {
     const char *name;               /* NULL: "upload-<id>" with an ending that fits the type */
     const char *type;               /* NULL: sniffed from the first 64 KiB */
     const char *caption;            /* NULL: none */
+    const char *labels;             /* as base/labels.h has them; NULL: none */
     const char *methods;            /* "si-s5b,s5b"; NULL: as configured. Unknown or empty: ERR_PARAMETER_INVALID */
     const char *request_id;         /* NULL: none */
     const char *traceparent;        /* of the request; NULL: it had none */

@@ -419,14 +419,14 @@ void record_fold(struct record *r)
 
 /* ---- the record and what it owns */
 
-enum { TEXTS = 15 };
+enum { TEXTS = 17 };
 
 /* Every owned string, so that copying and freeing cannot forget one. */
 static void texts_of(struct record *r, char **fields[static TEXTS])
 {
-    char **all[TEXTS] = {&r->to,          &r->resource, &r->from,       &r->name,       &r->type,
-                         &r->caption,     &r->methods,  &r->request_id, &r->streamhost, &r->link_at,
-                         &r->link_digest, &r->token,    &r->error_text, &r->sha256,     &r->traceparent};
+    char **all[TEXTS] = {&r->to,         &r->resource,   &r->from,       &r->name,    &r->type,        &r->caption,
+                         &r->methods,    &r->request_id, &r->streamhost, &r->link_at, &r->link_digest, &r->token,
+                         &r->error_text, &r->sha256,     &r->labels,     &r->batch,   &r->traceparent};
 
     memcpy(fields, all, sizeof all);
 }

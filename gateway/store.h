@@ -18,6 +18,8 @@ struct record_filter {
     const char *token; /* made with the token of that id; NULL: any */
     bool by_state;
     enum transfer_state state;
+    const char *labels; /* with all of these (base/labels.h); NULL: any */
+    const char *batch;  /* of that one; NULL: any */
     int64_t since;      /* created at or after; 0: any */
     const char *before; /* cursor: those behind this id in the list's order; NULL: from its front */
     const char *link;   /* whose link has that digest; NULL: any */

@@ -28,9 +28,10 @@ enum { CHECK_MAX = 64 * 1024 * 1024 };
 
 /* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
 extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[], embedded_schema_004[],
-    embedded_schema_005[], embedded_schema_006[], embedded_schema_007[], embedded_schema_008[];
-static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003, embedded_schema_004,
-                                     embedded_schema_005, embedded_schema_006, embedded_schema_007, embedded_schema_008};
+    embedded_schema_005[], embedded_schema_006[], embedded_schema_007[], embedded_schema_008[], embedded_schema_009[];
+static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003,
+                                     embedded_schema_004, embedded_schema_005, embedded_schema_006,
+                                     embedded_schema_007, embedded_schema_008, embedded_schema_009};
 
 enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 

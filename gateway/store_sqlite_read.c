@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/labels.h"
 #include "gateway/store_sqlite_parts.h"
 
 bool sqlite_prepare_reading(struct store_handle *h, struct error *err)
@@ -111,6 +112,31 @@ bool sqlite_get_key(struct store_handle *h, struct record_key *key, int64_t sinc
     return ok;
 }
 
+/* Each stands in the text between its line feeds. */
+static void add_labels(struct buf *sql, const char *labels)
+{
+    struct label l;
+
+    for (size_t i = 0; labels_next(&labels, &l); i++)
+        buf_printf(sql, " AND instr(labels, char(10) || :label%zu || char(10)) > 0", i);
+}
+
+static bool bind_labels(sqlite3_stmt *stmt, const char *labels)
+{
+    struct label l;
+
+    for (size_t i = 0; labels_next(&labels, &l); i++) {
+        int len = (int)(l.value + l.value_len - l.name), at;
+        char name[16];
+
+        snprintf(name, sizeof name, ":label%zu", i);
+        at = sqlite3_bind_parameter_index(stmt, name);
+        if (sqlite3_bind_text(stmt, at, l.name, len, SQLITE_STATIC) != SQLITE_OK)
+            return false;
+    }
+    return true;
+}
+
 static void make_list(struct buf *sql, const struct record_filter *f)
 {
     buf_puts(sql, "SELECT key, ");
@@ -124,6 +150,10 @@ static void make_list(struct buf *sql, const struct record_filter *f)
         buf_puts(sql, " AND recipient = :to");
     if (f->token)
         buf_puts(sql, " AND token = :token");
+    if (f->batch)
+        buf_puts(sql, " AND batch = :batch");
+    if (f->labels)
+        add_labels(sql, f->labels);
     if (f->by_state)
         buf_puts(sql, " AND state = :state");
     if (f->since)
@@ -154,9 +184,12 @@ static bool bind_filter(sqlite3_stmt *stmt, const struct record_filter *f)
     const struct {
         const char *name, *text;
     } texts[] = {{":id", f->id},         {":to", f->to},     {":state", transfer_state_name(f->state)},
-                 {":before", f->before}, {":link", f->link}, {":token", f->token}};
+                 {":before", f->before}, {":link", f->link}, {":token", f->token},
+                 {":batch", f->batch}};
     int at;
 
+    if (!bind_labels(stmt, f->labels))
+        return false;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         at = sqlite3_bind_parameter_index(stmt, texts[i].name);
         if (at && sqlite_bind_text(stmt, at, texts[i].text) != SQLITE_OK)

@@ -54,6 +54,8 @@ static const struct column transfer_columns[] = {
     COLUMN("upload",          KIND_UPLOAD, record, upload),
     COLUMN("caption",         KIND_OWNED, record, caption),
     COLUMN("methods",         KIND_OWNED, record, methods),
+    CONSTANT("labels",          KIND_OWNED, record, labels),
+    CONSTANT("batch",           KIND_OWNED, record, batch),
     COLUMN("request_id",      KIND_OWNED, record, request_id),
     COLUMN("traceparent",     KIND_OWNED, record, traceparent),
     COLUMN("token",           KIND_OWNED, record, token),

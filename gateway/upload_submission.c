@@ -82,9 +82,9 @@ struct record *upload_record(const struct upload *u, const struct submission *s)
     r->hold_until = hold_until(r, s, config);
     r->subscribe = s->subscribe;
     if (!record_text(&r->to, s->to->text) || !record_text(&r->name, s->name) || !record_text(&r->type, s->type) ||
-        !record_text(&r->caption, s->caption) || !record_text(&r->methods, s->methods) ||
-        !record_text(&r->request_id, s->request_id) || !record_text(&r->traceparent, s->traceparent) ||
-        !record_text(&r->token, s->token))
+        !record_text(&r->caption, s->caption) || !record_text(&r->labels, s->labels) ||
+        !record_text(&r->methods, s->methods) || !record_text(&r->request_id, s->request_id) ||
+        !record_text(&r->traceparent, s->traceparent) || !record_text(&r->token, s->token))
         record_free(&r);
     return r;
 }

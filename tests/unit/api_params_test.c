@@ -69,6 +69,23 @@ static void what_is_not_understood_is_named(void **state)
     }
 }
 
+static void recipients_and_labels_may_be_several(void **state)
+{
+    struct params p;
+    struct error err;
+
+    (void)state;
+    assert_true(read_query(&p, "to=a@x&label=b:2+3&to=b@x&label=a:1", ~0u, NULL));
+    assert_string_equal(p.value[PARAM_TO], "a@x\nb@x");
+    assert_string_equal(p.value[PARAM_LABEL], "\na:1\nb:2 3\n");
+    params_free(&p);
+    assert_false(read_query(&p, "to=a@x%0Ab@x", ~0u, &err)); /* not two in one */
+    params_free(&p);
+    assert_false(read_query(&p, "label=a:1&label=a:2", ~0u, &err));
+    assert_non_null(strstr(err.text, "twice"));
+    params_free(&p);
+}
+
 static void a_value_has_a_greatest_length(void **state)
 {
     char value[PARAM_MAX + 2];
@@ -173,9 +190,13 @@ static void numbers_are_digits_within_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_plus_is_a_space_in_text_alone), cmocka_unit_test(what_is_not_understood_is_named),
-        cmocka_unit_test(a_value_has_a_greatest_length),   cmocka_unit_test(durations_have_units),
-        cmocka_unit_test(times_are_of_rfc_3339),           cmocka_unit_test(numbers_are_digits_within_bounds),
+        cmocka_unit_test(a_plus_is_a_space_in_text_alone),
+        cmocka_unit_test(what_is_not_understood_is_named),
+        cmocka_unit_test(recipients_and_labels_may_be_several),
+        cmocka_unit_test(a_value_has_a_greatest_length),
+        cmocka_unit_test(durations_have_units),
+        cmocka_unit_test(times_are_of_rfc_3339),
+        cmocka_unit_test(numbers_are_digits_within_bounds),
     };
 
     return cmocka_run_group_tests_name("api/params", tests, NULL, NULL);

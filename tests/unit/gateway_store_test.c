@@ -65,6 +65,8 @@ static struct record *numbered(unsigned n)
     assert_true(record_text(&r->to, "ana@example.org"));
     assert_true(record_text(&r->name, "report.pdf"));
     assert_true(record_text(&r->token, n % 6 == 2 ? "ci-1" : NULL));
+    assert_true(record_text(&r->labels, n % 3 == 1 ? "\na:1\n" : n % 3 == 2 ? "\na:1\nb:2\n" : NULL));
+    assert_true(record_text(&r->batch, n > 6 ? "ba_1" : NULL));
     r->state = TRANSFER_QUEUED;
     r->created = 1000 + (int64_t)n;
     return r;
@@ -89,6 +91,8 @@ static struct record *full(unsigned n)
     record_text(&r->sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     record_text(&r->caption, "for you");
     record_text(&r->methods, "si-s5b,s5b");
+    record_text(&r->labels, "\njob:backup\n");
+    record_text(&r->batch, "ba_2");
     record_text(&r->request_id, "rq_1");
     record_text(&r->traceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     record_text(&r->token, "ci-1");
@@ -151,6 +155,8 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_int_equal(a->upload, b->upload);
     assert_same_text(a->caption, b->caption);
     assert_same_text(a->methods, b->methods);
+    assert_same_text(a->labels, b->labels);
+    assert_same_text(a->batch, b->batch);
     assert_same_text(a->request_id, b->request_id);
     assert_same_text(a->traceparent, b->traceparent);
     assert_same_text(a->token, b->token);
@@ -423,6 +429,10 @@ static void lists_are_filtered_and_sorted(void **state)
          "2",
          {.token = "ci-1", .before = "tr_00000000000000000000000008", .limit = 9},
          false},
+        {"marked with a label", "875421", {.labels = "\na:1\n", .limit = 9}, false},
+        {"marked with two", "852", {.labels = "\na:1\nb:2\n", .limit = 9}, false},
+        {"a label by the beginning of its value", "", {.labels = "\nb:\n", .limit = 9}, false},
+        {"of one batch", "87", {.batch = "ba_1", .limit = 9}, false},
         {"a token that made none", "", {.token = "ci-", .limit = 9}, false},
         {"several at once",
          "6",
@@ -824,12 +834,12 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 
     (void)state;
     engine->close(&h);
-    assert_int_equal(sql("PRAGMA user_version"), 8);
+    assert_int_equal(sql("PRAGMA user_version"), 9);
     sql("PRAGMA user_version = 99");
     assert_null(engine->open(url, true, &err));
     assert_int_equal(err.code, ERR_CONFIG);
     assert_non_null(strstr(err.text, "version 99"));
-    assert_non_null(strstr(err.text, "up to version 8"));
+    assert_non_null(strstr(err.text, "up to version 9"));
     assert_non_null(strstr(err.text, "newer jidpost"));
     assert_int_equal(sql("PRAGMA user_version"), 99);
 }
