@@ -13,6 +13,20 @@ bool api_upload_check(struct request *rq, struct error *err); /* before it begin
 bool api_upload_count(struct request *rq, struct error *err); /* after it began: it is one of its token's */
 void api_upload_settle(struct request *rq);                   /* with the end of the request: what it did not use */
 void api_upload_drop(struct request *rq);                     /* whatever was begun and not finished */
+bool api_submission_of(const struct request *rq, struct submission *s, struct error *err); /* what is asked for */
+bool api_submission_check(struct request *rq, struct error *err); /* and that it can be, for rq->to */
+
+/* batch.c: a call with several files or recipients */
+bool batch_recipients(struct request *rq, const char *lines, struct error *err); /* checks all; rq->to is the last */
+bool batch_next_file(struct request *rq, struct error *err);      /* the one at hand is whole, and another begins */
+bool batch_is_one(const struct request *rq);                      /* more than one transfer comes of it */
+enum MHD_Result batch_finish(struct request *rq);                 /* instead of gateway_upload_finish() */
+enum MHD_Result batch_replay(struct request *rq, const char *id); /* a repeated request: as it is now */
+void batch_drop(struct request *rq);                              /* as api_upload_drop(), of which it is a part */
+void batch_settle(struct request *rq);                            /* likewise */
+void batch_free(struct several **several);
+bool api_batch_begin(struct request *rq, struct error *err);
+enum MHD_Result api_batch_get(struct request *rq);
 
 /* multipart.c: multipart/form-data (RFC 7578) with the parts of POST /v1/transfers. */
 bool multipart_wanted(struct request *rq);
@@ -27,6 +41,9 @@ bool api_wait_begin(struct request *rq, struct error *err); /* reads ?wait= and 
 enum MHD_Result reply_transfer(struct request *rq, unsigned status, const struct record *r);
 enum MHD_Result reply_hidden(
     struct request *rq); /* the transfer asked for is not the caller's: as if there were none */
+/* `tr_… queued /v1/transfers/tr_…`, a line for each: for scripts that cut it at its spaces; never to change. To be
+ * freed; NULL: out of memory. */
+char *words_of_transfers(struct record *const *records, size_t count);
 bool api_transfer_begin(struct request *rq, struct error *err);
 enum MHD_Result api_transfer_get(struct request *rq);
 enum MHD_Result api_transfer_cancel(struct request *rq);

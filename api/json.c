@@ -385,3 +385,67 @@ char *json_line(json_t *value)
     buf_puts(&line, "\n");
     return buf_steal(&line);
 }
+
+/* ---- a batch, one record after the other, as a list is */
+
+static json_t *of_totals(const struct record_list *list)
+{
+    json_int_t totals[TRANSFER_STATE_COUNT] = {0};
+    json_t *out = json_pack("{s:o}", "all", of_count(list->count));
+
+    for (size_t i = 0; i < list->count; i++)
+        totals[list->items[i]->state]++;
+    for (size_t i = 0; out && i < TRANSFER_STATE_COUNT; i++) {
+        if (json_object_set_new(out, transfer_state_name((enum transfer_state)i), json_integer(totals[i])) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+static json_t *of_batch_head(const char *id, const struct record_list *list)
+{
+    int64_t updated = 0, finished = 0;
+    bool final = true;
+    char self[64];
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct record *r = list->items[i];
+
+        final &= transfer_state_final(r->state);
+        updated = r->updated > updated ? r->updated : updated;
+        finished = r->finished > finished ? r->finished : finished;
+    }
+    snprintf(self, sizeof self, "/v1/batches/%s", id);
+    return json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:s}}", "id", id, "object", "batch", "final", (int) final,
+                     "totals", of_totals(list), "created", json_of_time(list->items[0]->created), "updated",
+                     json_of_time(updated), "finished", json_of_time(final ? finished : 0), "links", "self", self);
+}
+
+/* Without its line feed, and so much of its end. */
+static void add_json(struct buf *out, json_t *value, size_t less)
+{
+    char *line = json_line(value);
+
+    if (line)
+        buf_add(out, line, strlen(line) - 1 - less);
+    else
+        out->failed = true;
+    free(line);
+}
+
+char *json_line_of_batch(const char *id, const struct record_list *list)
+{
+    struct buf line = {0};
+
+    add_json(&line, of_batch_head(id, list), 1); /* its '}' */
+    buf_puts(&line, ",\"transfers\":[");
+    for (size_t i = 0; i < list->count; i++) {
+        if (i > 0)
+            buf_puts(&line, ",");
+        add_json(&line, json_of_transfer(list->items[i]), 0);
+    }
+    buf_puts(&line, "]}\n");
+    return buf_steal(&line);
+}

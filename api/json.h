@@ -21,6 +21,9 @@ json_t *json_of_recipient(const struct recipient *r, const struct gateway_ladder
 json_t *json_of_unreachable(const struct jid *asked, const struct gateway_ladder *ladder, const struct error *why);
 json_t *json_of_network(const struct network_view *view);
 
+/* A batch as one line, its transfers in the order of the list, which is not empty; to be freed. */
+char *json_line_of_batch(const char *id, const struct record_list *list);
+
 /* One line with its line feed, to be freed; takes the reference. NULL in, NULL out. */
 char *json_line(json_t *value);
 

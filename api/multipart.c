@@ -1,8 +1,8 @@
 /* api/multipart.c - multipart/form-data (RFC 7578): the parts of POST /v1/transfers, and of a form sent to
  * /v1/to/{jid}.
  *
- * The parts may come in any order, so whom the file is for may be known only behind it: the file is spooled as it
- * arrives and everything is put together at the end. One file a call. */
+ * The parts may come in any order, so whom a file is for may be known only behind it: each is spooled as it arrives and
+ * everything is put together at the end. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +50,8 @@ static bool start_file(struct multipart *m, const char *type, struct error *err)
 {
     struct request *rq = m->rq;
 
-    if (m->has_file)
-        return error_set(err, ERR_PARAMETER_INVALID, "one file a call: the form has a second part 'file'");
+    if (m->has_file && !batch_next_file(rq, err))
+        return false;
     m->has_file = m->in_file = true;
     if (*m->filename && !text_name_check(m->filename, strlen(m->filename), err))
         return false;

@@ -29,6 +29,7 @@
 #include "gateway/gateway.h"
 
 struct multipart;
+struct several;
 struct request;
 struct route;
 struct stream;
@@ -101,7 +102,8 @@ struct request {
     struct tokens *tokens;     /* held for the next one; NULL: not asked yet */
     const struct token *token; /* the caller's; NULL: none was asked for */
     struct refusal refusal;    /* more of the error, for the problem */
-    uint64_t taken;            /* bytes of the file so far */
+    uint64_t taken;            /* bytes of files so far */
+    uint64_t file_taken;       /* and of the one at hand */
     uint64_t spent;            /* those that the token has paid for */
     char counted[ID_SIZE];     /* the transfer that counts as one of the token's; empty: none */
 
@@ -122,6 +124,8 @@ struct request {
     struct reservation *key;    /* of it, until the upload has it */
     struct upload *upload;
     struct multipart *multipart;
+    struct several *several; /* of a call with several files or recipients, or about such a one; NULL: it is none */
+    char batch[ID_SIZE];     /* the batch that is answered */
 
     struct {
         struct record *record;

@@ -55,6 +55,7 @@ static const struct route routes[] = {
     {"GET",    "/v1/transfers/{}",  PLAIN, READS, B(WAIT),    api_transfer_begin, NULL,            api_transfer_get},
     {"DELETE", "/v1/transfers/{}",  PLAIN, DROPS, NONE,       api_transfer_begin, NULL,            api_transfer_cancel},
     {"POST",   "/v1/transfers/{}/retry", PLAIN, SENDS, NONE,  api_transfer_begin, NULL,            api_transfer_retry},
+    {"GET",    "/v1/batches/{}",    PLAIN, READS, B(WAIT),    api_batch_begin,    NULL,            api_batch_get},
     {"GET",    "/v1/transfers/{}/events", PLAIN, HEARS, FOLLOW, api_transfer_events_begin, NULL, api_transfer_events_get},
     {"GET",    "/v1/events",        PLAIN, HEARS, FOLLOW_ALL, api_events_begin,   NULL,            api_events_get},
     {"GET",    "/v1/webhooks",      PLAIN, HOOKS, NONE,       NULL,               NULL,            api_webhooks_list},

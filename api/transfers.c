@@ -42,14 +42,20 @@ bool api_wait_begin(struct request *rq, struct error *err)
     return true;
 }
 
-/* `tr_… queued /v1/transfers/tr_…`: for scripts that cut a line at its spaces; never to change. */
+char *words_of_transfers(struct record *const *records, size_t count)
+{
+    struct buf lines = {0};
+
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&lines, "%s %s /v1/transfers/%s\n", records[i]->id, transfer_state_name(records[i]->state),
+                   records[i]->id);
+    return buf_steal(&lines);
+}
+
 static enum MHD_Result reply_words(struct request *rq, unsigned status, const struct record *r)
 {
-    struct buf line = {0};
-    char *words;
+    char *words = words_of_transfers((struct record *const *)&r, 1);
 
-    buf_printf(&line, "%s %s /v1/transfers/%s\n", r->id, transfer_state_name(r->state), r->id);
-    words = buf_steal(&line);
     return words ? reply_text(rq, status, "text/plain; charset=utf-8", words) : reply_no_memory(rq);
 }
 
@@ -199,10 +205,23 @@ static enum MHD_Result retried(struct request *rq)
     return reply_transfer(rq, 202, rq->got.record);
 }
 
+/* What a token may reach may have changed since, or be less than another one's that sent it. */
+static bool may_reach_again(struct request *rq, struct error *err)
+{
+    const struct record *r = rq->got.record;
+    struct jid to;
+
+    return !r || (jid_parse(&to, r->to, strlen(r->to), err) && token_may_reach(rq->token, &to, rq->refusal.rule, err));
+}
+
 enum MHD_Result api_transfer_retry(struct request *rq)
 {
-    if (must_look(rq))
+    struct error err;
+
+    if (!rq->seen)
         return look(rq);
+    if (!may_reach_again(rq, &err))
+        return reply_problem(rq, &err, STAGE_REQUEST, NULL);
     request_wait(rq, WAIT_COMMIT, retried);
     gateway_retry(rq->gw, rq->target.segment[2], request_got_record, rq);
     return MHD_YES;

@@ -89,7 +89,7 @@ static bool take_mode(const struct request *rq, enum mode *mode, struct error *e
 }
 
 /* Parameters whose meaning is the gateway's are checked there; those whose form is ours are read here. */
-static bool submission_of(const struct request *rq, struct submission *s, struct error *err)
+bool api_submission_of(const struct request *rq, struct submission *s, struct error *err)
 {
     char *const *value = rq->params.value;
 
@@ -121,11 +121,11 @@ static bool submission_of(const struct request *rq, struct submission *s, struct
     return true;
 }
 
-static bool check_submission(struct request *rq, struct error *err)
+bool api_submission_check(struct request *rq, struct error *err)
 {
     struct submission s;
 
-    return submission_of(rq, &s, err) && gateway_submission_check(rq->gw, &s, err);
+    return api_submission_of(rq, &s, err) && gateway_submission_check(rq->gw, &s, err);
 }
 
 static enum MHD_Result open_stream(struct request *rq);
@@ -163,6 +163,7 @@ void api_upload_settle(struct request *rq)
     if (!*rq->counted)
         return;
     limits_end(rq->gate->limits, rq->token, rq->counted);
+    batch_settle(rq);
     if (rq->spent > rq->taken)
         limits_refund(rq->gate->limits, rq->token, rq->spent - rq->taken);
 }
@@ -174,7 +175,7 @@ static bool begin_upload(struct request *rq, struct error *err)
 
     if (rq->form)
         return multipart_create(rq, err);
-    if (!submission_of(rq, &s, err) || !api_upload_check(rq, err))
+    if (!api_submission_of(rq, &s, err) || !api_upload_check(rq, err))
         return false;
     s.key = rq->key;
     rq->upload = gateway_upload_begin(rq->gw, rq->announced, &s, err);
@@ -208,18 +209,13 @@ bool api_upload_begin(struct request *rq, struct error *err)
         return false;
     if (!rq->form && !take_type(rq, err))
         return false;
-    return check_submission(rq, err) && (rq->form || check_size(rq, err)) && begin_or_look(rq, err);
+    return api_submission_check(rq, err) && (rq->form || check_size(rq, err)) && begin_or_look(rq, err);
 }
 
-/* `to` as a parameter; who it is may be known before the form or only at its end. */
+/* `to` as a parameter; who they are may be known before the form or only at its end. */
 static bool take_to(struct request *rq, struct error *err)
 {
-    const char *to = rq->params.value[PARAM_TO];
-
-    if (strchr(to, '\n'))
-        return error_set(err, ERR_PARAMETER_INVALID, "'to' is given twice");
-    return jid_parse(&rq->to, to, strlen(to), err) && api_recipient_resource(rq, err) &&
-           token_may_reach(rq->token, &rq->to, rq->refusal.rule, err) && check_submission(rq, err);
+    return batch_recipients(rq, rq->params.value[PARAM_TO], err);
 }
 
 bool api_form_begin(struct request *rq, struct error *err)
@@ -254,7 +250,8 @@ static bool pay(struct request *rq, struct error *err)
 bool api_upload_take(struct request *rq, const char *data, size_t len, struct error *err)
 {
     rq->taken += len;
-    return token_may_send(rq->token, rq->taken, rq->refusal.rule, err) && pay(rq, err) &&
+    rq->file_taken += len;
+    return token_may_send(rq->token, rq->file_taken, rq->refusal.rule, err) && pay(rq, err) &&
            gateway_upload_append(rq->upload, data, len, rq->more, err);
 }
 
@@ -263,6 +260,7 @@ void api_upload_drop(struct request *rq)
     char trace[TRACE_ID];
 
     multipart_destroy(&rq->multipart);
+    batch_drop(rq);
     if (!rq->upload)
         return;
     log_info("http.upload_dropped", log_str("transfer", gateway_upload_id(rq->upload)), log_str("request_id", rq->id),
@@ -383,6 +381,8 @@ static enum MHD_Result replay(struct request *rq)
     rq->unread = rq->announced != 0;
     metric_add(METRIC_IDEMPOTENT_REPLAYS, 1);
     reply_header(rq, "Idempotent-Replayed", "true");
+    if (r->batch)
+        return batch_replay(rq, r->batch);
     if (r->mode == MODE_STREAM && transfer_state_final(r->state))
         return reply_final(rq, r);
     return committed(rq);
@@ -421,7 +421,7 @@ static bool finish_form(struct request *rq, struct error *err)
     if (rq->params.value[PARAM_NAME] && !take_name(rq, err))
         return false;
     if (rq->to.text[0])
-        return check_submission(rq, err);
+        return api_submission_check(rq, err);
     if (!rq->params.value[PARAM_TO])
         return error_set(err, ERR_PARAMETER_INVALID, "the form has no 'to': whom the file is for");
     return take_to(rq, err);
@@ -431,11 +431,13 @@ enum MHD_Result api_upload_end(struct request *rq)
 {
     struct submission s;
 
-    if ((rq->multipart && !finish_form(rq, &rq->error)) || !submission_of(rq, &s, &rq->error)) {
+    if ((rq->multipart && !finish_form(rq, &rq->error)) || !api_submission_of(rq, &s, &rq->error)) {
         api_upload_drop(rq);
         return reply_problem(rq, &rq->error, STAGE_REQUEST, NULL);
     }
     multipart_destroy(&rq->multipart);
+    if (batch_is_one(rq))
+        return batch_finish(rq);
     if (rq->streams)
         request_wait(rq, WAIT_ANSWER, streamed);
     else

@@ -36,7 +36,8 @@ static const char allowed[] =
     /* files; where they lie is Landlock's business */
     "open openat openat2 close close_range stat stat64 fstat fstat64 lstat lstat64 newfstatat fstatat64 statx "
     "statfs statfs64 fstatfs fstatfs64 access faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd "
-    "fcntl fcntl64 flock dup dup2 dup3 pipe pipe2 rename renameat renameat2 unlink unlinkat mkdir mkdirat rmdir "
+    "fcntl fcntl64 flock dup dup2 dup3 pipe pipe2 rename renameat renameat2 link linkat unlink unlinkat mkdir mkdirat "
+    "rmdir "
     "truncate truncate64 ftruncate ftruncate64 fallocate fadvise64 fadvise64_64 fsync fdatasync sync_file_range "
     "fchmod fchmodat chmod fchown fchown32 utimensat umask "
     /* waiting and time */

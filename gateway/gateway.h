@@ -99,6 +99,28 @@ void gateway_upload_await_room(struct upload *u, size_t len, void (*wake)(void *
 void gateway_upload_finish(struct upload **u, const struct submission *s, gateway_record_fn *done, void *user);
 void gateway_upload_abort(struct upload **u, const struct error *why); /* NULL: its caller is gone */
 
+/* ---- several files, several recipients, one call: a batch of transfers, that is all there or not there at all */
+
+enum { BATCH_MOST = 100 }; /* transfers of one */
+
+struct parcel {
+    struct upload **uploads; /* files that are all there, of no mode but MODE_SPOOL; each is consumed in any case */
+    size_t files;
+    const struct submission *what; /* of each file; whom it is `to` is not looked at */
+    const struct jid *const *to;
+    size_t recipients;
+    /* Of the transfers, file by file and in each the recipients, the first of which has that of the upload. */
+    const char (*ids)[ID_SIZE];
+};
+
+typedef void gateway_list_fn(void *user, struct record_list *list,
+                             const struct error *err); /* list: take its fields or leave them */
+
+/* Seals each file once, whoever it is for, and gives it a name for each recipient; commits all records as one; queues
+ * the transfers. The answer is they, in the order of ids, when all of that is as durable as configured; or what was
+ * wrong, and then there is none of them. */
+void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_list_fn *done, void *user);
+
 /* ---- transfers */
 void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
 
@@ -129,8 +151,6 @@ void gateway_cancel(struct gateway *gw, const char *id, gateway_record_fn *done,
  * failed, or its file is not kept any more ([spool] retention, or its room was needed). */
 void gateway_retry(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
 
-typedef void gateway_list_fn(void *user, struct record_list *list,
-                             const struct error *err); /* list: take its fields or leave them */
 void gateway_list(struct gateway *gw, const struct record_filter *filter, gateway_list_fn *done, void *user);
 
 /* ---- links of our own: what their recipients fetch */

@@ -110,10 +110,11 @@ struct record {
     enum upload_state upload;
     char *sha256; /* lower-case hex; NULL: nobody asked */
 
-    char *caption; /* NULL: none */
-    char *labels;  /* as base/labels.h has them; NULL: none */
-    char *batch;   /* the id of the call that made it with others; NULL: it was the only one */
-    char *methods; /* the caller's narrowing, "si-s5b,s5b"; NULL: the configured ladder */
+    char *caption;        /* NULL: none */
+    char *labels;         /* as base/labels.h has them; NULL: none */
+    char *batch;          /* the id of the call that made it with others; NULL: it was the only one */
+    unsigned batch_place; /* among those, from 0: files in their order, and each one's recipients in theirs */
+    char *methods;        /* the caller's narrowing, "si-s5b,s5b"; NULL: the configured ladder */
     char *request_id;
     char *traceparent; /* of that request, see base/trace.h; NULL: it had none */
     char *token;       /* the id of the one it was made with; NULL: none was asked for */

@@ -22,6 +22,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "gateway/sharing.h"
 
 #define PREFIX "tr"    /* of the ids, base/id.h */
 #define PART   ".part" /* ends the name of a file that still grows */
@@ -34,8 +35,9 @@ enum { PUNCH_ALIGN = BLOCK, PUNCH_MOST = 4 * 1024 * 1024, PUNCHES = 8 /* a windo
 struct spool {
     int dir;
     _Atomic uint64_t max_bytes, max_file, max_files; /* struct spool_limits */
-    pthread_mutex_t lock;                            /* over the next two */
+    pthread_mutex_t lock;                            /* over the next three */
     struct spool_usage used;
+    struct sharing *shared;
     struct spare *spares;     /* whose time is over first, first */
     _Atomic(uint8_t *) block; /* for the next file that gathers; NULL: none was given back */
 };
@@ -43,6 +45,7 @@ struct spool {
 struct spare {
     struct spare *prev, *next;
     char id[ID_SIZE];
+    ino_t file;
     uint64_t size;
     int64_t until;
 };
@@ -79,12 +82,31 @@ static bool count_in(struct spool *spool, uint64_t bytes, unsigned files)
     return fits;
 }
 
+/* No lower than none: somebody else may have changed a file under our hands. Under the lock. */
+static void take_out(struct spool *spool, uint64_t bytes, unsigned files)
+{
+    spool->used.bytes -= bytes < spool->used.bytes ? bytes : spool->used.bytes;
+    spool->used.files -= files < spool->used.files ? files : spool->used.files;
+}
+
 static void count_out(struct spool *spool, uint64_t bytes, unsigned files)
 {
     pthread_mutex_lock(&spool->lock);
-    /* No lower than none: somebody else may have changed a file under our hands. */
-    spool->used.bytes -= bytes < spool->used.bytes ? bytes : spool->used.bytes;
-    spool->used.files -= files < spool->used.files ? files : spool->used.files;
+    take_out(spool, bytes, files);
+    pthread_mutex_unlock(&spool->lock);
+}
+
+/* A name of a whole file is gone; its bytes go with its last one. */
+static void count_out_name(struct spool *spool, const struct stat *st)
+{
+    uint64_t size = (uint64_t)st->st_size;
+    bool last, spared;
+
+    pthread_mutex_lock(&spool->lock);
+    last = sharing_unlink(&spool->shared, st->st_ino, &spared);
+    take_out(spool, last ? size : 0, 1);
+    if (spared)
+        spool->used.spare += size;
     pthread_mutex_unlock(&spool->lock);
 }
 
@@ -110,7 +132,8 @@ static struct spare *unlist(struct spool *spool, struct spare *s)
     if (!s)
         return NULL;
     DL_DELETE(spool->spares, s);
-    spool->used.spare -= s->size;
+    if (sharing_claim(spool->shared, s->file))
+        spool->used.spare -= s->size;
     return s;
 }
 
@@ -155,11 +178,13 @@ void spool_spare(struct spool *spool, const char *id, int64_t until)
         return;
     }
     memcpy(s->id, id, ID_SIZE);
+    s->file = st.st_ino;
     s->size = (uint64_t)st.st_size;
     s->until = until;
     pthread_mutex_lock(&spool->lock);
     DL_INSERT_INORDER(spool->spares, s, by_until);
-    spool->used.spare += s->size;
+    if (sharing_spare(spool->shared, s->file))
+        spool->used.spare += s->size;
     pthread_mutex_unlock(&spool->lock);
 }
 
@@ -253,7 +278,7 @@ static enum entry entry_of(const char *name, char id[static ID_SIZE])
 
 /* ---- the folder */
 
-typedef void visit_fn(struct spool *spool, const char *name, enum entry entry, const char *id, uint64_t size,
+typedef void visit_fn(struct spool *spool, const char *name, enum entry entry, const char *id, const struct stat *st,
                       void *user);
 
 static bool walk(struct spool *spool, visit_fn *visit, void *user, struct error *err)
@@ -278,22 +303,27 @@ static bool walk(struct spool *spool, visit_fn *visit, void *user, struct error 
             continue; /* just deleted */
         if (!S_ISREG(st.st_mode))
             entry = ENTRY_FOREIGN;
-        visit(spool, d->d_name, entry, id, (uint64_t)st.st_size, user);
+        visit(spool, d->d_name, entry, id, &st, user);
     }
     closedir(dir);
     return true;
 }
 
-static void count_entry(struct spool *spool, const char *name, enum entry entry, const char *id, uint64_t size,
+/* Without memory to remember it, a file counts under each of its names. */
+static void count_entry(struct spool *spool, const char *name, enum entry entry, const char *id, const struct stat *st,
                         void *user)
 {
+    bool first = true;
+
     (void)id;
     (void)user;
     if (entry == ENTRY_FOREIGN) { /* lost+found, or somebody's notes: not ours to count or delete */
         log_warn("spool.foreign", log_str("name", name));
         return;
     }
-    spool->used.bytes += size;
+    if (entry == ENTRY_WHOLE && st->st_nlink > 1 && !sharing_meet(&spool->shared, st->st_ino, &first))
+        log_warn("spool.count", log_str("name", name), log_str("error", "out of memory"));
+    spool->used.bytes += first ? (uint64_t)st->st_size : 0;
     spool->used.files++;
 }
 
@@ -333,6 +363,7 @@ void spool_close(struct spool **spool)
         return;
     while ((*spool)->spares)
         free(unlist(*spool, (*spool)->spares));
+    sharing_free(&(*spool)->shared);
     fd_close(&(*spool)->dir);
     pthread_mutex_destroy(&(*spool)->lock);
     free((*spool)->block);
@@ -346,7 +377,7 @@ struct sweep {
     size_t deleted;
 };
 
-static void sweep_entry(struct spool *spool, const char *name, enum entry entry, const char *id, uint64_t size,
+static void sweep_entry(struct spool *spool, const char *name, enum entry entry, const char *id, const struct stat *st,
                         void *user)
 {
     struct sweep *sweep = user;
@@ -354,7 +385,7 @@ static void sweep_entry(struct spool *spool, const char *name, enum entry entry,
     if (entry == ENTRY_FOREIGN || (entry == ENTRY_WHOLE && sweep->keep(sweep->user, id)))
         return;
     if (unlinkat(spool->dir, name, 0) == 0) {
-        count_out(spool, size, 1);
+        count_out_name(spool, st);
         sweep->deleted++;
     }
 }
@@ -579,6 +610,60 @@ bool spool_seal(struct spool_file *file, bool durable, struct error *err)
     return true;
 }
 
+/* ---- a file with several names */
+
+static bool link_error(struct error *err, int number)
+{
+    if (number == EPERM || number == EOPNOTSUPP)
+        return error_set(err, ERR_INTERNAL,
+                         "the spool's file system has no hard links: send the file to one recipient at a time");
+    return disk_error(err, "linking", number);
+}
+
+static bool note_link(struct spool *spool, ino_t file)
+{
+    bool noted;
+
+    pthread_mutex_lock(&spool->lock);
+    noted = sharing_link(&spool->shared, file);
+    pthread_mutex_unlock(&spool->lock);
+    return noted;
+}
+
+/* Counted before it is there, and for as long: so the file's bytes cannot be counted out meanwhile. */
+static bool link_one(struct spool *spool, const char *id, const struct stat *st, const char *name, struct error *err)
+{
+    if (!make_room(spool, 0, 1))
+        return budget_error(spool, err);
+    if (!note_link(spool, st->st_ino)) {
+        count_out(spool, 0, 1);
+        return error_set(err, ERR_INTERNAL, "spool: out of memory");
+    }
+    if (linkat(spool->dir, id, spool->dir, name, 0) == 0)
+        return true;
+    link_error(err, errno);
+    count_out_name(spool, st);
+    return false;
+}
+
+bool spool_link(struct spool *spool, const char *id, const char *const *names, size_t count, bool durable,
+                struct error *err)
+{
+    struct stat st;
+    size_t made = 0;
+    bool ok;
+
+    assert(id_valid(id, PREFIX));
+    if (fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return disk_error(err, "linking", errno);
+    while (made < count && link_one(spool, id, &st, names[made], err))
+        made++;
+    ok = made == count && (!durable || fsync(spool->dir) == 0 || disk_error(err, "syncing the folder", errno));
+    while (!ok && made > 0)
+        spool_remove(spool, names[--made]);
+    return ok;
+}
+
 /* ---- a file that is there */
 
 static int open_entry(const struct spool *spool, const char *name)
@@ -798,7 +883,7 @@ void spool_remove(struct spool *spool, const char *id)
     if (!id_valid(id, PREFIX) || fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
     if (unlinkat(spool->dir, id, 0) == 0) /* of two at once only one gets here */
-        count_out(spool, (uint64_t)st.st_size, 1);
+        count_out_name(spool, &st);
     else if (errno != ENOENT)
         log_error("spool.remove", log_str("transfer", id), log_str("error", strerror(errno)));
 }

@@ -1,4 +1,4 @@
-/* gateway/spool.h - uploads on disk: one file per transfer, inside a budget.
+/* gateway/spool.h - uploads on disk: one name per transfer, inside a budget.
  *
  * A file is "<id>.part" while it grows and "<id>" once complete; nothing else may lie in the folder. The budget
  * counts what was reserved (the declared size) or, without a declared size, what has arrived.
@@ -58,6 +58,12 @@ bool spool_is_whole(const struct spool_file *file, struct error *err);
 /* The upload is whole: its length is checked against the declared one (ERR_LENGTH_CONFLICT), data is synced when
  * durable, the file renamed, the folder synced. On failure the file is as before and still to be abandoned. */
 bool spool_seal(struct spool_file *file, bool durable, struct error *err);
+
+/* Gives a complete file other names too, the ids of transfers that have the same bytes: hard links, each of which is
+ * removed, spared and reopened by itself. The budget counts the bytes once, until the last name is gone, and each name
+ * as a file. On failure none of them is there. Pool. */
+bool spool_link(struct spool *spool, const char *id, const char *const *names, size_t count, bool durable,
+                struct error *err);
 
 /* A complete file again, for sending. ERR_NOT_FOUND: it is gone. */
 struct spool_file *spool_reopen(struct spool *spool, const char *id, struct error *err);

@@ -22,10 +22,13 @@ enum {
 
 static const struct store_ops *const engines[] = {&store_sqlite};
 
-/* Something to write: a record, a key, deliveries, some of these, or times before which to forget. */
+/* Something to write: a record or a group of them, a key, deliveries, some of these, or times before which to forget.
+ */
 struct entry {
     struct entry *next;
     struct record *record;
+    struct record **group; /* NULL: none */
+    size_t group_count;
     struct record_key *key;
     struct delivery *deliveries;
     int64_t finished_before, used_before;
@@ -81,36 +84,51 @@ static void enqueue(struct store *store, struct entry *e)
     pthread_mutex_unlock(&store->queue_lock);
 }
 
-void store_put_told(struct store *store, struct record *r, const struct record_key *key, struct delivery *list,
-                    store_done_fn *done, void *user)
+/* NULL: out of memory. */
+static struct entry *make_entry(const struct record_key *key, store_done_fn *done, void *user)
 {
     struct entry *e = calloc(1, sizeof *e);
-    char trace[TRACE_ID];
-    struct error err;
 
     if (e && key)
         e->key = malloc(sizeof *key);
     if (!e || (key && !e->key)) {
-        error_set(&err, ERR_STORE_UNAVAILABLE, "store: out of memory");
-        if (done)
-            done(user, &err);
-        else
-            log_error("store.write_failed",
-                      log_str("transfer", r     ? r->id
-                                          : key ? key->id
-                                                : list->transfer),
-                      log_str("error", err.text), log_opt("trace_id", trace_id(r ? r->traceparent : NULL, trace)));
-        record_free(&r);
-        delivery_free_all(&list);
         free(e);
-        return;
+        return NULL;
     }
     if (key)
         *e->key = *key;
-    e->record = r;
-    e->deliveries = list;
     e->done = done;
     e->user = user;
+    return e;
+}
+
+/* Who waits is told of an entry that was not even made. */
+static void refuse(const char *id, const char *traceparent, store_done_fn *done, void *user)
+{
+    char trace[TRACE_ID];
+    struct error err;
+
+    error_set(&err, ERR_STORE_UNAVAILABLE, "store: out of memory");
+    if (done)
+        done(user, &err);
+    else
+        log_error("store.write_failed", log_str("transfer", id), log_str("error", err.text),
+                  log_opt("trace_id", trace_id(traceparent, trace)));
+}
+
+void store_put_told(struct store *store, struct record *r, const struct record_key *key, struct delivery *list,
+                    store_done_fn *done, void *user)
+{
+    struct entry *e = make_entry(key, done, user);
+
+    if (!e) {
+        refuse(r ? r->id : key ? key->id : list->transfer, r ? r->traceparent : NULL, done, user);
+        record_free(&r);
+        delivery_free_all(&list);
+        return;
+    }
+    e->record = r;
+    e->deliveries = list;
     enqueue(store, e);
 }
 
@@ -118,6 +136,25 @@ void store_put_keyed(struct store *store, struct record *r, const struct record_
                      void *user)
 {
     store_put_told(store, r, key, NULL, done, user);
+}
+
+void store_put_group(struct store *store, struct record **records, size_t count, const struct record_key *key,
+                     store_done_fn *done, void *user)
+{
+    struct record **group = malloc(count * sizeof(struct record *));
+    struct entry *e = group ? make_entry(key, done, user) : NULL;
+
+    if (!e) {
+        refuse(records[0]->id, records[0]->traceparent, done, user);
+        for (size_t i = 0; i < count; i++)
+            record_free(&records[i]);
+        free(group);
+        return;
+    }
+    memcpy(group, records, count * sizeof(struct record *));
+    e->group = group;
+    e->group_count = count;
+    enqueue(store, e);
 }
 
 void store_put(struct store *store, struct record *r, store_done_fn *done, void *user)
@@ -235,10 +272,13 @@ enum outcome { WRITTEN, REFUSED, NOT_EVEN_BEGUN };
 
 static bool write_entry(struct store *store, const struct entry *e, struct error *err)
 {
-    if (!e->record && !e->key && !e->deliveries)
+    if (!e->record && !e->key && !e->group && !e->deliveries)
         return store->ops->forget(store->writer, e->finished_before, e->used_before, err);
     if (e->record && !store->ops->put(store->writer, e->record, err))
         return false;
+    for (size_t i = 0; i < e->group_count; i++)
+        if (!store->ops->put(store->writer, e->group[i], err))
+            return false;
     for (const struct delivery *d = e->deliveries; d; d = d->next)
         if (!store->ops->put_delivery(store->writer, d, err))
             return false;
@@ -331,6 +371,9 @@ static void write_batch(struct store *store, struct batch *batch)
         answer(batch->entries[i]);
     for (size_t i = 0; i < batch->count; i++) { /* not before: an answer may be another entry's */
         record_free(&batch->entries[i]->record);
+        for (size_t k = 0; k < batch->entries[i]->group_count; k++)
+            record_free(&batch->entries[i]->group[k]);
+        free(batch->entries[i]->group);
         free(batch->entries[i]->key);
         delivery_free_all(&batch->entries[i]->deliveries);
         free(batch->entries[i]);

@@ -59,8 +59,8 @@ struct store_ops {
                 struct error *err);
     /* How many are pending for it. */
     bool (*backlog)(struct store_handle *h, const char *endpoint, uint64_t *out, struct error *err);
-    /* Those that finished before, and whose links of our own were over before; their keys, and those used before.
-     * Deliveries that finished before, and what has waited for an endpoint that is no more. */
+    /* Those that finished before, and whose links of our own were over before, a batch when all of it was; their
+     * keys, and those used before. Deliveries that finished before, and what has waited for an endpoint that is no more. */
     bool (*forget)(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err);
     bool (*commit)(struct store_handle *h, struct error *err);
     void (*rollback)(struct store_handle *h);
@@ -107,6 +107,11 @@ bool store_deliveries(struct store *store, const struct delivery_filter *filter,
 bool store_due(struct store *store, const char *endpoint, int64_t now, unsigned limit, struct delivery_due *out,
                struct error *err);
 bool store_backlog(struct store *store, const char *endpoint, uint64_t *out, struct error *err);
+
+/* All of them, which are the store's from here on, and the key, or none: in one transaction. The array is the
+ * caller's. */
+void store_put_group(struct store *store, struct record **records, size_t count, const struct record_key *key,
+                     store_done_fn *done, void *user);
 
 /* key->caller and key->text say which; the rest is filled in. ERR_NOT_FOUND: not used since, or its transfer is gone.
  */

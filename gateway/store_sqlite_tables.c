@@ -56,6 +56,7 @@ static const struct column transfer_columns[] = {
     COLUMN("methods",         KIND_OWNED, record, methods),
     CONSTANT("labels",          KIND_OWNED, record, labels),
     CONSTANT("batch",           KIND_OWNED, record, batch),
+    CONSTANT("batch_place",     KIND_COUNT, record, batch_place),
     COLUMN("request_id",      KIND_OWNED, record, request_id),
     COLUMN("traceparent",     KIND_OWNED, record, traceparent),
     COLUMN("token",           KIND_OWNED, record, token),

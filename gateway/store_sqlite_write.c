@@ -17,7 +17,10 @@ static bool prepare_transfer(struct store_handle *h, struct error *err)
     sqlite_make_update(&sql, &sqlite_transfer_table);
     if (!sqlite_prepare(h, &h->update, &sql, err))
         return false;
-    buf_puts(&sql, "DELETE FROM transfer WHERE finished > 0 AND finished < ?1 AND link_expires < ?1");
+    /* A batch goes as one: a part of it would tell wrong totals. */
+    buf_puts(&sql, "DELETE FROM transfer AS t WHERE finished > 0 AND finished < ?1 AND link_expires < ?1 AND"
+                   " (batch IS NULL OR NOT EXISTS (SELECT 1 FROM transfer AS o WHERE o.batch = t.batch AND"
+                   " (o.finished = 0 OR o.finished >= ?1 OR o.link_expires >= ?1)))");
     return sqlite_prepare(h, &h->forget, &sql, err);
 }
 

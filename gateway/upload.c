@@ -26,7 +26,7 @@ static bool is_promised(const struct upload *u)
     return u->promised.has_sha256 || u->promised.has_sha512;
 }
 
-static void take_digests(struct upload *u, const struct submission *s)
+void upload_take_digests(struct upload *u, const struct submission *s)
 {
     u->digest = needs_digest(u, s);
     if (s->promised)
@@ -39,7 +39,7 @@ static bool prepare(struct upload *u, int64_t size, const struct submission *s)
     u->mode = size < 0 || !s ? MODE_SPOOL : s->mode;
     if (u->mode == MODE_SPOOL)
         return true;
-    take_digests(u, s);
+    upload_take_digests(u, s);
     u->feed = feed_create();
     u->record = upload_record(u, s);
     if (!u->feed || !u->record)
@@ -254,7 +254,7 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
     u->done = done;
     u->user = user;
     if (!u->feed)
-        take_digests(u, s);
+        upload_take_digests(u, s);
     if (!u->feed && !gateway_submission_check(u->gw, s, &u->error)) {
         spool_abandon(&u->file);
         upload_answer(u, NULL);

@@ -158,7 +158,7 @@ static bool check_digests(struct upload *u)
     return true;
 }
 
-static bool seal_file(struct upload *u)
+bool upload_seal_file(struct upload *u)
 {
     bool durable = u->gw->config->spool.durability == DURABLE_POWER;
 
@@ -180,7 +180,7 @@ static void seal_work(uv_work_t *work)
 
     if (u->unkept)
         spool_abandon(&u->file);
-    else if (seal_file(u))
+    else if (upload_seal_file(u))
         spool_release(&u->file);
     else if (!u->intake) /* while the transfer does not know, it is there */
         spool_abandon(&u->file);

@@ -3,6 +3,7 @@
  *     upload.c                its body, until that is over: HTTP's thread
  *     upload_submission.c     what it is for: checked, and made a record of
  *     upload_commit.c         the whole file: sealed in the pool, its row committed, the caller answered
+ *     batch.c                 the same for several files and recipients
  *     upload_early.c          the same where the transfer begins before the body is over
  *
  * What others may call is in gateway.h. Thread: the one that has the upload just now; it passes from one to the next
@@ -68,6 +69,9 @@ struct intake {
 /* With its reservation, and an intake that was never given to core or has come back. Not the file: that is gone. */
 void upload_free(struct upload *u);
 
+/* The end of its body: which digests are wanted of it, and promised. */
+void upload_take_digests(struct upload *u, const struct submission *s);
+
 /* ---- upload_submission.c */
 
 /* What the transfer will be. NULL: out of memory. */
@@ -77,6 +81,10 @@ struct record *upload_record(const struct upload *u, const struct submission *s)
 
 /* Seals the file in the pool, or drops it if it is unkept, then commits: the caller is answered in the end. */
 void upload_seal(struct upload *u);
+
+/* Seals the file, checks its digests, and fills in what u->record, if there is one, does not know of it. false:
+ * u->error; the file is still to be abandoned. Pool. */
+bool upload_seal_file(struct upload *u);
 
 /* Gives row, with the key, to the store. Comes back as the commit's end does; `pending` counts it already. */
 void upload_put_row(struct upload *u, struct record *row);

@@ -146,7 +146,7 @@ class Contract:
 
     def check_request(self, operation, where, query, headers):
         described = {(p["in"], p["name"].lower()) for p in map(self.resolve, operation.parameters)}
-        for name in query:
+        for name in dict(query):
             self.check(("query", name.lower()) in described, where, f"the query's '{name}' is not described")
         for name in headers:
             if name.lower() not in ("accept", "content-type", "x-request-id"):
@@ -290,10 +290,32 @@ def sending(c, to):
                       headers=FORM).json["id"])
     ids.append(c.call("postForm", 200, query={"wait": "60", "to": to}, body=form({"name": "named.txt"}),
                       headers=FORM).json["id"])
+    marked = c.call("putNamedFile", 202, path=named, query=[("label", "job:contract"), ("label", "n:1")])
+    c.check(marked.json["labels"] == {"job": "contract", "n": "1"}, "?label=", f"became {marked.json['labels']}")
+    ids.append(marked.json["id"])
     words = c.call("putNamedFile", (200, 202), path=named, headers={"Accept": "text/plain"})
     c.check(words.type == "text/plain", "PUT with Accept: text/plain", f"is {words.type}")
     ids.append(words.body.decode().split(" ")[0])
     return ids
+
+
+def batches(c, to):
+    """Two files in one form; the batch they make."""
+    two = form({"label": "job:batch"})[:-len(b"--frontier--\r\n")] + form({}, filename="b.txt")
+    made = c.call("postFile", 202, path={"jid": to}, body=two, headers=FORM)
+    path = {"batch": made.json["id"]}
+    waited = c.call("getBatch", 200, path=path, query={"wait": "60"})
+    c.check(waited.json["totals"]["delivered"] == 2, "GET /v1/batches/{id}?wait=", f"is {waited.body[:300]}")
+    c.call("getBatch", 304, path=path, headers={"If-None-Match": waited.headers["etag"]})
+    c.call("getBatch", 200, path=path, headers={"Accept": "text/plain"})
+    c.call("getBatch", 404, path={"batch": "ba_" + "0" * 26})
+    c.call("getBatch", 422, path=path, query={"wait": "soon"})
+    c.call("postForm", 200, query=[("wait", "60"), ("to", to)], body=two, headers=FORM)
+    nobody = "nobody-at-all@" + to.partition("@")[2].partition("/")[0]
+    c.call("postForm", (409, 422, 502), query=[("wait", "60"), ("to", to), ("to", nobody)], body=form({}), headers=FORM)
+    listed = c.call("listTransfers", 200, query=[("label", "job:batch")])
+    c.check(len(listed.json["items"]) == 4, "GET /v1/transfers?label=", f"has {len(listed.json['items'])} items")
+    return made.json["id"]
 
 
 def badly_sent(c, to):
@@ -476,11 +498,12 @@ def main():
     c = Contract(given.url, given.token, given.validator)
     about_itself(c)
     ids = sending(c, given.to)
+    batch = batches(c, given.to)
     badly_sent(c, given.to)
     what_became_of_it(c, ids)
     followed(c, ids)
     recipients(c, given.to)
-    values = {"jid": given.to, "name": "a", "id": ids[0], "code": "internal", "webhook": given.webhook,
+    values = {"jid": given.to, "name": "a", "id": ids[0], "batch": batch, "code": "internal", "webhook": given.webhook,
               "delivery": webhooks(c, given.webhook)}
     every_operation_is_guarded(c, values)
     every_path_names_its_methods(c, values)

@@ -985,8 +985,14 @@ static void a_bad_form_is_refused_and_leaves_nothing(void **state)
     } rows[] = {
         {"/v1/transfers", FILE_PART("a", "abc") END, "parameter_invalid", 422},
         {"/v1/transfers", TO END, "parameter_invalid", 422},
-        {"/v1/transfers", TO FILE_PART("a", "abc") FILE_PART("b", "def") END, "parameter_invalid", 422},
-        {"/v1/transfers", TO FILE_PART("a", "") FILE_PART("a", "def") END, "parameter_invalid", 422},
+        {"/v1/transfers", TO PART("name", "c") FILE_PART("a", "abc") FILE_PART("b", "def") END, "parameter_invalid",
+         422},
+        {"/v1/transfers", TO FILE_PART("a", "abc") FILE_PART("b", "def") PART("name", "c") END, "parameter_invalid",
+         422},
+        {"/v1/transfers", TO FILE_PART("a", "abc") FILE_PART("b/c", "def") END, "name_invalid", 422},
+        {"/v1/transfers", TO PART("to", "@@") FILE_PART("a", "abc") END, "jid_invalid", 400},
+        {"/v1/transfers?to=ana@example.org&to=@@", FILE_PART("a", "abc") END, "jid_invalid", 400},
+        {"/v1/transfers", TO PART("label", "x") FILE_PART("a", "abc") END, "parameter_invalid", 422},
         {"/v1/transfers", "no boundary", "request_malformed", 400},
         {"/v1/transfers", "", "request_malformed", 400},
         {"/v1/transfers", TO TO FILE_PART("a", "abc") END, "parameter_invalid", 422},
@@ -1009,6 +1015,170 @@ static void a_bad_form_is_refused_and_leaves_nothing(void **state)
     }
     assert_int_equal(seen(w).finished, 0);
     assert_int_equal(seen(w).begun, seen(w).aborted);
+}
+
+#define BEA PART("to", "bea@example.org")
+
+static const json_t *child(const struct world *w, size_t i)
+{
+    return json_array_get(json_object_get(w->json, "transfers"), i);
+}
+
+static const char *of(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+/* Two files for two: the transfers in the order of files, and each one's recipients in theirs. */
+static void several_files_and_recipients_make_a_batch(void **state)
+{
+    static const char *const want[][2] = {{"ana@example.org", "a.txt"},
+                                          {"bea@example.org", "a.txt"},
+                                          {"ana@example.org", "b.txt"},
+                                          {"bea@example.org", "b.txt"}};
+    static const char *const forms[] = {
+        TO BEA FILE_PART("a.txt", "abc") FILE_PART("b.txt", "") END,
+        FILE_PART("a.txt", "abc") FILE_PART("b.txt", "") TO BEA END,
+        TO FILE_PART("a.txt", "abc") BEA FILE_PART("b.txt", "") PART("label", "a:1") END,
+    };
+    struct world *w = *state;
+    const char *id;
+
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        post_form(w, "/v1/transfers", forms[i]);
+        expect(w, forms[i], 202, NULL);
+        assert_string_equal(member(w, "object"), "batch");
+        assert_non_null(strstr(header(w, "Location"), "/v1/batches/ba_"));
+        assert_int_equal(seen(w).files, 2);
+        assert_int_equal(seen(w).recipients, 2);
+        for (size_t k = 0; k < 4; k++) {
+            assert_string_equal(of(child(w, k), "to"), want[k][0]);
+            assert_string_equal(of(json_object_get(child(w, k), "file"), "name"), want[k][1]);
+            id = of(child(w, k), "batch");
+            assert_string_equal(id, member(w, "id"));
+        }
+    }
+    assert_int_equal(seen(w).begun, 6);
+    assert_int_equal(seen(w).aborted, 0);
+}
+
+static void one_file_for_one_is_a_transfer(void **state)
+{
+    struct world *w = *state;
+
+    post_form(w, "/v1/transfers?to=ana@example.org", FILE_PART("a.txt", "abc") END);
+    expect(w, "one", 202, NULL);
+    assert_string_equal(member(w, "object"), "transfer");
+    post_form(w, "/v1/transfers?to=ana@example.org&to=bea@example.org", FILE_PART("a.txt", "abc") END);
+    expect(w, "for two", 202, NULL);
+    assert_string_equal(member(w, "object"), "batch");
+    post_form(w, ANA, FILE_PART("a.txt", "abc") FILE_PART("a.txt", "abc") END);
+    expect(w, "two files to an address", 202, NULL);
+    assert_string_equal(member(w, "object"), "batch");
+}
+
+static void who_waits_for_a_batch_gets_the_worst_status_and_all_of_it(void **state)
+{
+    static const struct {
+        const char *says;
+        enum transfer_state ends;
+        enum error_code error;
+        unsigned status;
+        int all_final;
+    } rows[] = {
+        {"all delivered", TRANSFER_DELIVERED, ERR_NONE, 200, 1},
+        {"failed", TRANSFER_FAILED, ERR_STALLED, 504, 1},
+        {"not within that time", TRANSFER_QUEUED, ERR_NONE, 202, 0},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fake_gateway_script script = {.ends = rows[i].ends, .end_error = rows[i].error};
+
+        fake_gateway_script(w->gw, &script);
+        post_form(w, "/v1/transfers?wait=5", TO BEA FILE_PART("a.txt", "abc") END);
+        if (w->status != rows[i].status || strcmp(member(w, "object"), "batch") != 0)
+            fail_msg("%s: %u %s", rows[i].says, w->status, w->body);
+        assert_int_equal(json_is_true(json_object_get(w->json, "final")), rows[i].all_final);
+    }
+}
+
+static void a_batch_is_shown_and_waited_for(void **state)
+{
+    struct world *w = *state;
+    char id[ID_SIZE], etag[64];
+
+    post_form(w, "/v1/transfers", TO BEA FILE_PART("a.txt", "abc") END);
+    snprintf(id, sizeof id, "%s", member(w, "id"));
+    ask(w, GET("/v1/batches/%s"), id);
+    expect(w, "GET", 200, NULL);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(w->json, "totals"), "queued")), 2);
+    snprintf(etag, sizeof etag, "%s", header(w, "ETag"));
+    ask(w, "GET /v1/batches/%s HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %s\r\n\r\n", id, etag);
+    expect(w, "unchanged", 304, NULL);
+    ask(w, GET("/v1/batches/%s?wait=5"), id);
+    expect(w, "waited for", 200, NULL);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(w->json, "totals"), "delivered")), 2);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(w->json, "totals"), "all")), 2);
+    assert_true(json_is_true(json_object_get(w->json, "final")));
+    assert_string_not_equal(header(w, "ETag"), etag);
+    ask(w, "GET /v1/batches/%s HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\n\r\n", id);
+    assert_non_null(strstr(w->body, " delivered /v1/transfers/tr_"));
+    ask(w, GET("/v1/batches/ba_00000000000000000000000000"));
+    expect(w, "nobody's", 404, "not_found");
+    ask(w, GET("/v1/batches/x"));
+    expect(w, "no id", 404, "not_found");
+}
+
+static void a_batch_that_cannot_be_committed_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+
+    fake_gateway_script(w->gw, &(struct fake_gateway_script){.commit = ERR_STORE_UNAVAILABLE});
+    post_form(w, "/v1/transfers", TO BEA FILE_PART("a.txt", "abc") FILE_PART("b.txt", "d") END);
+    expect(w, "commit", 503, "store_unavailable");
+}
+
+static void no_more_than_a_hundred_transfers_a_call(void **state)
+{
+    static char form[64 * 1024];
+    struct world *w = *state;
+    size_t len = 0;
+
+    for (int i = 0; i < 51; i++)
+        len += (size_t)sprintf(form + len, PART("to", "ana%d@example.org"), i);
+    sprintf(form + len, FILE_PART("a", "a") FILE_PART("b", "b") END);
+    post_form(w, "/v1/transfers", form);
+    expect(w, "51 times two", 422, "parameter_invalid");
+    assert_non_null(strstr(member(w, "detail"), "at most 100"));
+    for (int i = 51; i < 101; i++)
+        len += (size_t)sprintf(form + len, PART("to", "ana%d@example.org"), i);
+    sprintf(form + len, FILE_PART("a", "a") END);
+    post_form(w, "/v1/transfers", form);
+    expect(w, "101 recipients", 422, "parameter_invalid");
+    assert_int_equal(seen(w).finished, 0);
+    assert_int_equal(seen(w).begun, seen(w).aborted);
+}
+
+static void a_repeated_batch_is_answered_with_the_first(void **state)
+{
+    static const char form[] = TO BEA FILE_PART("a.txt", "abc") END;
+    struct world *w = *state;
+    char first[ID_SIZE];
+
+    for (int i = 0; i < 2; i++) {
+        ask(w,
+            "POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=X0\r\n"
+            "Idempotency-Key: k\r\nContent-Length: %zu\r\n\r\n%s",
+            strlen(form), form);
+        expect(w, "batch", 202, NULL);
+        assert_string_equal(member(w, "object"), "batch");
+        if (i == 0)
+            snprintf(first, sizeof first, "%s", of(child(w, 0), "id"));
+    }
+    assert_string_equal(of(child(w, 0), "id"), first);
+    assert_string_equal(header(w, "Idempotent-Replayed"), "true");
+    assert_int_equal(seen(w).begun, 1);
 }
 
 static void a_form_too_large_is_refused_before_it_comes(void **state)
@@ -2310,6 +2480,13 @@ int main(void)
         TEST(a_boundary_is_found_among_other_parameters),
         TEST(a_form_may_go_to_an_address),
         TEST(a_bad_form_is_refused_and_leaves_nothing),
+        TEST(several_files_and_recipients_make_a_batch),
+        TEST(one_file_for_one_is_a_transfer),
+        TEST(who_waits_for_a_batch_gets_the_worst_status_and_all_of_it),
+        TEST(a_batch_is_shown_and_waited_for),
+        TEST(a_batch_that_cannot_be_committed_leaves_nothing),
+        TEST(no_more_than_a_hundred_transfers_a_call),
+        TEST(a_repeated_batch_is_answered_with_the_first),
         TEST(a_form_too_large_is_refused_before_it_comes),
         TEST(a_transfer_is_shown_and_shown_again_only_when_changed),
         TEST(the_state_of_a_failed_transfer_is_no_failure_to_read_it),

@@ -286,6 +286,11 @@ static struct spool_file *create_new(struct room *room, int64_t size)
     return create(room, size);
 }
 
+static bool claims_one(void *user, const char *id)
+{
+    return strcmp(user, id) == 0;
+}
+
 /* Three files of 100 bytes in a spool of 350: spared, they go for what is uploaded, whose time ends first goes first.
  */
 static void spared_files_go_when_their_room_is_needed(void **state)
@@ -331,6 +336,110 @@ static void spared_files_go_when_their_room_is_needed(void **state)
     spool_usage(room->spool, &usage);
     assert_int_equal(usage.bytes, 100);
     assert_int_equal(usage.spare, 0);
+}
+
+/* One file of 100 bytes for three transfers. */
+static void share(struct room *room, char ids[3][ID_SIZE])
+{
+    const char *names[] = {ids[1], ids[2]};
+    struct spool_file *file = create_new(room, 100);
+    struct error err = {0};
+    char bytes[100] = {0};
+
+    memcpy(ids[0], room->id, ID_SIZE);
+    id_make(ids[1], "tr", 2);
+    id_make(ids[2], "tr", 3);
+    assert_true(spool_append(file, bytes, 100, &err) && spool_seal(file, false, &err));
+    spool_release(&file);
+    assert_true(spool_link(room->spool, ids[0], names, 2, false, &err));
+}
+
+static void assert_spare(const struct room *room, uint64_t bytes)
+{
+    struct spool_usage usage;
+
+    spool_usage(room->spool, &usage);
+    assert_int_equal(usage.spare, bytes);
+}
+
+static void a_shared_file_counts_once_until_its_last_name_is_gone(void **state)
+{
+    struct room *room = *state;
+    char ids[3][ID_SIZE];
+    struct spool_file *file;
+    struct error err = {0};
+
+    share(room, ids);
+    assert_used(room, 100, 3);
+    reopen_with(room, 1000, 600); /* as after a restart */
+    assert_used(room, 100, 3);
+    spool_remove(room->spool, ids[0]);
+    assert_used(room, 100, 2);
+    file = spool_reopen(room->spool, ids[2], &err);
+    assert_non_null(file);
+    assert_int_equal(spool_size(file), 100);
+    spool_release(&file);
+    spool_remove(room->spool, ids[2]);
+    spool_remove(room->spool, ids[2]);
+    assert_used(room, 100, 1);
+    spool_remove(room->spool, ids[1]);
+    assert_used(room, 0, 0);
+}
+
+static void a_shared_file_is_spare_when_all_its_names_are(void **state)
+{
+    struct room *room = *state;
+    char ids[3][ID_SIZE];
+    struct spool_file *file;
+
+    reopen_with(room, 150, 150);
+    share(room, ids);
+    spool_spare(room->spool, ids[0], 1000);
+    spool_spare(room->spool, ids[1], 1000);
+    assert_spare(room, 0);
+    spool_spare(room->spool, ids[2], 1000);
+    assert_spare(room, 100);
+    assert_true(spool_claim(room->spool, ids[0]));
+    assert_spare(room, 0);
+    spool_remove(room->spool, ids[0]);
+    assert_spare(room, 100);
+    file = create_new(room, 100); /* which takes all of them to make room */
+    assert_used(room, 100, 1);
+    assert_spare(room, 0);
+    assert_false(exists(room, ids[1], "") || exists(room, ids[2], ""));
+    spool_abandon(&file);
+}
+
+static void names_that_cannot_all_be_given_are_not_given_at_all(void **state)
+{
+    struct room *room = *state;
+    char ids[3][ID_SIZE];
+    const char *names[] = {NULL, ids[1]};
+    char new_id[ID_SIZE];
+    struct error err = {0};
+
+    share(room, ids);
+    id_make(new_id, "tr", 4);
+    names[0] = new_id;
+    assert_false(spool_link(room->spool, ids[0], names, 2, false, &err)); /* the second is there already */
+    assert_false(exists(room, new_id, ""));
+    assert_used(room, 100, 3);
+    disk.fsync = EIO;
+    disk.fsync_of_folder = EIO;
+    assert_false(spool_link(room->spool, ids[0], names, 1, true, &err));
+    assert_false(exists(room, new_id, ""));
+    assert_used(room, 100, 3);
+}
+
+static void a_sweep_takes_names_and_not_the_file_of_others(void **state)
+{
+    struct room *room = *state;
+    char ids[3][ID_SIZE];
+
+    share(room, ids);
+    assert_int_equal(spool_sweep(room->spool, claims_one, ids[1]), 2);
+    assert_used(room, 100, 1);
+    assert_true(exists(room, ids[1], ""));
 }
 
 static void what_digests_are_wanted_is_what_is_computed(void **state)
@@ -961,6 +1070,10 @@ int main(void)
         TEST(a_digest_spans_many_reads),
         TEST(what_digests_are_wanted_is_what_is_computed),
         TEST(spared_files_go_when_their_room_is_needed),
+        TEST(a_shared_file_counts_once_until_its_last_name_is_gone),
+        TEST(a_shared_file_is_spare_when_all_its_names_are),
+        TEST(names_that_cannot_all_be_given_are_not_given_at_all),
+        TEST(a_sweep_takes_names_and_not_the_file_of_others),
         TEST(short_writes_are_continued),
         TEST(gathered_pieces_are_written_as_blocks),
         TEST(what_was_gathered_counts_against_the_length),

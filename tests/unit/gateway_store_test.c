@@ -93,6 +93,7 @@ static struct record *full(unsigned n)
     record_text(&r->methods, "si-s5b,s5b");
     record_text(&r->labels, "\njob:backup\n");
     record_text(&r->batch, "ba_2");
+    r->batch_place = 3;
     record_text(&r->request_id, "rq_1");
     record_text(&r->traceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     record_text(&r->token, "ci-1");
@@ -157,6 +158,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_same_text(a->methods, b->methods);
     assert_same_text(a->labels, b->labels);
     assert_same_text(a->batch, b->batch);
+    assert_int_equal(a->batch_place, b->batch_place);
     assert_same_text(a->request_id, b->request_id);
     assert_same_text(a->traceparent, b->traceparent);
     assert_same_text(a->token, b->token);
@@ -509,6 +511,7 @@ static void only_what_finished_before_is_forgotten(void **state)
         struct record *r = full(i);
 
         r->finished = finished[i];
+        record_text(&r->batch, NULL);
         write_record(h, r);
         record_free(&r);
     }
@@ -520,6 +523,38 @@ static void only_what_finished_before_is_forgotten(void **state)
     assert_int_equal(found.items[2]->finished, 0);
     record_list_free(&found);
     engine->close(&h);
+}
+
+static void a_batch_is_forgotten_as_one(void **state)
+{
+    static const struct {
+        int64_t first, second; /* finished */
+        bool gone;
+    } rows[] = {{49, 51, false}, {0, 49, false}, {49, 48, true}};
+    struct error err = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct store_handle *h = open_handle(true);
+        struct record *one = full(2 * i), *two = full(2 * i + 1);
+        struct record_list found;
+        char batch[8];
+
+        snprintf(batch, sizeof batch, "ba_%u", i);
+        record_text(&one->batch, batch);
+        record_text(&two->batch, batch);
+        one->finished = rows[i].first;
+        two->finished = rows[i].second;
+        write_record(h, one);
+        write_record(h, two);
+        assert_true(engine->begin(h, &err) && engine->forget(h, 50, 0, &err) && engine->commit(h, &err));
+        found = list(h, &(struct record_filter){.batch = batch, .limit = 10});
+        assert_int_equal(found.count, rows[i].gone ? 0 : 2);
+        record_list_free(&found);
+        record_free(&one);
+        record_free(&two);
+        engine->close(&h);
+    }
 }
 
 static struct record_key key_of(const char *caller, const char *text, unsigned n)
@@ -593,6 +628,7 @@ static void a_key_is_forgotten_in_its_time_or_with_its_transfer(void **state)
         const struct record_key key = key_of("", i == 1 ? "a" : i == 2 ? "b" : "c", i);
         struct record *r = full(i);
 
+        record_text(&r->batch, NULL);
         r->finished = i == 2 ? 10 : 60;
         write_record(h, r);
         record_free(&r);
@@ -1291,6 +1327,37 @@ static void a_key_goes_with_its_record(void **state)
     store_close(&store);
 }
 
+/* With its key; and what else is written in the same transaction is not drawn in. */
+static void a_group_is_written_whole_or_not_at_all(void **state)
+{
+    struct store *store = open_store();
+    struct answers answers = fresh_answers();
+    struct record_key key = key_of("", "good", 1), lost = key_of("", "bad", 3), found;
+    struct record *good[] = {numbered(1), numbered(2)}, *bad[] = {numbered(3), numbered(4), numbered(5)};
+    struct record_list all = {0};
+    struct error err = {0};
+
+    (void)state;
+    fake_store_refuse("tr_00000000000000000000000004");
+    fake_store_hold();
+    store_put(store, numbered(0), on_answer, &answers);
+    fake_store_wait_until_held();
+    store_put_group(store, good, 2, &key, on_answer, &answers);
+    store_put_group(store, bad, 3, &lost, on_answer, &answers);
+    store_put(store, numbered(6), on_answer, &answers);
+    fake_store_let_go();
+    wait_for(&answers, 4);
+    assert_true(answers.outcomes[1] && !answers.outcomes[2] && answers.outcomes[3]);
+    assert_true(store_list(store, &(struct record_filter){.limit = 9}, &all, &err));
+    assert_int_equal(all.count, 4); /* 0, 1, 2 and 6 */
+    record_list_free(&all);
+    found = key;
+    assert_true(store_key(store, &found, 0, &err));
+    found = lost;
+    assert_false(store_key(store, &found, 0, &err));
+    store_close(&store);
+}
+
 static void one_bad_record_fails_alone_and_in_order(void **state)
 {
     static const bool want[] = {true, true, false, false, true};
@@ -1601,6 +1668,7 @@ int main(void)
         TEST(lists_are_filtered_and_sorted),
         TEST(pages_join_without_gap_or_overlap),
         TEST(only_what_finished_before_is_forgotten),
+        TEST(a_batch_is_forgotten_as_one),
         TEST(a_key_is_its_callers_own_and_leads_to_its_transfer),
         TEST(a_key_is_forgotten_in_its_time_or_with_its_transfer),
         TEST(of_a_transfer_only_the_oldest_delivery_is_due),
@@ -1625,6 +1693,7 @@ int main(void)
     const struct CMUnitTest writer[] = {
         TEST(a_thousand_puts_of_four_threads_share_a_few_commits),
         TEST(of_one_record_in_a_batch_the_last_is_written_and_all_are_answered),
+        TEST(a_group_is_written_whole_or_not_at_all),
         TEST(one_bad_record_fails_alone_and_in_order),
         TEST(a_key_goes_with_its_record),
         TEST(deliveries_go_with_their_record),

@@ -466,6 +466,51 @@ void gateway_upload_finish(struct upload **u, const struct submission *s, gatewa
     *u = NULL;
 }
 
+static struct record *record_in_parcel(const struct parcel *p, size_t file, size_t recipient)
+{
+    struct submission s = p->what[file];
+    size_t at = file * p->recipients + recipient;
+    char batch[ID_SIZE];
+    struct record *r;
+
+    s.to = p->to[recipient];
+    r = record_of(p->uploads[file], &s);
+    memcpy(r->id, p->ids[at], ID_SIZE);
+    snprintf(batch, sizeof batch, "ba%s", p->ids[0] + 2);
+    record_text(&r->batch, batch);
+    r->batch_place = (unsigned)at;
+    return r;
+}
+
+void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_list_fn *done, void *user)
+{
+    struct answer *a;
+
+    pthread_mutex_lock(&gw->lock);
+    gw->seen.finished++;
+    gw->seen.files = p->files;
+    gw->seen.recipients = p->recipients;
+    a = answer_new(user, gw->script.commit);
+    a->list_fn = done;
+    if (gw->script.commit == ERR_NONE) {
+        assert(gw->count + p->files * p->recipients <= RECORDS);
+        a->list.items = calloc(p->files * p->recipients, sizeof *a->list.items);
+        if (p->uploads[0]->key)
+            gw->keys[gw->count] = p->uploads[0]->key->key;
+        for (size_t i = 0; i < p->files * p->recipients; i++) {
+            gw->records[gw->count] = record_in_parcel(p, i / p->recipients, i % p->recipients);
+            a->list.items[a->list.count++] = record_copy(gw->records[gw->count++]);
+        }
+    }
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+    for (size_t i = 0; i < p->files; i++) {
+        gateway_release(&p->uploads[i]->key);
+        free(p->uploads[i]);
+        p->uploads[i] = NULL;
+    }
+}
+
 void gateway_upload_abort(struct upload **u, const struct error *why)
 {
     struct gateway *gw = (*u)->gw;
@@ -691,6 +736,8 @@ void gateway_list(struct gateway *gw, const struct record_filter *filter, gatewa
         if (filter->before && strcmp(gw->records[i]->id, filter->before) >= 0)
             continue;
         if (filter->token && (!gw->records[i]->token || strcmp(gw->records[i]->token, filter->token) != 0))
+            continue;
+        if (filter->batch && (!gw->records[i]->batch || strcmp(gw->records[i]->batch, filter->batch) != 0))
             continue;
         if (a->list.count == filter->limit) {
             a->list.more = true;

@@ -24,10 +24,11 @@ struct fake_gateway_script {
 /* What it saw. Texts are empty for NULL. */
 struct fake_gateway_seen {
     unsigned begun, aborted, finished, cancelled, checked, waits, reserved, released;
-    struct record_key key; /* the last that was asked for */
-    int64_t declared;      /* of the last upload */
-    size_t bytes;          /* of the last upload */
-    char body[256];        /* its beginning */
+    struct record_key key;    /* the last that was asked for */
+    int64_t declared;         /* of the last upload */
+    size_t bytes;             /* of the last upload */
+    size_t files, recipients; /* of the last parcel */
+    char body[256];           /* its beginning */
     char to[256], name[300], type[128], caption[256], methods[64], request_id[80], traceparent[80];
     int64_t ttl_ms, hold_ms, wait_ms;
     unsigned fetches;              /* counted ones */
