@@ -232,6 +232,8 @@ static bool hand_over(struct request *rq, char (*ids)[ID_SIZE], struct submissio
                              .what = what,
                              .to = s->to_count > 0 ? (const struct jid *const *)s->to : alone,
                              .recipients = recipients_of(rq),
+                             .path = order_path(rq),
+                             .most = rq->token ? rq->token->max_size : 0,
                              .ids = (const char(*)[ID_SIZE])ids};
 
     if (!name_transfers(rq, ids, err))
@@ -449,11 +451,20 @@ static enum MHD_Result got_batch(struct request *rq)
 
 static enum MHD_Result committed(struct request *rq)
 {
+    struct record_list *made = &rq->several->made;
+
     if (rq->got.error.code != ERR_NONE)
         return reply_problem(rq, &rq->got.error, STAGE_UPLOAD, NULL);
     take_list(rq);
-    if (rq->several->made.count == 0) /* nobody is there to be answered */
+    if (made->count == 0) /* nobody is there to be answered */
         return MHD_NO;
+    if (order_path(rq))
+        limits_charge(rq->gate->limits, rq->token, made->items[0]->size);
+    if (!made->items[0]->batch) {
+        rq->got.record = made->items[0];
+        made->items[0] = NULL;
+        return api_upload_committed(rq);
+    }
     rq->several->posted = true;
     snprintf(rq->batch, sizeof rq->batch, "%s", rq->several->made.items[0]->batch);
     return answer_or_wait(rq);

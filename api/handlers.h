@@ -16,11 +16,22 @@ void api_upload_drop(struct request *rq);                     /* whatever was be
 bool api_submission_of(const struct request *rq, struct submission *s, struct error *err); /* what is asked for */
 bool api_submission_check(struct request *rq, struct error *err); /* and that it can be, for rq->to */
 
+bool api_upload_name(struct request *rq, struct error *err); /* the file's, as far as the request says */
+enum MHD_Result api_upload_committed(struct request *rq);    /* with the one record in rq->got */
+
+/* order.c: application/json to POST /v1/transfers */
+bool order_wanted(struct request *rq);
+bool order_create(struct request *rq, struct error *err);
+bool order_feed(struct request *rq, const char *data, size_t len, struct error *err);
+enum MHD_Result order_finish(struct request *rq);
+const char *order_path(const struct request *rq); /* where the file lies; NULL: it was uploaded */
+void order_free(struct order **order);
+
 /* batch.c: a call with several files or recipients */
 bool batch_recipients(struct request *rq, const char *lines, struct error *err); /* checks all; rq->to is the last */
 bool batch_next_file(struct request *rq, struct error *err);      /* the one at hand is whole, and another begins */
 bool batch_is_one(const struct request *rq);                      /* more than one transfer comes of it */
-enum MHD_Result batch_finish(struct request *rq);                 /* instead of gateway_upload_finish() */
+enum MHD_Result batch_finish(struct request *rq);                 /* instead of gateway_upload_finish(); also of one */
 enum MHD_Result batch_replay(struct request *rq, const char *id); /* a repeated request: as it is now */
 void batch_drop(struct request *rq);                              /* as api_upload_drop(), of which it is a part */
 void batch_settle(struct request *rq);                            /* likewise */

@@ -219,6 +219,16 @@ bool limits_spend(struct limits *l, const struct token *t, uint64_t bytes, struc
     return true;
 }
 
+void limits_charge(struct limits *l, const struct token *t, uint64_t bytes)
+{
+    struct use *u = t && t->daily_bytes > 0 ? use_of(l, t) : NULL;
+
+    if (!u)
+        return;
+    turn_day(u);
+    u->bytes = bytes <= UINT64_MAX - u->bytes ? u->bytes + bytes : UINT64_MAX;
+}
+
 void limits_refund(struct limits *l, const struct token *t, uint64_t bytes)
 {
     struct use *u = t && t->daily_bytes > 0 ? use_of(l, t) : NULL;

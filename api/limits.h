@@ -35,6 +35,8 @@ void limits_end(struct limits *limits, const struct token *t, const char *id);
 
 /* Bytes that come, or that are announced and so as good as there; and those of them that did not come. */
 bool limits_spend(struct limits *limits, const struct token *t, uint64_t bytes, struct refusal *why, struct error *err);
+/* Those that came before anybody could ask whether they may. */
+void limits_charge(struct limits *limits, const struct token *t, uint64_t bytes);
 void limits_refund(struct limits *limits, const struct token *t, uint64_t bytes);
 
 #endif

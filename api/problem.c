@@ -82,6 +82,12 @@ struct problem problem_of(enum error_code code)
                        "Use valid UTF-8 without slashes and control characters, at most 255 bytes.");
     case ERR_PARAMETER_INVALID:
         return problem(422, FINAL, "A parameter is not understood", "Correct the parameter that the detail names.");
+    case ERR_SOURCE_REFUSED:
+        return problem(403, FINAL, "Files are not taken from there",
+                       "Upload the file itself; or see [source] in the gateway's configuration.");
+    case ERR_SOURCE_FAILED:
+        return problem(502, AGAIN, "The source did not give the file",
+                       "Look at what the detail names, then send the request again.");
     case ERR_RATE_LIMITED:
         return problem(429, AGAIN, "Too many requests", "Wait as long as Retry-After says, then try again.");
     case ERR_QUOTA_EXCEEDED:

@@ -45,6 +45,7 @@ void request_release(struct request *rq)
         return;
     api_upload_drop(rq);
     batch_free(&rq->several);
+    order_free(&rq->order);
     gateway_release(&rq->key);
     target_free(&rq->target);
     tokens_release(&rq->tokens);

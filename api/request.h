@@ -30,6 +30,7 @@
 
 struct multipart;
 struct several;
+struct order;
 struct request;
 struct route;
 struct stream;
@@ -94,7 +95,7 @@ struct request {
     bool unread;                    /* answered before its body was read */
     bool seen;                      /* the transfer asked for is there for this caller */
     bool more;                      /* than the piece of body at hand: it is on the socket already */
-    bool form;                      /* the body is one, and the file a part of it */
+    bool form;                      /* the body is one, or JSON: the file is not the body */
     bool streams;                   /* mode stream: the answer is the end of the transfer */
     unsigned status;                /* of the answer */
     const char *cache;              /* how its Cache-Control reads; static; NULL: no-store */
@@ -126,6 +127,7 @@ struct request {
     struct multipart *multipart;
     struct several *several; /* of a call with several files or recipients, or about such a one; NULL: it is none */
     char batch[ID_SIZE];     /* the batch that is answered */
+    struct order *order;     /* a body that is JSON; NULL: it is none */
 
     struct {
         struct record *record;

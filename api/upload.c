@@ -14,7 +14,7 @@
 #include "base/text.h"
 
 /* The file's name: the path's, then `name`, then Content-Disposition; a form's part or the gateway names it else. */
-static bool take_name(struct request *rq, struct error *err)
+bool api_upload_name(struct request *rq, struct error *err)
 {
     const char *disposition = request_header(rq, "Content-Disposition");
     const char *name = rq->params.value[PARAM_NAME];
@@ -71,7 +71,7 @@ static bool take_promise(struct request *rq, struct error *err)
         return false;
     rq->promised = p.content;
     if (rq->form && (rq->promised.has_sha256 || rq->promised.has_sha512))
-        return error_set(err, ERR_DIGEST_UNSUPPORTED, "the digest of a form is that of no file");
+        return error_set(err, ERR_DIGEST_UNSUPPORTED, "the digest of a form or of JSON is that of no file");
     return true;
 }
 
@@ -173,6 +173,8 @@ static bool begin_upload(struct request *rq, struct error *err)
 {
     struct submission s;
 
+    if (rq->order)
+        return true; /* once it is read */
     if (rq->form)
         return multipart_create(rq, err);
     if (!api_submission_of(rq, &s, err) || !api_upload_check(rq, err))
@@ -205,7 +207,8 @@ static bool begin_or_look(struct request *rq, struct error *err)
 bool api_upload_begin(struct request *rq, struct error *err)
 {
     rq->form = multipart_wanted(rq);
-    if (!api_recipient_begin(rq, err) || !take_name(rq, err) || !take_promise(rq, err) || !api_wait_begin(rq, err))
+    if (!api_recipient_begin(rq, err) || !api_upload_name(rq, err) || !take_promise(rq, err) ||
+        !api_wait_begin(rq, err))
         return false;
     if (!rq->form && !take_type(rq, err))
         return false;
@@ -220,10 +223,12 @@ static bool take_to(struct request *rq, struct error *err)
 
 bool api_form_begin(struct request *rq, struct error *err)
 {
-    rq->form = multipart_wanted(rq);
-    if (!rq->form)
-        return error_set(err, ERR_MEDIA_REFUSED, "POST /v1/transfers takes multipart/form-data");
-    if (!take_name(rq, err) || !take_promise(rq, err) || !api_wait_begin(rq, err))
+    rq->form = true;
+    if (!multipart_wanted(rq) && !order_wanted(rq))
+        return error_set(err, ERR_MEDIA_REFUSED, "POST /v1/transfers takes multipart/form-data or application/json");
+    if (order_wanted(rq))
+        return order_create(rq, err) && take_promise(rq, err) && api_wait_begin(rq, err) && begin_or_look(rq, err);
+    if (!api_upload_name(rq, err) || !take_promise(rq, err) || !api_wait_begin(rq, err))
         return false;
     if (rq->params.value[PARAM_TO] && !take_to(rq, err))
         return false;
@@ -232,6 +237,8 @@ bool api_form_begin(struct request *rq, struct error *err)
 
 bool api_upload_body(struct request *rq, const char *data, size_t len, struct error *err)
 {
+    if (rq->order)
+        return order_feed(rq, data, len, err);
     if (rq->multipart)
         return multipart_feed(rq, data, len, err);
     return api_upload_take(rq, data, len, err);
@@ -304,7 +311,7 @@ static enum MHD_Result waited(struct request *rq)
     return transfer_state_final(r->state) ? reply_final(rq, r) : reply_accepted(rq, r);
 }
 
-static enum MHD_Result committed(struct request *rq)
+enum MHD_Result api_upload_committed(struct request *rq)
 {
     if (!rq->got.record)
         return reply_problem(rq, &rq->got.error, STAGE_UPLOAD, NULL);
@@ -385,7 +392,7 @@ static enum MHD_Result replay(struct request *rq)
         return batch_replay(rq, r->batch);
     if (r->mode == MODE_STREAM && transfer_state_final(r->state))
         return reply_final(rq, r);
-    return committed(rq);
+    return api_upload_committed(rq);
 }
 
 static enum MHD_Result reserved(struct request *rq)
@@ -418,7 +425,7 @@ static bool finish_form(struct request *rq, struct error *err)
 {
     if (!multipart_finish(rq, err))
         return false;
-    if (rq->params.value[PARAM_NAME] && !take_name(rq, err))
+    if (rq->params.value[PARAM_NAME] && !api_upload_name(rq, err))
         return false;
     if (rq->to.text[0])
         return api_submission_check(rq, err);
@@ -431,6 +438,8 @@ enum MHD_Result api_upload_end(struct request *rq)
 {
     struct submission s;
 
+    if (rq->order)
+        return order_finish(rq);
     if ((rq->multipart && !finish_form(rq, &rq->error)) || !api_submission_of(rq, &s, &rq->error)) {
         api_upload_drop(rq);
         return reply_problem(rq, &rq->error, STAGE_REQUEST, NULL);
@@ -441,7 +450,7 @@ enum MHD_Result api_upload_end(struct request *rq)
     if (rq->streams)
         request_wait(rq, WAIT_ANSWER, streamed);
     else
-        request_wait(rq, WAIT_COMMIT, committed);
+        request_wait(rq, WAIT_COMMIT, api_upload_committed);
     gateway_upload_finish(&rq->upload, &s, request_got_record, rq);
     return MHD_YES;
 }

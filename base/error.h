@@ -44,6 +44,8 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_RANGE_UNSATISFIABLE,      "range_unsatisfiable",      NEVER)   \
     X(ERR_NAME_INVALID,             "name_invalid",             NEVER)   \
     X(ERR_PARAMETER_INVALID,        "parameter_invalid",        NEVER)   \
+    X(ERR_SOURCE_REFUSED,           "source_refused",           NEVER)   \
+    X(ERR_SOURCE_FAILED,            "source_failed",            NEVER)   \
     X(ERR_QUOTA_EXCEEDED,           "quota_exceeded",           LATER)   \
     X(ERR_INTERNAL,                 "internal",                 NEVER)   \
     X(ERR_DRAINING,                 "draining",                 LATER)   \

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
+#include "gateway/source_path.h"
 #include "gateway/upload_parts.h"
 
 struct batch {
@@ -19,6 +21,8 @@ struct batch {
     struct live **lives;
     struct record_list answer;
     struct reservation *key; /* NULL: none */
+    uint64_t most;           /* bytes that it may have; 0: as the spool says */
+    char *path;              /* of the one file, which is still to be copied; NULL: it is here */
     gateway_list_fn *done;
     void *user;
     struct error error;
@@ -40,6 +44,7 @@ static void batch_free(struct batch *b)
     for (size_t i = 0; b->records && i < count(b); i++)
         record_free(&b->records[i]);
     record_list_free(&b->answer);
+    free(b->path);
     free(b->uploads);
     free(b->records);
     free(b->lives);
@@ -160,6 +165,19 @@ static bool link_rest(struct batch *b, struct record *const *records)
                                             b->gw->config->spool.durability == DURABLE_POWER, &b->error);
 }
 
+static bool copy_from_path(struct batch *b, struct upload *u)
+{
+    uint64_t size = 0;
+    int fd = b->path ? source_open(b->gw->config->source.path_roots, b->path, &size, &u->error) : -1;
+    bool ok = !b->path || fd >= 0;
+
+    if (fd >= 0 && b->most > 0 && size > b->most)
+        ok = error_set(&u->error, ERR_BODY_TOO_LARGE, "at most %llu bytes are taken", (unsigned long long)b->most);
+    ok = ok && (!b->path || spool_take(u->file, fd, size, &u->error));
+    fd_close(&fd);
+    return ok;
+}
+
 static bool seal_one(struct batch *b, size_t file)
 {
     struct record **records = &b->records[file * b->recipients];
@@ -167,7 +185,7 @@ static bool seal_one(struct batch *b, size_t file)
     bool ok;
 
     u->record = records[0];
-    ok = upload_seal_file(u);
+    ok = copy_from_path(b, u) && upload_seal_file(u);
     u->record = NULL;
     if (!ok) {
         b->error = u->error;
@@ -255,7 +273,7 @@ static bool make_record(struct batch *b, const struct parcel *p, size_t file, si
     if (!gateway_submission_check(b->gw, &s, &b->error))
         return false;
     r = b->records[at] = upload_record(b->uploads[file], &s);
-    if (!r || !record_text(&r->batch, b->id))
+    if (!r || (count(b) > 1 && !record_text(&r->batch, b->id)))
         return error_set(&b->error, ERR_INTERNAL, "out of memory");
     memcpy(r->id, p->ids[at], ID_SIZE);
     r->batch_place = (unsigned)at;
@@ -295,6 +313,11 @@ static void refuse(const struct parcel *p, gateway_list_fn *done, void *user)
     done(user, &none, &error);
 }
 
+bool gateway_path_check(const struct gateway *gw, const char *path, struct error *err)
+{
+    return source_root(gw->config->source.path_roots, path, err) != NULL;
+}
+
 void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_list_fn *done, void *user)
 {
     struct batch *b = calloc(1, sizeof *b);
@@ -304,13 +327,16 @@ void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_l
                             .gw = gw,
                             .files = p->files,
                             .recipients = p->recipients,
+                            .most = p->most,
                             .done = done,
                             .user = user};
         b->uploads = calloc(b->files, sizeof(struct upload *));
         b->records = calloc(count(b), sizeof(struct record *));
         b->lives = calloc(count(b), sizeof(struct live *));
     }
-    if (!b || !b->uploads || !b->records || !b->lives) {
+    if (b && p->path)
+        b->path = strdup(p->path);
+    if (!b || !b->uploads || !b->records || !b->lives || (p->path && !b->path)) {
         if (b)
             batch_free(b);
         refuse(p, done, user);

@@ -561,6 +561,26 @@ static bool check_reconnect(const struct config *c, struct error *err)
            error_set(err, ERR_CONFIG, "xmpp.reconnect_min is longer than xmpp.reconnect_max");
 }
 
+static bool is_inside(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+
+    return strncmp(path, folder, len) == 0 && (path[len] == '/' || !path[len]);
+}
+
+/* What lies there is not for callers: records, payloads of others, tokens. */
+static bool check_roots(const struct config *c, struct error *err)
+{
+    const char *const ours[] = {c->server.state_dir, c->spool.dir};
+
+    for (char *const *root = c->source.path_roots; *root; root++)
+        for (size_t i = 0; i < 2; i++)
+            if (is_inside(*root, ours[i]) || is_inside(ours[i], *root))
+                return error_set(err, ERR_CONFIG, "source.path_roots: %.80s would open %.80s to callers", *root,
+                                 ours[i]);
+    return true;
+}
+
 static bool read_settings(struct settings *s, struct config *c, struct error *err)
 {
     *c = (struct config){0};
@@ -571,7 +591,7 @@ static bool read_settings(struct settings *s, struct config *c, struct error *er
     c->webhooks = s->webhooks;
     s->webhooks = (struct webhook_list){0};
     if (read_tokens(s, c, err) && check_listener(c, err) && check_tls(c, err) && check_https(c, err) &&
-        check_reconnect(c, err))
+        check_reconnect(c, err) && check_roots(c, err))
         return true;
 fail:
     config_free(c);

@@ -29,6 +29,7 @@ enum direct_mode { DIRECT_AUTO, DIRECT_ALWAYS, DIRECT_NEVER }; /* auto: contacts
 enum digest_mode { DIGEST_AUTO, DIGEST_ALWAYS, DIGEST_NEVER }; /* auto: for the caller who asks, and for Jingle */
 enum durability { DURABLE_POWER, DURABLE_PROCESS };
 enum sandbox_mode { SANDBOX_AUTO, SANDBOX_OFF, SANDBOX_REQUIRED };
+enum source_mode { SOURCE_OFF, SOURCE_ON };
 
 struct config {
     struct {
@@ -106,6 +107,12 @@ struct config {
     struct {
         char *url; /* default sqlite://<state_dir>/jidpost.db */
     } store;
+    struct {
+        char **path_roots; /* absolute folders that files may be sent from; NULL at the end */
+        enum source_mode url_enabled;
+        char **allow_hosts;  /* globs in small letters; NULL at the end */
+        int64_t url_timeout; /* for all of a file */
+    } source;
     struct {
         char **allow_nets; /* CIDR; NULL at the end */
     } egress;

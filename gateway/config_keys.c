@@ -240,6 +240,34 @@ static bool read_jids(const struct key *key, struct config *c, const char *text,
 
 static const struct kind jids = {read_jids, drop_list};
 
+/* Not "/", which is everything. */
+static bool read_folders(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (!keep_list(key, c, text, err))
+        return false;
+    for (char **word = *(char ***)field_of(key, c); *word; word++) {
+        for (size_t len = strlen(*word); len > 1 && (*word)[len - 1] == '/'; len--)
+            (*word)[len - 1] = '\0';
+        if (**word != '/' || !(*word)[1] || strstr(*word, "/../") || strstr(*word, "//"))
+            return error_set(err, ERR_CONFIG, "'%.80s' is no folder; write an absolute path below /", *word);
+    }
+    return true;
+}
+
+static const struct kind folders = {read_folders, drop_list};
+
+static bool read_hosts(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    if (!keep_list(key, c, text, err))
+        return false;
+    for (char **word = *(char ***)field_of(key, c); *word; word++)
+        for (char *at = *word; *at; at++)
+            *at = (char)tolower((unsigned char)*at);
+    return true;
+}
+
+static const struct kind hosts = {read_hosts, drop_list};
+
 static bool read_nets(const struct key *key, struct config *c, const char *text, struct error *err)
 {
     if (!keep_list(key, c, text, err))
@@ -455,7 +483,8 @@ static const struct kind a_word = {read_word, NULL};
 _Static_assert(sizeof(enum tls_mode) == sizeof(unsigned) && sizeof(enum direct_mode) == sizeof(unsigned) &&
                    sizeof(enum digest_mode) == sizeof(unsigned) && sizeof(enum durability) == sizeof(unsigned) &&
                    sizeof(enum mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
-                   sizeof(enum log_format) == sizeof(unsigned) && sizeof(enum sandbox_mode) == sizeof(unsigned),
+                   sizeof(enum log_format) == sizeof(unsigned) && sizeof(enum sandbox_mode) == sizeof(unsigned) &&
+                   sizeof(enum source_mode) == sizeof(unsigned),
                "read_word() writes an unsigned");
 
 static bool read_account(const struct key *key, struct config *c, const char *text, struct error *err)
@@ -479,6 +508,7 @@ static const char *const durability_words[] = {"power", "process", NULL};
 static const char *const sandbox_words[] = {"auto", "off", "required", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
+static const char *const source_words[] = {"off", "on", NULL};
 
 /* section and key name both the key and its field. */
 #define KEY(section, key, how, otherwise, text, ...)                                                                   \
@@ -593,6 +623,13 @@ static const struct key rows[] = {
         "what a 2xx survives: power (loss), or process (its end only, faster)", .words = durability_words),
 
     KEY(store, url, a_store, "sqlite://<state_dir>/jidpost.db", "where transfers are recorded"),
+
+    KEY(source, path_roots, folders, "",
+        "folders that callers may send files from by their path (JSON, source.path); left out: from none"),
+    KEY(source, url_enabled, a_word, "off",
+        "on: callers may have files fetched by http and https (JSON, source.url)", .words = source_words),
+    KEY(source, allow_hosts, hosts, "*", "from hosts that match these; * matches any run"),
+    KEY(source, url_timeout, a_time, "1h", "how long a file may take to come"),
 
     KEY(egress, allow_nets, nets, "", "private networks (CIDR) that addresses from outside may lead to"),
 

@@ -120,6 +120,8 @@ static void add_state(struct paths *p, const struct config *c)
     add(p, c->spool.dir, SANDBOX_WRITE);
     if (strncmp(c->store.url, scheme, strlen(scheme)) == 0)
         add_file(p, c->store.url + strlen(scheme), SANDBOX_WRITE); /* with its journal beside it */
+    for (char *const *root = c->source.path_roots; root && *root; root++)
+        add(p, *root, SANDBOX_READ);
     if (c->http.unix_path)
         add_folder_of(p, c->http.unix_path, SANDBOX_SOCKET);
     if (c->http.page)

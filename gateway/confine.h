@@ -1,8 +1,8 @@
 /* gateway/confine.h - the gateway goes into the sandbox of base/sandbox.h, as [server] sandbox says.
  *
  * Readable stay the system's libraries, certificates and resolver files, and the folders of what SIGHUP reads again:
- * the configuration, files of secrets, and every file that a key names. Writable: state_dir, the spool and the store.
- * Thread: main's, at the start. */
+ * the configuration, files of secrets, every file that a key names, and source.path_roots. Writable: state_dir, the
+ * spool and the store. Thread: main's, at the start. */
 #ifndef GATEWAY_CONFINE_H
 #define GATEWAY_CONFINE_H
 

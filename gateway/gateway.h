@@ -109,6 +109,8 @@ struct parcel {
     const struct submission *what; /* of each file; whom it is `to` is not looked at */
     const struct jid *const *to;
     size_t recipients;
+    const char *path; /* where the one file lies, from [source] path_roots; NULL: all files have been uploaded */
+    uint64_t most;    /* bytes that a file from there may have; 0: no limit but the spool's */
     /* Of the transfers, file by file and in each the recipients, the first of which has that of the upload. */
     const char (*ids)[ID_SIZE];
 };
@@ -116,9 +118,12 @@ struct parcel {
 typedef void gateway_list_fn(void *user, struct record_list *list,
                              const struct error *err); /* list: take its fields or leave them */
 
-/* Seals each file once, whoever it is for, and gives it a name for each recipient; commits all records as one; queues
- * the transfers. The answer is they, in the order of ids, when all of that is as durable as configured; or what was
- * wrong, and then there is none of them. */
+/* ERR_SOURCE_REFUSED: no root leads there, by its text. What is wrong with the file itself the parcel tells. */
+bool gateway_path_check(const struct gateway *gw, const char *path, struct error *err);
+
+/* Copies a file from its path; seals each file once, whoever it is for, and gives it a name for each recipient; commits
+ * all records as one; queues the transfers. One alone is of no batch. The answer is they, in the order of ids, when all
+ * of that is as durable as configured; or what was wrong, and then there is none of them. */
 void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_list_fn *done, void *user);
 
 /* ---- transfers */

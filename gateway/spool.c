@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -581,6 +582,65 @@ bool spool_gather(struct spool_file *file, const void *data, size_t len, struct 
     return true;
 }
 
+/* Reads up to max bytes from offset; fewer only at the end, -1 with errno. */
+static ssize_t read_at(int fd, void *out, size_t max, uint64_t offset)
+{
+    size_t got = 0;
+
+    while (got < max) {
+        ssize_t n = pread(fd, (char *)out + got, max - got, (off_t)(offset + got));
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    return (ssize_t)got;
+}
+
+/* Where the kernel does not copy between the two. */
+static bool copy_by_hand(struct spool_file *file, int from, uint64_t size, struct error *err)
+{
+    uint8_t *chunk = malloc(READ_SIZE);
+    bool ok = chunk || error_set(err, ERR_INTERNAL, "spool: out of memory");
+
+    while (ok && file->size < size) {
+        uint64_t left = size - file->size;
+        ssize_t n = read_at(from, chunk, left < READ_SIZE ? (size_t)left : READ_SIZE, file->size);
+
+        if (n <= 0)
+            ok = error_set(err, ERR_SOURCE_FAILED, "the file cannot be read to its end: %s",
+                           n < 0 ? strerror(errno) : "it became shorter");
+        else
+            ok = write_all(file, chunk, (size_t)n, err);
+    }
+    free(chunk);
+    return ok;
+}
+
+bool spool_take(struct spool_file *file, int from, uint64_t size, struct error *err)
+{
+    assert(file->size == 0 && !file->block);
+    if (size > SSIZE_MAX || !admit(file, (size_t)size, err) || !reserve_disk(file->fd, size, err))
+        return false;
+    while (file->size < size) {
+        off_t in = (off_t)file->size, out = (off_t)file->size;
+        ssize_t n = copy_file_range(from, &in, file->fd, &out, (size_t)(size - file->size), 0);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+            return disk_error(err, "copying", errno);
+        if (n <= 0) /* two file systems, or one that does not know how; by hand it is told what is wrong */
+            return copy_by_hand(file, from, size, err);
+        file->size += (uint64_t)n;
+    }
+    return true;
+}
+
 bool spool_is_whole(const struct spool_file *file, struct error *err)
 {
     return file->declared < 0 || file->size == (uint64_t)file->declared ||
@@ -755,25 +815,6 @@ uint64_t spool_size(const struct spool_file *file)
 int spool_fd(const struct spool_file *file)
 {
     return file->fd;
-}
-
-/* Reads up to max bytes from offset; fewer only at the end, -1 with errno. */
-static ssize_t read_at(int fd, void *out, size_t max, uint64_t offset)
-{
-    size_t got = 0;
-
-    while (got < max) {
-        ssize_t n = pread(fd, (char *)out + got, max - got, (off_t)(offset + got));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    return (ssize_t)got;
 }
 
 size_t spool_peek(const struct spool_file *file, void *out, size_t max)

@@ -52,6 +52,10 @@ bool spool_append(struct spool_file *file, const void *data, size_t len, struct 
  * counts what is in the file; the next append writes it, or spool_seal(). */
 bool spool_gather(struct spool_file *file, const void *data, size_t len, struct error *err);
 
+/* The same for all of a regular file of that size, from its beginning; the file system shares the blocks if it can.
+ * ERR_SOURCE_FAILED: it is shorter, or cannot be read. Pool. */
+bool spool_take(struct spool_file *file, int from, uint64_t size, struct error *err);
+
 /* Whether as much has come as was declared. ERR_LENGTH_CONFLICT. */
 bool spool_is_whole(const struct spool_file *file, struct error *err);
 

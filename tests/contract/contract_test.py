@@ -318,6 +318,16 @@ def batches(c, to):
     return made.json["id"]
 
 
+def orders(c, to):
+    """JSON; there is no folder that files may be sent from."""
+    kind = {"Content-Type": "application/json"}
+    for body, status in ((b'{"to":', 400), (b'{"to":"@@","source":{"path":"/a"}}', 400),
+                         (json.dumps({"to": to, "source": {"path": "/etc/passwd"}}).encode(), 403),
+                         (json.dumps({"to": to, "source": {"upload_id": "up_1"}}).encode(), 403),
+                         (json.dumps({"to": to, "sorce": {}}).encode(), 422)):
+        c.call("postForm", status, body=body, headers=kind)
+
+
 def badly_sent(c, to):
     named = {"jid": to, "name": "contract.txt"}
     plain = {"Content-Type": "text/plain"}
@@ -499,6 +509,7 @@ def main():
     about_itself(c)
     ids = sending(c, given.to)
     batch = batches(c, given.to)
+    orders(c, given.to)
     badly_sent(c, given.to)
     what_became_of_it(c, ids)
     followed(c, ids)

@@ -1195,6 +1195,98 @@ static void a_form_too_large_is_refused_before_it_comes(void **state)
     assert_int_equal(seen(w).begun, 0);
 }
 
+/* ---- JSON */
+
+static void post_json(struct world *w, const char *body)
+{
+    ask(w,
+        "POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json; charset=utf-8\r\n"
+        "Content-Length: %zu\r\n\r\n%s",
+        strlen(body), body);
+}
+
+#define SOURCE "\"source\":{\"path\":\"/srv/out/r.pdf\"}"
+
+static void json_says_what_a_form_says(void **state)
+{
+    struct world *w = *state;
+
+    post_json(w, "{\"to\":\"ana@example.org\"," SOURCE ",\"type\":\"text/plain\",\"caption\":\"Q3\",\"labels\":"
+                 "{\"b\":\"2\",\"a\":\"1\"},\"methods\":[\"si-s5b\",\"s5b\"],\"ttl\":60,\"hold\":\"0\","
+                 "\"digest\":\"sha-256\",\"mode\":null}");
+    expect(w, "JSON", 202, NULL);
+    assert_string_equal(member(w, "object"), "transfer");
+    assert_string_equal(seen(w).path, "/srv/out/r.pdf");
+    assert_string_equal(seen(w).name, "r.pdf");
+    assert_string_equal(seen(w).caption, "Q3");
+    assert_string_equal(seen(w).labels, "\na:1\nb:2\n");
+    assert_string_equal(seen(w).methods, "si-s5b,s5b");
+    assert_int_equal(seen(w).ttl_ms, 60000);
+    assert_int_equal(seen(w).mode, MODE_SPOOL);
+    post_json(w, "{\"to\":[\"ana@example.org\",\"bea@example.org\"]," SOURCE ",\"name\":\"q.pdf\"}");
+    expect(w, "for two", 202, NULL);
+    assert_string_equal(member(w, "object"), "batch");
+    assert_int_equal(seen(w).recipients, 2);
+}
+
+static void json_is_read_strictly(void **state)
+{
+#define ANA_TO "\"to\":\"ana@example.org\""
+    static const struct {
+        const char *body, *code, *says;
+        unsigned status;
+    } rows[] = {
+        {"", "request_malformed", "no JSON", 400},
+        {"{", "request_malformed", "no JSON", 400},
+        {"[]", "request_malformed", "no JSON object", 400},
+        {"{" ANA_TO "," ANA_TO "," SOURCE "}", "request_malformed", "no JSON", 400},
+        {"{" ANA_TO "," SOURCE "} x", "request_malformed", "no JSON", 400},
+        {"{" ANA_TO "," SOURCE ",\"captoin\":\"x\"}", "parameter_invalid", "did you mean 'caption'", 422},
+        {"{" ANA_TO ",\"source\":{\"pth\":\"/srv/a\"}}", "parameter_invalid", "did you mean 'path'", 422},
+        {"{" ANA_TO ",\"source\":{}}", "parameter_invalid", "source", 422},
+        {"{" ANA_TO ",\"source\":{\"path\":\"/srv/a\",\"url\":\"http://a\"}}", "parameter_invalid", "one of", 422},
+        {"{" ANA_TO ",\"source\":{\"path\":7}}", "parameter_invalid", "a text", 422},
+        {"{" ANA_TO ",\"source\":{\"upload_id\":\"up_1\"}}", "source_refused", "upload_id", 403},
+        {"{" ANA_TO "}", "parameter_invalid", "no 'source'", 422},
+        {"{" SOURCE "}", "parameter_invalid", "no 'to'", 422},
+        {"{\"to\":[]," SOURCE "}", "parameter_invalid", "to", 422},
+        {"{\"to\":[7]," SOURCE "}", "parameter_invalid", "to", 422},
+        {"{\"to\":\"@@\"," SOURCE "}", "jid_invalid", "", 400},
+        {"{\"to\":[\"ana@example.org\",\"@@\"]," SOURCE "}", "jid_invalid", "@@", 400},
+        {"{" ANA_TO "," SOURCE ",\"caption\":7}", "parameter_invalid", "caption", 422},
+        {"{" ANA_TO "," SOURCE ",\"caption\":\"\\u0007\"}", "parameter_invalid", "caption", 422},
+        {"{" ANA_TO "," SOURCE ",\"caption\":\"\\u0000\"}", "request_malformed", "", 400},
+        {"{" ANA_TO "," SOURCE ",\"ttl\":-1}", "parameter_invalid", "ttl", 422},
+        {"{" ANA_TO "," SOURCE ",\"labels\":{\"a b\":\"c\"}}", "parameter_invalid", "label", 422},
+        {"{" ANA_TO "," SOURCE ",\"labels\":{\"a\":1}}", "parameter_invalid", "labels", 422},
+        {"{" ANA_TO "," SOURCE ",\"name\":\"a/b\"}", "name_invalid", "", 422},
+        {"{" ANA_TO "," SOURCE ",\"type\":\"nonsense\"}", "media_refused", "", 415},
+        {"{" ANA_TO ",\"source\":{\"path\":\"/etc/passwd\"}}", "source_refused", "", 403},
+    };
+    struct world *w = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        post_json(w, rows[i].body);
+        expect(w, rows[i].body, rows[i].status, rows[i].code);
+        if (!strstr(member(w, "detail"), rows[i].says))
+            fail_msg("%s: %s", rows[i].body, member(w, "detail"));
+    }
+    assert_int_equal(seen(w).begun, 0);
+}
+
+static void json_is_small(void **state)
+{
+    static char body[70 * 1024];
+    struct world *w = *state;
+
+    memset(body, '[', sizeof body - 1);
+    post_json(w, body);
+    expect(w, "announced", 413, "body_too_large");
+    body[60 * 1024] = '\0';
+    post_json(w, body);
+    expect(w, "deep", 400, "request_malformed");
+}
+
 /* ---- transfers and the rest */
 
 static void put_one(struct world *w, char id[static ID_SIZE])
@@ -2488,6 +2580,9 @@ int main(void)
         TEST(no_more_than_a_hundred_transfers_a_call),
         TEST(a_repeated_batch_is_answered_with_the_first),
         TEST(a_form_too_large_is_refused_before_it_comes),
+        TEST(json_says_what_a_form_says),
+        TEST(json_is_read_strictly),
+        TEST(json_is_small),
         TEST(a_transfer_is_shown_and_shown_again_only_when_changed),
         TEST(the_state_of_a_failed_transfer_is_no_failure_to_read_it),
         TEST(a_transfer_is_cancelled),

@@ -442,6 +442,36 @@ static void a_sweep_takes_names_and_not_the_file_of_others(void **state)
     assert_true(exists(room, ids[1], ""));
 }
 
+static void a_file_of_the_disk_is_taken_whole(void **state)
+{
+    struct room *room = *state;
+    char path[160], bytes[101];
+    struct spool_file *file;
+    struct error err = {0};
+    int fd;
+
+    memset(bytes, 'x', sizeof bytes);
+    bytes[100] = '\0';
+    put_file(room, "source", bytes);
+    snprintf(path, sizeof path, "%s/source", room->dir);
+    fd = open(path, O_RDONLY);
+    file = create_new(room, -1);
+    assert_true(spool_take(file, fd, 100, &err) && spool_seal(file, false, &err));
+    assert_int_equal(spool_size(file), 100);
+    spool_release(&file);
+    assert_used(room, 100, 1);
+    file = create_new(room, -1);
+    assert_false(spool_take(file, fd, 150, &err)); /* it was as long when it was looked at */
+    assert_int_equal(err.code, ERR_SOURCE_FAILED);
+    spool_abandon(&file);
+    file = create_new(room, -1);
+    assert_false(spool_take(file, fd, 601, &err));
+    assert_int_equal(err.code, ERR_BODY_TOO_LARGE);
+    spool_abandon(&file);
+    assert_used(room, 100, 1);
+    close(fd);
+}
+
 static void what_digests_are_wanted_is_what_is_computed(void **state)
 {
     static const struct {
@@ -1074,6 +1104,7 @@ int main(void)
         TEST(a_shared_file_is_spare_when_all_its_names_are),
         TEST(names_that_cannot_all_be_given_are_not_given_at_all),
         TEST(a_sweep_takes_names_and_not_the_file_of_others),
+        TEST(a_file_of_the_disk_is_taken_whole),
         TEST(short_writes_are_continued),
         TEST(gathered_pieces_are_written_as_blocks),
         TEST(what_was_gathered_counts_against_the_length),

@@ -477,9 +477,16 @@ static struct record *record_in_parcel(const struct parcel *p, size_t file, size
     r = record_of(p->uploads[file], &s);
     memcpy(r->id, p->ids[at], ID_SIZE);
     snprintf(batch, sizeof batch, "ba%s", p->ids[0] + 2);
-    record_text(&r->batch, batch);
+    if (p->files * p->recipients > 1)
+        record_text(&r->batch, batch);
     r->batch_place = (unsigned)at;
     return r;
+}
+
+bool gateway_path_check(const struct gateway *gw, const char *path, struct error *err)
+{
+    (void)gw;
+    return strncmp(path, "/srv/", 5) == 0 || error_set(err, ERR_SOURCE_REFUSED, "scripted source_refused");
 }
 
 void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_list_fn *done, void *user)
@@ -490,6 +497,14 @@ void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_l
     gw->seen.finished++;
     gw->seen.files = p->files;
     gw->seen.recipients = p->recipients;
+    for (size_t i = 0; i < p->files; i++) {
+        struct submission s = p->what[i];
+
+        s.to = p->to[p->recipients - 1];
+        see_submission(&gw->seen, &s);
+    }
+    copy_text(gw->seen.path, sizeof gw->seen.path, p->path);
+    copy_text(gw->seen.labels, sizeof gw->seen.labels, p->what[0].labels);
     a = answer_new(user, gw->script.commit);
     a->list_fn = done;
     if (gw->script.commit == ERR_NONE) {

@@ -37,6 +37,7 @@ struct fake_gateway_seen {
     enum mode mode;
     unsigned full;               /* times that room was waited for */
     struct record_filter filter; /* its strings are gone */
+    char path[64], labels[64];   /* likewise */
     char filter_to[256], filter_before[64], filter_token[64];
     char find_methods[64];
     uint64_t find_size;
