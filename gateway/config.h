@@ -29,6 +29,7 @@ enum direct_mode { DIRECT_AUTO, DIRECT_ALWAYS, DIRECT_NEVER }; /* auto: contacts
 enum digest_mode { DIGEST_AUTO, DIGEST_ALWAYS, DIGEST_NEVER }; /* auto: for the caller who asks, and for Jingle */
 enum durability { DURABLE_POWER, DURABLE_PROCESS };
 enum sandbox_mode { SANDBOX_AUTO, SANDBOX_OFF, SANDBOX_REQUIRED };
+enum caption_mode { CAPTION_BOTH, CAPTION_OFFER, CAPTION_MESSAGE }; /* of files that are no links */
 enum source_mode { SOURCE_OFF, SOURCE_ON };
 
 struct config {
@@ -84,6 +85,7 @@ struct config {
     struct {
         enum mode mode; /* where the caller does not say */
         enum digest_mode digest;
+        enum caption_mode caption;
         char **methods; /* the ladder, in order; NULL at the end */
         int64_t offer_timeout, connect_timeout, activate_timeout, stall_timeout, linger_timeout;
         uint64_t max_attempts;

@@ -484,7 +484,7 @@ _Static_assert(sizeof(enum tls_mode) == sizeof(unsigned) && sizeof(enum direct_m
                    sizeof(enum digest_mode) == sizeof(unsigned) && sizeof(enum durability) == sizeof(unsigned) &&
                    sizeof(enum mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
                    sizeof(enum log_format) == sizeof(unsigned) && sizeof(enum sandbox_mode) == sizeof(unsigned) &&
-                   sizeof(enum source_mode) == sizeof(unsigned),
+                   sizeof(enum source_mode) == sizeof(unsigned) && sizeof(enum caption_mode) == sizeof(unsigned),
                "read_word() writes an unsigned");
 
 static bool read_account(const struct key *key, struct config *c, const char *text, struct error *err)
@@ -508,6 +508,7 @@ static const char *const durability_words[] = {"power", "process", NULL};
 static const char *const sandbox_words[] = {"auto", "off", "required", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"text", "json", NULL};
+static const char *const caption_words[] = {"both", "offer", "message", NULL};
 static const char *const source_words[] = {"off", "on", NULL};
 
 /* section and key name both the key and its field. */
@@ -588,6 +589,8 @@ static const struct key rows[] = {
         .words = mode_words),
     KEY(delivery, digest, a_word, "auto",
         "SHA-256 of a file: auto (whoever asks, and Jingle), always, never (but for who asks)", .words = digest_words),
+    KEY(delivery, caption, a_word, "both",
+        "of a file: told in the offer, as a message once it is delivered, or both", .words = caption_words),
     KEY(delivery, methods, methods, "jingle-s5b,si-s5b,s5b,jingle-ibb,si-ibb,ibb,link",
         "the methods to try, in this order: what is left out is never tried"),
     KEY(delivery, offer_timeout, a_time, "300s", "how long a person may take to accept"),

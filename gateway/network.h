@@ -95,6 +95,8 @@ struct network_ops {
     void (*forget)(struct network *n, uint64_t ticket);
     /* A file got to that device: it is preferred to others that are as good. */
     void (*succeeded)(struct network *n, const struct jid *who);
+    /* A chat message to that device; whether it arrives nobody knows. ERR_XMPP_DISCONNECTED: it could not be sent. */
+    bool (*say)(struct network *n, const struct jid *to, const char *text, struct error *err);
     enum sight (*sight)(struct network *n, const struct jid *to);
     /* Asks that bare JID to let us see when it is online. *sent false: that was done not long ago, and is still open.
      * ERR_RECIPIENT_FORBIDS: it was refused not long ago; ERR_XMPP_DISCONNECTED. */

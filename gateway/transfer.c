@@ -100,6 +100,22 @@ static void be_idle(struct transfer *t)
     t->env->idle(t->env->user, t);
 }
 
+/* Beside the file, where the chat with that device shows it; a link comes with its own. Once: a file that did not
+ * arrive is offered again without it. */
+static void say_caption(struct transfer *t)
+{
+    struct network *network = t->env->network;
+    struct record *r = t->record;
+    struct error error;
+
+    if (!r->caption || !*r->caption || t->env->config->delivery.caption == CAPTION_OFFER)
+        return;
+    if (network->ops->say(network, t->device, r->caption, &error))
+        record_step(r, STEP_SENT, "caption", "", "");
+    else
+        record_step(r, STEP_LOCAL, "caption", error_name(error.code), error.text);
+}
+
 static void finish(struct transfer *t, const struct pending *p)
 {
     struct record *r = t->record;
@@ -112,8 +128,10 @@ static void finish(struct transfer *t, const struct pending *p)
         feed_release(&t->feed);
         r->upload = UPLOAD_ABORTED;
     }
-    if (p->event == EV_COMPLETE)
+    if (p->event == EV_COMPLETE) {
         network->ops->succeeded(network, t->device);
+        say_caption(t);
+    }
     transfer_drop_work(t, well ? NULL : &p->error);
     transfer_end_round(t);
     r->finished = clock_wall_ms();

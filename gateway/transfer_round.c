@@ -177,7 +177,7 @@ static void offer(struct transfer *t)
         .size = r->size,
         .sha256 = r->sha256,
         .no_digest = !transfer_may_digest(t),
-        .caption = r->caption,
+        .caption = !ops->offline && t->env->config->delivery.caption == CAPTION_MESSAGE ? NULL : r->caption,
         .features = ops->offline ? NULL : t->resources[t->resource].features,
         .answer_ms = (unsigned)t->env->config->delivery.offer_timeout,
         .connect_ms = (unsigned)t->env->config->delivery.connect_timeout,

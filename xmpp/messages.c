@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "base/id.h"
+#include "base/log.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
@@ -129,6 +130,25 @@ uint64_t message_send(struct messages *m, xmpp_stanza_t *message, const struct j
         return s->ticket;
     drop(s);
     return 0;
+}
+
+static void on_said(void *user, const struct error *err)
+{
+    (void)user;
+    if (err)
+        log_info("message.came_back", log_str("code", error_name(err->code)), log_str("error", err->text));
+}
+
+bool message_say(struct client *c, const struct jid *to, const char *text, struct error *err)
+{
+    xmpp_stanza_t *s = stanza_set(stanza_new(c->ctx, "message", NULL), "type", "chat");
+    bool ok;
+
+    s = stanza_add(s, stanza_add_text(c->ctx, stanza_new(c->ctx, "body", NULL), text));
+    ok = message_send(c->messages, s, to, on_said, NULL, err) != 0;
+    if (s)
+        xmpp_stanza_release(s);
+    return ok;
 }
 
 static struct sent *find(struct messages *m, uint64_t ticket, const char *id)

@@ -22,6 +22,8 @@ void messages_destroy(struct messages **m); /* those on their way are dropped wi
  * calls done once, never from inside the call. A ticket, not 0; 0 with *err set when it could not be sent. */
 uint64_t message_send(struct messages *m, xmpp_stanza_t *message, const struct jid *to, message_done_fn *done,
                       void *user, struct error *err);
+/* The same with that text, of which nobody hears any more; a message that comes back is logged. */
+bool message_say(struct client *c, const struct jid *to, const char *text, struct error *err);
 void message_forget(struct messages *m, uint64_t ticket);
 
 /* Every incoming <message/>. */

@@ -359,6 +359,11 @@ static void succeeded(struct network *network, const struct jid *who)
     finder_succeeded(((struct xmpp_network *)network)->finder, who);
 }
 
+static bool say(struct network *network, const struct jid *to, const char *text, struct error *err)
+{
+    return message_say(&((struct xmpp_network *)network)->base.client, to, text, err);
+}
+
 static const struct method_ops *const *list_methods(struct network *network)
 {
     (void)network;
@@ -405,6 +410,7 @@ static const struct network_ops ops = {.start = start,
                                        .find = find,
                                        .forget = forget,
                                        .succeeded = succeeded,
+                                       .say = say,
                                        .sight = sight,
                                        .subscribe = subscribe,
                                        .methods = list_methods,

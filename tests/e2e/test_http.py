@@ -221,6 +221,29 @@ class Uploads(Case):
         self.assertEqual((offer["name"], offer["size"], offer["type"], offer["description"]),
                          ("q3.pdf", 9, "application/pdf", "Umsatz & Kosten <3"))
 
+    def test_a_caption_comes_beside_the_file_and_once(self):
+        gateway = self.gateway(**DIRECT)
+        answer = gateway.put(self.peer.jid, b"abc", "a.txt", wait=30, caption="Umsatz & Kosten <3")
+        self.assertDelivered(answer)
+        self.assertIn("caption", [step["step"] for step in answer.json["timeline"]])
+        message = self.peer.wait("message", body="Umsatz & Kosten <3")
+        self.assertEqual((message["type"], message["oob"]), ("chat", None))
+        self.assertDelivered(gateway.put(self.peer.jid, b"abc", "b.txt", wait=30))
+        self.assertDelivered(gateway.put(self.peer.jid, b"abc", "c.txt", wait=30, caption="the last"))
+        self.peer.wait("message", body="the last")
+        self.assertEqual([told["body"] for told in self.peer.all("message")], ["Umsatz & Kosten <3", "the last"])
+
+    def test_a_caption_is_no_message_where_that_is_not_wanted(self):
+        gateway = self.gateway(**DIRECT, DELIVERY_CAPTION="offer")
+        self.assertDelivered(gateway.put(self.peer.jid, b"abc", "a.txt", wait=30, caption="quiet"))
+        gateway.stop()
+        gateway.settings["DELIVERY_CAPTION"] = "message"
+        gateway.start()
+        self.assertDelivered(gateway.put(self.peer.jid, b"abc", "b.txt", wait=30, caption="loud"))
+        self.peer.wait("message", body="loud")
+        self.assertEqual([told["body"] for told in self.peer.all("message")], ["loud"])
+        self.assertEqual([told["description"] for told in self.peer.all("offer")], ["quiet", ""])
+
     def test_an_answer_comes_before_the_end_when_waiting_runs_out(self):
         gateway = self.gateway(**DIRECT)
         silent = self.recipient("bob", "--behave", "ignore")

@@ -155,10 +155,19 @@ static void succeeded(struct network *n, const struct jid *who)
     snprintf(f->succeeded, sizeof f->succeeded, "%s", who->text);
 }
 
+static bool say(struct network *n, const struct jid *to, const char *text, struct error *err)
+{
+    struct fake_network *f = (struct fake_network *)n;
+
+    note(f, "say %s %s", to->text, text);
+    return !f->mute || error_set(err, ERR_XMPP_DISCONNECTED, "as the test wants it");
+}
+
 static const struct network_ops ops = {.start = start,
                                        .find = find,
                                        .forget = forget,
                                        .succeeded = succeeded,
+                                       .say = say,
                                        .sight = sight,
                                        .subscribe = subscribe,
                                        .methods = methods,

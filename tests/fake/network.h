@@ -32,6 +32,7 @@ struct fake_network {
     int64_t retry_at;      /* of the failures reported */
     enum sight sight;
     char succeeded[JID_MAX + 1];     /* the last device that a file got to */
+    bool mute;                       /* nothing can be said */
     bool asked_before;               /* subscribe() has nothing to send */
     enum error_code subscribe_fails; /* with this; ERR_NONE: it does not */
     const char *link_at;             /* of the links reported */

@@ -260,7 +260,17 @@ static void auto_succeeded(struct network *n, const struct jid *who)
     (void)who;
 }
 
-static const struct network_ops auto_ops = {.start = auto_start,
+static bool auto_say(struct network *n, const struct jid *to, const char *text, struct error *err)
+{
+    (void)n;
+    (void)to;
+    (void)text;
+    (void)err;
+    return true;
+}
+
+static const struct network_ops auto_ops = {.say = auto_say,
+                                            .start = auto_start,
                                             .find = auto_find,
                                             .forget = auto_forget,
                                             .succeeded = auto_succeeded,

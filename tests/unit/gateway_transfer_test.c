@@ -371,6 +371,75 @@ static void a_transfer_goes_through_its_states_to_delivered(void **state)
     assert_int_equal(f->idles, 1);
 }
 
+static size_t said(const struct fixture *f)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < f->network.call_count; i++)
+        n += strcmp(f->network.calls[i], "say ana@example.org/desk for you") == 0;
+    return n;
+}
+
+static void a_caption_is_told_as_configured(void **state)
+{
+    static const struct {
+        enum caption_mode mode;
+        bool offered;
+        size_t said;
+    } rows[] = {{CAPTION_BOTH, true, 1}, {CAPTION_OFFER, true, 0}, {CAPTION_MESSAGE, false, 1}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fixture *f = *state;
+        struct record *r = new_record("ana@example.org", "one");
+
+        record_text(&r->caption, "for you");
+        f->config.delivery.caption = rows[i].mode;
+        begin(f, r);
+        found(f, "one", NULL);
+        assert_int_equal(f->network.offered.caption != NULL, rows[i].offered);
+        report(f, METHOD_ACCEPTED, ERR_NONE);
+        report(f, METHOD_STREAM_OPEN, ERR_NONE);
+        assert_int_equal(said(f), 0); /* not before the file is there */
+        report(f, METHOD_COMPLETE, ERR_NONE);
+        assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+        assert_int_equal(said(f), rows[i].said);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void a_caption_comes_once_however_often_the_file_is_tried(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = new_record("ana@example.org", "one,two");
+
+    record_text(&r->caption, "for you");
+    begin(f, r);
+    found(f, "one", "two");
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_FAILED, ERR_STREAMHOSTS_UNREACHABLE);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    report(f, METHOD_COMPLETE, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+    assert_int_equal(said(f), 1);
+}
+
+static void a_caption_that_cannot_be_sent_takes_nothing_from_the_delivery(void **state)
+{
+    struct fixture *f = *state;
+    struct record *r = new_record("ana@example.org", "one");
+
+    record_text(&r->caption, "for you");
+    f->network.mute = true;
+    begin(f, r);
+    found(f, "one", NULL);
+    report(f, METHOD_ACCEPTED, ERR_NONE);
+    report(f, METHOD_STREAM_OPEN, ERR_NONE);
+    report(f, METHOD_COMPLETE, ERR_NONE);
+    assert_int_equal(record(f)->state, TRANSFER_DELIVERED);
+}
+
 /* What a failure of the first method leads to, with a second one in common. */
 static void a_failure_leads_where_its_kind_says(void **state)
 {
@@ -1906,6 +1975,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_transfer_goes_through_its_states_to_delivered),
+        T(a_caption_is_told_as_configured),
+        T(a_caption_comes_once_however_often_the_file_is_tried),
+        T(a_caption_that_cannot_be_sent_takes_nothing_from_the_delivery),
         T(an_offer_is_not_made_again_in_its_own_kind),
         T(who_said_yes_may_be_asked_again),
         T(a_method_that_switches_is_two_attempts),
