@@ -54,7 +54,7 @@ static void file_free(struct file *f)
     *f = (struct file){0};
 }
 
-void batch_drop(struct request *rq)
+void several_drop(struct request *rq)
 {
     struct several *s = rq->several;
 
@@ -63,7 +63,7 @@ void batch_drop(struct request *rq)
             gateway_upload_abort(&s->files[i].upload, &rq->error);
 }
 
-void batch_free(struct several **several)
+void several_free(struct several **several)
 {
     struct several *s = *several;
 
@@ -79,7 +79,7 @@ void batch_free(struct several **several)
     *several = NULL;
 }
 
-void batch_settle(struct request *rq)
+void several_settle(struct request *rq)
 {
     for (size_t i = 0; rq->several && i < rq->several->id_count; i++)
         limits_end(rq->gate->limits, rq->token, rq->several->ids[i]);
@@ -113,7 +113,7 @@ static bool add_recipient(struct several *s, const struct jid *to, struct error 
     return true;
 }
 
-bool batch_recipients(struct request *rq, const char *lines, struct error *err)
+bool several_recipients(struct request *rq, const char *lines, struct error *err)
 {
     bool several = strchr(lines, '\n') != NULL;
     struct several *s = several ? several_of(rq, err) : NULL;
@@ -167,7 +167,7 @@ static bool put_aside(struct request *rq, struct several *s, struct error *err)
     return true;
 }
 
-bool batch_next_file(struct request *rq, struct error *err)
+bool several_next_file(struct request *rq, struct error *err)
 {
     const struct submission what = {.mode = MODE_SPOOL};
     struct several *s = several_of(rq, err);
@@ -196,7 +196,7 @@ static size_t recipients_of(const struct request *rq)
     return rq->several && rq->several->to_count > 0 ? rq->several->to_count : 1;
 }
 
-bool batch_is_one(const struct request *rq)
+bool several_is_one(const struct request *rq)
 {
     return files_of(rq) * recipients_of(rq) > 1;
 }
@@ -232,6 +232,7 @@ static bool hand_over(struct request *rq, char (*ids)[ID_SIZE], struct submissio
                              .what = what,
                              .to = s->to_count > 0 ? (const struct jid *const *)s->to : alone,
                              .recipients = recipients_of(rq),
+                             .url = order_url(rq),
                              .path = order_path(rq),
                              .most = rq->token ? rq->token->max_size : 0,
                              .ids = (const char(*)[ID_SIZE])ids};
@@ -257,7 +258,7 @@ static bool hand_over(struct request *rq, char (*ids)[ID_SIZE], struct submissio
     return true;
 }
 
-enum MHD_Result batch_finish(struct request *rq)
+enum MHD_Result several_finish(struct request *rq)
 {
     size_t count = files_of(rq) * recipients_of(rq);
     char(*ids)[ID_SIZE] = calloc(count, sizeof *ids);
@@ -470,7 +471,7 @@ static enum MHD_Result committed(struct request *rq)
     return answer_or_wait(rq);
 }
 
-enum MHD_Result batch_replay(struct request *rq, const char *id)
+enum MHD_Result several_replay(struct request *rq, const char *id)
 {
     struct error err;
 

@@ -25,17 +25,18 @@ bool order_create(struct request *rq, struct error *err);
 bool order_feed(struct request *rq, const char *data, size_t len, struct error *err);
 enum MHD_Result order_finish(struct request *rq);
 const char *order_path(const struct request *rq); /* where the file lies; NULL: it was uploaded */
+const char *order_url(const struct request *rq);  /* likewise, where it comes from */
 void order_free(struct order **order);
 
 /* batch.c: a call with several files or recipients */
-bool batch_recipients(struct request *rq, const char *lines, struct error *err); /* checks all; rq->to is the last */
-bool batch_next_file(struct request *rq, struct error *err);      /* the one at hand is whole, and another begins */
-bool batch_is_one(const struct request *rq);                      /* more than one transfer comes of it */
-enum MHD_Result batch_finish(struct request *rq);                 /* instead of gateway_upload_finish(); also of one */
-enum MHD_Result batch_replay(struct request *rq, const char *id); /* a repeated request: as it is now */
-void batch_drop(struct request *rq);                              /* as api_upload_drop(), of which it is a part */
-void batch_settle(struct request *rq);                            /* likewise */
-void batch_free(struct several **several);
+bool several_recipients(struct request *rq, const char *lines, struct error *err); /* checks all; rq->to is the last */
+bool several_next_file(struct request *rq, struct error *err); /* the one at hand is whole, and another begins */
+bool several_is_one(const struct request *rq);                 /* more than one transfer comes of it */
+enum MHD_Result several_finish(struct request *rq);            /* instead of gateway_upload_finish(); also of one */
+enum MHD_Result several_replay(struct request *rq, const char *id); /* a repeated request: as it is now */
+void several_drop(struct request *rq);                              /* as api_upload_drop(), of which it is a part */
+void several_settle(struct request *rq);                            /* likewise */
+void several_free(struct several **several);
 bool api_batch_begin(struct request *rq, struct error *err);
 enum MHD_Result api_batch_get(struct request *rq);
 

@@ -50,7 +50,7 @@ static bool start_file(struct multipart *m, const char *type, struct error *err)
 {
     struct request *rq = m->rq;
 
-    if (m->has_file && !batch_next_file(rq, err))
+    if (m->has_file && !several_next_file(rq, err))
         return false;
     m->has_file = m->in_file = true;
     if (*m->filename && !text_name_check(m->filename, strlen(m->filename), err))

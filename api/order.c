@@ -56,6 +56,11 @@ bool order_feed(struct request *rq, const char *data, size_t len, struct error *
            error_set(err, ERR_BODY_TOO_LARGE, "more than %d bytes of JSON, or no memory for it", ORDER_MOST);
 }
 
+const char *order_url(const struct request *rq)
+{
+    return rq->order ? rq->order->url : NULL;
+}
+
 const char *order_path(const struct request *rq)
 {
     return rq->order ? rq->order->path : NULL;
@@ -277,6 +282,18 @@ static bool name_by_path(struct request *rq, struct error *err)
     return true;
 }
 
+/* How much comes from a URL is known when nobody is there any more to be refused. */
+static bool check_source(struct request *rq, struct error *err)
+{
+    const struct order *o = rq->order;
+
+    if (o->path)
+        return gateway_path_check(rq->gw, o->path, err) && name_by_path(rq, err);
+    if (rq->token && rq->token->daily_bytes > 0)
+        return error_set(err, ERR_SOURCE_REFUSED, "source.url: not with a token that has daily_bytes");
+    return gateway_url_check(rq->gw, o->url, err);
+}
+
 static bool take_up(struct request *rq, struct error *err)
 {
     struct submission what = {.mode = MODE_SPOOL, .key = rq->key};
@@ -288,11 +305,9 @@ static bool take_up(struct request *rq, struct error *err)
         return error_set(err, ERR_PARAMETER_INVALID, "there is no 'to': whom the file is for");
     if (!o->path && !o->url)
         return error_set(err, ERR_PARAMETER_INVALID, "there is no 'source': where the file is");
-    if (!batch_recipients(rq, rq->params.value[PARAM_TO], err))
+    if (!several_recipients(rq, rq->params.value[PARAM_TO], err))
         return false;
-    if (o->url)
-        return error_set(err, ERR_SOURCE_REFUSED, "source.url: files are not fetched by their URL here");
-    if (!gateway_path_check(rq->gw, o->path, err) || !name_by_path(rq, err) || !api_upload_check(rq, err))
+    if (!check_source(rq, err) || !api_upload_check(rq, err))
         return false;
     rq->upload = gateway_upload_begin(rq->gw, -1, &what, err);
     if (!rq->upload)
@@ -304,7 +319,7 @@ static bool take_up(struct request *rq, struct error *err)
 enum MHD_Result order_finish(struct request *rq)
 {
     if (take_up(rq, &rq->error))
-        return batch_finish(rq);
+        return several_finish(rq);
     api_upload_drop(rq);
     gateway_release(&rq->key);
     return reply_problem(rq, &rq->error, STAGE_REQUEST, NULL);

@@ -44,7 +44,7 @@ void request_release(struct request *rq)
     if (atomic_fetch_sub(&rq->refs, 1) > 1)
         return;
     api_upload_drop(rq);
-    batch_free(&rq->several);
+    several_free(&rq->several);
     order_free(&rq->order);
     gateway_release(&rq->key);
     target_free(&rq->target);

@@ -163,7 +163,7 @@ void api_upload_settle(struct request *rq)
     if (!*rq->counted)
         return;
     limits_end(rq->gate->limits, rq->token, rq->counted);
-    batch_settle(rq);
+    several_settle(rq);
     if (rq->spent > rq->taken)
         limits_refund(rq->gate->limits, rq->token, rq->spent - rq->taken);
 }
@@ -218,7 +218,7 @@ bool api_upload_begin(struct request *rq, struct error *err)
 /* `to` as a parameter; who they are may be known before the form or only at its end. */
 static bool take_to(struct request *rq, struct error *err)
 {
-    return batch_recipients(rq, rq->params.value[PARAM_TO], err);
+    return several_recipients(rq, rq->params.value[PARAM_TO], err);
 }
 
 bool api_form_begin(struct request *rq, struct error *err)
@@ -267,7 +267,7 @@ void api_upload_drop(struct request *rq)
     char trace[TRACE_ID];
 
     multipart_destroy(&rq->multipart);
-    batch_drop(rq);
+    several_drop(rq);
     if (!rq->upload)
         return;
     log_info("http.upload_dropped", log_str("transfer", gateway_upload_id(rq->upload)), log_str("request_id", rq->id),
@@ -389,7 +389,7 @@ static enum MHD_Result replay(struct request *rq)
     metric_add(METRIC_IDEMPOTENT_REPLAYS, 1);
     reply_header(rq, "Idempotent-Replayed", "true");
     if (r->batch)
-        return batch_replay(rq, r->batch);
+        return several_replay(rq, r->batch);
     if (r->mode == MODE_STREAM && transfer_state_final(r->state))
         return reply_final(rq, r);
     return api_upload_committed(rq);
@@ -445,8 +445,8 @@ enum MHD_Result api_upload_end(struct request *rq)
         return reply_problem(rq, &rq->error, STAGE_REQUEST, NULL);
     }
     multipart_destroy(&rq->multipart);
-    if (batch_is_one(rq))
-        return batch_finish(rq);
+    if (several_is_one(rq))
+        return several_finish(rq);
     if (rq->streams)
         request_wait(rq, WAIT_ANSWER, streamed);
     else

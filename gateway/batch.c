@@ -2,38 +2,22 @@
  *
  * Each file is sealed once and gets a name in the spool for each of its transfers; then all rows are committed as one.
  * What fails on the way leaves nothing; a crash before the commit leaves files that the sweep removes, and no rows. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "gateway/source_path.h"
-#include "gateway/upload_parts.h"
+#include "gateway/source_url.h"
+#include "gateway/batch_parts.h"
 
-struct batch {
-    struct message message;
-    uv_work_t work;
-    struct gateway *gw;
-    char id[ID_SIZE];
-    size_t files, recipients;
-    struct upload **uploads;
-    struct record **records; /* of the transfers, file by file; NULL once `lives` has them */
-    struct live **lives;
-    struct record_list answer;
-    struct reservation *key; /* NULL: none */
-    uint64_t most;           /* bytes that it may have; 0: as the spool says */
-    char *path;              /* of the one file, which is still to be copied; NULL: it is here */
-    gateway_list_fn *done;
-    void *user;
-    struct error error;
-};
-
-static size_t count(const struct batch *b)
+size_t batch_count(const struct batch *b)
 {
     return b->files * b->recipients;
 }
 
-static void batch_free(struct batch *b)
+void batch_free(struct batch *b)
 {
     for (size_t i = 0; b->uploads && i < b->files; i++) {
         if (!b->uploads[i])
@@ -41,10 +25,11 @@ static void batch_free(struct batch *b)
         spool_abandon(&b->uploads[i]->file);
         upload_free(b->uploads[i]);
     }
-    for (size_t i = 0; b->records && i < count(b); i++)
+    for (size_t i = 0; b->records && i < batch_count(b); i++)
         record_free(&b->records[i]);
     record_list_free(&b->answer);
     free(b->path);
+    free(b->url);
     free(b->uploads);
     free(b->records);
     free(b->lives);
@@ -52,10 +37,15 @@ static void batch_free(struct batch *b)
 }
 
 /* As of an upload: whoever has the answer may ask again at once. */
-static void answer(struct batch *b)
+void batch_answer(struct batch *b)
 {
     gateway_release(&b->key);
     b->done(b->user, &b->answer, b->error.code == ERR_NONE ? NULL : &b->error);
+}
+
+static void end(struct batch *b)
+{
+    batch_answer(b);
     batch_free(b);
 }
 
@@ -68,7 +58,7 @@ static void handle_committed(void *owner, struct message *m)
     bool failed = b->error.code != ERR_NONE;
 
     gw->pending--;
-    for (size_t i = 0; i < count(b); i++) {
+    for (size_t i = 0; i < batch_count(b); i++) {
         if (!failed) {
             core_begin(b->lives[i]);
             continue;
@@ -78,7 +68,7 @@ static void handle_committed(void *owner, struct message *m)
     }
     if (failed)
         record_list_free(&b->answer);
-    answer(b);
+    end(b);
 }
 
 /* Writer's thread. */
@@ -92,19 +82,21 @@ static void on_rows(void *user, const struct error *err)
     inbox_post(b->gw->inbox, &b->message); /* open: gateway_stop() waits for all that is pending */
 }
 
-static bool copy_all(const struct batch *b, struct record **to)
+bool batch_copy(const struct batch *b, struct record **to)
 {
-    for (size_t i = 0; i < count(b); i++)
+    for (size_t i = 0; i < batch_count(b); i++)
         if (!(to[i] = record_copy(b->records[i])))
             return false;
     return true;
 }
 
-static bool prepare_all(struct batch *b)
+bool batch_prepare(struct batch *b)
 {
-    for (size_t i = 0; i < count(b); i++) {
+    for (size_t i = 0; i < batch_count(b); i++) {
         struct record *r = b->records[i];
 
+        if (transfer_state_final(r->state)) /* cancelled while it was fetched */
+            continue;
         b->records[i] = NULL;
         if (!(b->lives[i] = core_prepare(b->gw, r, NULL)))
             return false;
@@ -115,17 +107,17 @@ static bool prepare_all(struct batch *b)
 /* Everything that may fail for want of memory is done before the rows are written: afterwards they are promised. */
 static bool commit(struct batch *b)
 {
-    struct record **rows = calloc(count(b), sizeof(struct record *));
+    struct record **rows = calloc(batch_count(b), sizeof(struct record *));
 
-    b->answer.items = calloc(count(b), sizeof(struct record *));
-    b->answer.count = b->answer.items ? count(b) : 0;
-    if (!rows || !b->answer.items || !copy_all(b, rows) || !copy_all(b, b->answer.items) || !prepare_all(b)) {
-        for (size_t i = 0; rows && i < count(b); i++)
+    b->answer.items = calloc(batch_count(b), sizeof(struct record *));
+    b->answer.count = b->answer.items ? batch_count(b) : 0;
+    if (!rows || !b->answer.items || !batch_copy(b, rows) || !batch_copy(b, b->answer.items) || !batch_prepare(b)) {
+        for (size_t i = 0; rows && i < batch_count(b); i++)
             record_free(&rows[i]);
         free(rows);
         return false;
     }
-    store_put_group(b->gw->store, rows, count(b), reservation_key(b->key), on_rows, b);
+    store_put_group(b->gw->store, rows, batch_count(b), reservation_key(b->key), on_rows, b);
     free(rows);
     return true;
 }
@@ -200,7 +192,7 @@ static bool seal_one(struct batch *b, size_t file)
     return false;
 }
 
-static void seal_all(uv_work_t *work)
+void batch_seal(uv_work_t *work)
 {
     struct batch *b = work->data;
 
@@ -217,7 +209,7 @@ static void seal_all(uv_work_t *work)
 /* What has left records, was copied before. */
 static void drop_all(struct batch *b)
 {
-    for (size_t i = 0; i < count(b); i++) {
+    for (size_t i = 0; i < batch_count(b); i++) {
         core_remove_payload(b->gw, b->records[i] ? b->records[i]->id : b->answer.items[i]->id);
         if (b->lives[i])
             core_forget(b->lives[i]);
@@ -231,7 +223,7 @@ static void sealed_all(uv_work_t *work, int status)
 
     (void)status;
     if (b->error.code == ERR_NONE) {
-        for (size_t i = 0; i < count(b); i++)
+        for (size_t i = 0; i < batch_count(b); i++)
             record_step(b->records[i], STEP_LOCAL, "upload complete", "ok", b->records[i]->type);
         if (commit(b)) /* comes back as handle_committed() */
             return;
@@ -240,7 +232,7 @@ static void sealed_all(uv_work_t *work, int status)
         error_set(&b->error, ERR_INTERNAL, "out of memory");
     }
     b->gw->pending--;
-    answer(b);
+    end(b);
 }
 
 /* ---- the call */
@@ -252,7 +244,7 @@ static void handle_batch(void *owner, struct message *m)
 
     gw->pending++;
     b->work.data = b;
-    uv_queue_work(&gw->loop, &b->work, seal_all, sealed_all);
+    uv_queue_work(&gw->loop, &b->work, batch_seal, sealed_all);
 }
 
 static void refuse_batch(struct message *m)
@@ -260,7 +252,22 @@ static void refuse_batch(struct message *m)
     struct batch *b = (struct batch *)m;
 
     error_set(&b->error, ERR_DRAINING, "the gateway is stopping");
-    answer(b);
+    end(b);
+}
+
+/* It is a row before anybody has seen the file. */
+static bool name_for_now(struct batch *b, struct record *r)
+{
+    char name[SOURCE_NAME];
+
+    r->state = TRANSFER_RECEIVING;
+    r->upload = UPLOAD_RECEIVING;
+    b->named = r->name != NULL;
+    if (b->named)
+        return true;
+    if (!source_url_name(b->url, name))
+        snprintf(name, sizeof name, "upload-%s", r->id);
+    return record_text(&r->name, name);
 }
 
 static bool make_record(struct batch *b, const struct parcel *p, size_t file, size_t recipient)
@@ -273,11 +280,11 @@ static bool make_record(struct batch *b, const struct parcel *p, size_t file, si
     if (!gateway_submission_check(b->gw, &s, &b->error))
         return false;
     r = b->records[at] = upload_record(b->uploads[file], &s);
-    if (!r || (count(b) > 1 && !record_text(&r->batch, b->id)))
+    if (!r || (batch_count(b) > 1 && !record_text(&r->batch, b->id)))
         return error_set(&b->error, ERR_INTERNAL, "out of memory");
     memcpy(r->id, p->ids[at], ID_SIZE);
     r->batch_place = (unsigned)at;
-    return true;
+    return !b->url || name_for_now(b, r) || error_set(&b->error, ERR_INTERNAL, "out of memory");
 }
 
 static bool make_records(struct batch *b, const struct parcel *p)
@@ -318,6 +325,13 @@ bool gateway_path_check(const struct gateway *gw, const char *path, struct error
     return source_root(gw->config->source.path_roots, path, err) != NULL;
 }
 
+bool gateway_url_check(const struct gateway *gw, const char *url, struct error *err)
+{
+    if (gw->config->source.url_enabled == SOURCE_OFF)
+        return error_set(err, ERR_SOURCE_REFUSED, "source.url: files are not fetched by their URL here");
+    return source_url_check(gw->config->source.allow_hosts, url, err);
+}
+
 void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_list_fn *done, void *user)
 {
     struct batch *b = calloc(1, sizeof *b);
@@ -331,12 +345,16 @@ void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_l
                             .done = done,
                             .user = user};
         b->uploads = calloc(b->files, sizeof(struct upload *));
-        b->records = calloc(count(b), sizeof(struct record *));
-        b->lives = calloc(count(b), sizeof(struct live *));
+        b->records = calloc(batch_count(b), sizeof(struct record *));
+        b->lives = calloc(batch_count(b), sizeof(struct live *));
     }
     if (b && p->path)
         b->path = strdup(p->path);
-    if (!b || !b->uploads || !b->records || !b->lives || (p->path && !b->path)) {
+    if (b && p->url)
+        b->url = strdup(p->url);
+    if (b && b->url)
+        b->message.handle = batch_fetch;
+    if (!b || !b->uploads || !b->records || !b->lives || (p->path && !b->path) || (p->url && !b->url)) {
         if (b)
             batch_free(b);
         refuse(p, done, user);
@@ -345,7 +363,7 @@ void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_l
     id_make(b->id, "ba", clock_wall_ms());
     take_uploads(b, p);
     if (!make_records(b, p))
-        answer(b);
+        end(b);
     else if (!inbox_post(gw->inbox, &b->message))
         refuse_batch(&b->message);
 }

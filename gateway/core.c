@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/trace.h"
 #include "gateway/core_parts.h"
+#include "gateway/http_get.h"
 #include "gateway/links.h"
 #include "gateway/webhooks.h"
 
@@ -144,12 +145,22 @@ static void end_lost(struct gateway *gw, const char *id)
     transfer_fail(live->transfer, &error);
 }
 
+/* What was fetched for it is not here, and where from was not kept. */
+static void end_unfetched(struct gateway *gw, const char *id)
+{
+    struct live *live = core_live(gw, id);
+    struct error error;
+
+    error_set(&error, ERR_SOURCE_FAILED, "the gateway stopped before it had the file; send the request again");
+    transfer_upload_failed(live->transfer, &error);
+}
+
 /* A record of an earlier run: continues, or ends with the reason when its payload is gone. */
 static bool take_up(struct gateway *gw, struct record *r)
 {
     struct error error;
     struct spool_file *file = spool_reopen(gw->spool, r->id, &error);
-    bool whole = file && spool_size(file) == r->size;
+    bool unfetched = r->state == TRANSFER_RECEIVING, whole = file && spool_size(file) == r->size && !unfetched;
     char id[ID_SIZE];
     enum transfer_state state;
 
@@ -160,7 +171,9 @@ static bool take_up(struct gateway *gw, struct record *r)
     state = r->state;
     if (!core_adopt(gw, r, NULL, state))
         return false;
-    if (!whole)
+    if (unfetched)
+        end_unfetched(gw, id);
+    else if (!whole)
         end_lost(gw, id);
     return true;
 }
@@ -273,6 +286,21 @@ static void name_methods(struct gateway *gw)
         gw->method_names[i] = methods[i]->name;
 }
 
+void gateway_name_by(struct gateway *gw, gateway_name_fn *name_of)
+{
+    gw->name_of = name_of;
+}
+
+static bool start_fetching(struct gateway *gw, struct error *err)
+{
+    const struct config *c = gw->config;
+
+    if (c->source.url_enabled == SOURCE_OFF)
+        return true;
+    gw->getter = http_getter_create(&gw->loop, c->xmpp.ca, c->egress.allow_nets, err);
+    return gw->getter != NULL;
+}
+
 bool gateway_start(struct gateway *gw, struct network *network, struct carrier *carrier,
                    uint64_t (*streams)(struct carrier *c), struct error *err)
 {
@@ -284,7 +312,7 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
     gw->streams = streams;
     gw->env = core_env(gw);
     name_methods(gw);
-    if (!core_start_webhooks(gw, err) || !recover(gw, err) || !downloads_recover(gw, err))
+    if (!core_start_webhooks(gw, err) || !start_fetching(gw, err) || !recover(gw, err) || !downloads_recover(gw, err))
         return false;
     orphans = spool_sweep(gw->spool, claims_payload, gw);
     if (orphans > 0)
@@ -388,6 +416,7 @@ static void handle_stop(void *owner, struct message *m)
         core_flush(live);
         core_answer_waiters(live);
     }
+    fetches_stop(gw);
     webhooks_stop(gw->webhooks);
     uv_timer_stop(&gw->heartbeat);
     uv_timer_stop(&gw->again);
@@ -433,6 +462,8 @@ void gateway_destroy(struct gateway **gw)
         core_answer_waiters(live);
         core_forget(live);
     }
+    fetches_stop(g);
+    http_getter_destroy(&g->getter);
     webhooks_destroy(&g->webhooks);
     uv_close((uv_handle_t *)&g->run, NULL);
     uv_close((uv_handle_t *)&g->heartbeat, NULL);

@@ -26,6 +26,8 @@ struct waiter;
 struct links;
 struct link_change;
 struct webhooks;
+struct batch;
+struct http_getter;
 
 struct gateway {
     const struct config *config;
@@ -51,6 +53,9 @@ struct gateway {
     char *(*render)(const struct event *e);
     struct links *links;         /* of our own, that can be fetched */
     struct link_change *changes; /* of records by their links; the first is under way */
+    struct batch *fetches;       /* whose file is on its way here */
+    struct http_getter *getter;  /* NULL: nothing is fetched */
+    gateway_name_fn *name_of;    /* may be NULL */
     uv_idle_t run;               /* active while runs is not empty */
     uv_timer_t heartbeat;        /* also the housekeeping's */
     uint64_t heartbeat_due;
@@ -182,6 +187,15 @@ void core_put_row(struct gateway *gw, struct record *row, const struct record_ke
 
 /* Takes up the webhooks of the configuration, with what an earlier run left for them. */
 bool core_start_webhooks(struct gateway *gw, struct error *err);
+
+/* ---- fetch.c, for core.c and gateway.c; core's thread */
+
+/* true: it is one that is fetched; done is called as by core_wait(), or by a cancellation. */
+bool fetches_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user);
+bool fetches_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
+
+/* We stop: nothing more is fetched, and who waits is told how it is. Their rows stay as they are. */
+void fetches_stop(struct gateway *gw);
 
 /* ---- download.c, for core*.c and gateway.c; core's thread */
 

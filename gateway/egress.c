@@ -314,3 +314,16 @@ bool egress_allows_web(const struct egress *egress, const struct sockaddr *to, b
         return true;
     return refuse(address, port, judgement == FREE ? "in the clear" : "address", err);
 }
+
+bool egress_allows_url(const struct egress *egress, const struct sockaddr *to, struct error *err)
+{
+    uint8_t address[ADDRESS] = {0};
+    uint16_t port = 0;
+    enum judgement judgement = BLOCKED;
+
+    if (read_sockaddr(to, address, &port))
+        judgement = judge(egress, egress->denied, DENIED, address);
+    if (judgement == ALLOWED || (judgement == FREE && (port == 80 || port == 443 || port_free(port))))
+        return true;
+    return refuse(address, port, judgement == FREE ? "port" : "address", err);
+}

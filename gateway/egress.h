@@ -37,4 +37,7 @@ bool egress_allows_own(const struct egress *egress, const struct sockaddr *to, s
  * listed networks alone. */
 bool egress_allows_web(const struct egress *egress, const struct sockaddr *to, bool in_the_clear, struct error *err);
 
+/* The same for a host that a caller named in a URL: the ports of the web are free as well. */
+bool egress_allows_url(const struct egress *egress, const struct sockaddr *to, struct error *err);
+
 #endif

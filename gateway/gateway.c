@@ -103,6 +103,11 @@ static void handle_question(void *owner, struct message *m)
         free(q);
         return;
     }
+    if (!live && ((q->ask == ASK_CANCEL && fetches_cancel(gw, q->id, q->done, q->user)) ||
+                  (q->ask == ASK_WAIT && fetches_wait(gw, q->id, q->wait_ms, q->done, q->user)))) {
+        free(q);
+        return;
+    }
     if (!live) {
         q->work.data = q;
         gw->pending++;

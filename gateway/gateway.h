@@ -109,6 +109,7 @@ struct parcel {
     const struct submission *what; /* of each file; whom it is `to` is not looked at */
     const struct jid *const *to;
     size_t recipients;
+    const char *url;  /* of the one file, which is still to be fetched, checked; NULL: it is here, or at path */
     const char *path; /* where the one file lies, from [source] path_roots; NULL: all files have been uploaded */
     uint64_t most;    /* bytes that a file from there may have; 0: no limit but the spool's */
     /* Of the transfers, file by file and in each the recipients, the first of which has that of the upload. */
@@ -121,9 +122,18 @@ typedef void gateway_list_fn(void *user, struct record_list *list,
 /* ERR_SOURCE_REFUSED: no root leads there, by its text. What is wrong with the file itself the parcel tells. */
 bool gateway_path_check(const struct gateway *gw, const char *path, struct error *err);
 
-/* Copies a file from its path; seals each file once, whoever it is for, and gives it a name for each recipient; commits
- * all records as one; queues the transfers. One alone is of no batch. The answer is they, in the order of ids, when all
- * of that is as durable as configured; or what was wrong, and then there is none of them. */
+/* ERR_SOURCE_REFUSED: it is off, or the URL is not one that is fetched from. */
+bool gateway_url_check(const struct gateway *gw, const char *url, struct error *err);
+
+/* What Content-Disposition (RFC 6266) names a file; false: nothing. Before gateway_start(). */
+typedef bool gateway_name_fn(const char *disposition, char *out, size_t max);
+void gateway_name_by(struct gateway *gw, gateway_name_fn *name_of);
+
+/* With a URL the answer comes at once, when the records are kept, in TRANSFER_RECEIVING; what becomes of the file is
+ * theirs to tell. A restart meanwhile fails them. Else: copies a file from its path; seals each file once, whoever it
+ * is for, and gives it a name for each recipient; commits all records as one; queues the transfers. One alone is of no
+ * batch. The answer is they, in the order of ids, when all of that is as durable as configured; or what was wrong, and
+ * then there is none of them. */
 void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_list_fn *done, void *user);
 
 /* ---- transfers */

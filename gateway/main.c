@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/header.h"
 #include "api/server.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -106,6 +107,7 @@ static bool start(struct parts *p, struct error *err)
     if (!p->carrier)
         return false;
     p->network = compose_network(c, &c->xmpp.jid, err);
+    gateway_name_by(p->gateway, disposition_filename);
     if (!p->network || !gateway_start(p->gateway, p->network, p->carrier, socks5_carrier_streams, err))
         return false;
     p->api = api_start(p->gateway, err);

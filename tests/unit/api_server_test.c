@@ -1262,6 +1262,7 @@ static void json_is_read_strictly(void **state)
         {"{" ANA_TO "," SOURCE ",\"name\":\"a/b\"}", "name_invalid", "", 422},
         {"{" ANA_TO "," SOURCE ",\"type\":\"nonsense\"}", "media_refused", "", 415},
         {"{" ANA_TO ",\"source\":{\"path\":\"/etc/passwd\"}}", "source_refused", "", 403},
+        {"{" ANA_TO ",\"source\":{\"url\":\"ftp://a/b\"}}", "source_refused", "", 403},
     };
     struct world *w = *state;
 

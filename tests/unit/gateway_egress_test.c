@@ -193,6 +193,39 @@ static void ports_of_services_are_blocked_and_those_of_streamhosts_are_not(void 
     egress_destroy(&e);
 }
 
+static void the_ports_of_the_web_are_free_for_urls_and_no_network_of_ours(void **state)
+{
+    static char *nets[] = {"10.1.0.0/16", NULL};
+    static const struct {
+        const char *host;
+        uint16_t port;
+        bool allowed;
+    } rows[] = {
+        {"8.8.8.8", 80, true},
+        {"8.8.8.8", 443, true},
+        {"2001:4860:4860::8888", 443, true},
+        {"8.8.8.8", 8443, true},
+        {"8.8.8.8", 22, false},
+        {"8.8.8.8", 6379, false},
+        {"127.0.0.1", 80, false},
+        {"::1", 443, false},
+        {"::ffff:127.0.0.1", 80, false},
+        {"192.168.1.1", 80, false},
+        {"169.254.169.254", 80, false},
+        {"fd00::1", 443, false},
+        {"64:ff9b::10.0.0.1", 80, false},
+        {"10.1.2.3", 80, true},
+        {"10.1.2.3", 22, true},
+    };
+    struct egress *e = egress_create(nets, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (asks(egress_allows_url, e, rows[i].host, rows[i].port) != rows[i].allowed)
+            fail_msg("%s port %d", rows[i].host, rows[i].port);
+    egress_destroy(&e);
+}
+
 static void allowed_nets_pass_with_every_port(void **state)
 {
     char *const nets[] = {"10.1.0.0/16", "127.0.0.1", "fd12::/16", NULL};
@@ -325,6 +358,7 @@ int main(void)
         cmocka_unit_test(what_leads_outside_passes),
         cmocka_unit_test(what_our_own_server_names_may_lie_inside_but_not_at_an_address_of_no_server),
         cmocka_unit_test(ports_of_services_are_blocked_and_those_of_streamhosts_are_not),
+        cmocka_unit_test(the_ports_of_the_web_are_free_for_urls_and_no_network_of_ours),
         cmocka_unit_test(allowed_nets_pass_with_every_port),
         cmocka_unit_test(every_prefix_length_counts_its_bits),
         cmocka_unit_test(a_net_that_cannot_be_read_is_named),

@@ -33,7 +33,7 @@ check() {
                 home["sqlite3.h"]    = "^gateway/store_sqlite(_[a-z]+)?[.][ch]$"
                 home["libpq-fe.h"]   = "^gateway/store_postgres[.]c$"
                 home["ini.h"]        = "^gateway/config[.]c$"
-                home["curl/curl.h"]  = "^(gateway/(http_(loop|put|post)[.][ch]|healthcheck[.]c)|cli/client[.]c)$"
+                home["curl/curl.h"]  = "^(gateway/(http_(loop|put|post|get)[.][ch]|source_url[.]c|healthcheck[.]c)|cli/client[.]c)$"
                 home["openssl/ssl.h"] = "^cli/doctor_tls[.]c$"
                 home["magic.h"]      = "^gateway/"
                 home["seccomp.h"]    = "^base/sandbox_calls[.]c$"

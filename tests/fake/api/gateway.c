@@ -483,6 +483,12 @@ static struct record *record_in_parcel(const struct parcel *p, size_t file, size
     return r;
 }
 
+bool gateway_url_check(const struct gateway *gw, const char *url, struct error *err)
+{
+    (void)gw;
+    return strncmp(url, "https://", 8) == 0 || error_set(err, ERR_SOURCE_REFUSED, "scripted source_refused");
+}
+
 bool gateway_path_check(const struct gateway *gw, const char *path, struct error *err)
 {
     (void)gw;
