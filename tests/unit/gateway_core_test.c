@@ -474,6 +474,63 @@ static struct record *one(struct fixture *f, by_id *call, const char *id, enum e
     return a.record;
 }
 
+/* Two files for two recipients; tweak: one thing is not as it should be. */
+enum tweak { TWEAK_NONE, TWEAK_DIGEST, TWEAK_RECIPIENT, TWEAK_NAME_TAKEN };
+
+static size_t send_parcel(struct fixture *f, enum tweak tweak, struct answer *a)
+{
+    static const struct digests wrong = {.has_sha256 = true};
+    struct error error = {0};
+    struct jid ana, bob;
+    const struct jid *to[] = {&ana, &bob};
+    struct upload *uploads[2];
+    struct submission what[2] = {{.name = "a.txt"}, {.name = "b.txt"}};
+    char ids[4][ID_SIZE];
+    struct parcel p = {.uploads = uploads, .files = 2, .what = what, .to = to, .recipients = 2, .ids = ids};
+
+    assert_true(jid_parse(&ana, "ana@example.org", 15, &error) && jid_parse(&bob, "bob@example.org", 15, &error));
+    for (size_t i = 0; i < 2; i++) {
+        uploads[i] = gateway_upload_begin(f->gw, -1, NULL, &error);
+        assert_non_null(uploads[i]);
+        assert_true(gateway_upload_append(uploads[i], "hello", 5, false, &error));
+        memcpy(ids[2 * i], gateway_upload_id(uploads[i]), ID_SIZE);
+        id_make(ids[2 * i + 1], "tr", 1700000000000 + (long long)i);
+    }
+    if (tweak == TWEAK_DIGEST)
+        what[1].promised = &wrong;
+    if (tweak == TWEAK_RECIPIENT)
+        assert_true(jid_parse(&bob, "example.org", 11, &error));
+    if (tweak == TWEAK_NAME_TAKEN)
+        memcpy(ids[3], ids[1], ID_SIZE); /* the last link cannot be made */
+    answer_init(a);
+    gateway_parcel_finish(f->gw, &p, on_list, a);
+    assert_true(!uploads[0] && !uploads[1]);
+    await(a);
+    return a->listed;
+}
+
+static void free_ids(struct answer *a)
+{
+    for (size_t i = 0; i < 8; i++)
+        free(a->ids[i]);
+}
+
+static size_t in_store(struct fixture *f)
+{
+    struct record_list list = {0};
+    struct error error;
+    size_t n;
+
+    assert_true(store_list(f->store, &(struct record_filter){.limit = 9}, &list, &error));
+    n = list.count;
+    for (size_t i = 0; i < n; i++) {
+        assert_non_null(list.items[i]->batch);
+        assert_string_equal(list.items[i]->batch, list.items[0]->batch);
+    }
+    record_list_free(&list);
+    return n;
+}
+
 static void wait_long(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
 {
     gateway_wait(gw, id, 60 * 1000, done, user);
@@ -1640,6 +1697,61 @@ static void a_stream_has_no_digest_where_every_file_has_one(void **state)
     stop(f);
 }
 
+/* A file is there once, under the names of all who get it, and goes with the last of them. */
+static void a_parcel_makes_a_transfer_for_each_file_and_recipient(void **state)
+{
+    struct fixture *f = *state;
+    struct spool_usage usage;
+    struct answer a;
+
+    start(f, NEVER_ANSWERS);
+    assert_int_equal(send_parcel(f, TWEAK_NONE, &a), 4);
+    assert_int_equal(a.error.code, ERR_NONE);
+    assert_int_equal(in_store(f), 4);
+    spool_usage(f->spool, &usage);
+    assert_int_equal(usage.bytes, 10);
+    assert_int_equal(usage.files, 4);
+    for (size_t i = 0; i < 4; i++) {
+        struct record *r = one(f, gateway_cancel, a.ids[i], ERR_NONE);
+
+        assert_int_equal(r->state, TRANSFER_CANCELLED);
+        assert_int_equal(r->batch_place, i);
+        assert_string_equal(r->name, i < 2 ? "a.txt" : "b.txt");
+        assert_string_equal(r->to, i % 2 ? "bob@example.org" : "ana@example.org");
+        record_free(&r);
+    }
+    free_ids(&a);
+    stop(f);
+    f->spool = spool_open(f->spool_dir, &(struct spool_limits){.max_bytes = 100, .max_file = 100}, NULL);
+    spool_usage(f->spool, &usage);
+    assert_int_equal(usage.files, 0);
+    spool_close(&f->spool);
+}
+
+static void a_parcel_is_all_there_or_not_at_all(void **state)
+{
+    static const struct {
+        enum tweak tweak;
+        enum error_code code;
+    } rows[] = {
+        {TWEAK_DIGEST, ERR_DIGEST_MISMATCH}, {TWEAK_RECIPIENT, ERR_JID_INVALID}, {TWEAK_NAME_TAKEN, ERR_INTERNAL}};
+    struct fixture *f = *state;
+    struct spool_usage usage;
+
+    start(f, DELIVERS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct answer a;
+
+        assert_int_equal(send_parcel(f, rows[i].tweak, &a), 0);
+        assert_int_equal(a.error.code, rows[i].code);
+        assert_int_equal(in_store(f), 0);
+        spool_usage(f->spool, &usage);
+        assert_int_equal(usage.bytes, 0);
+        assert_int_equal(usage.files, 0);
+    }
+    stop(f);
+}
+
 static void a_stream_nobody_takes_is_refused_before_its_first_byte(void **state)
 {
     struct fixture *f = *state;
@@ -2282,6 +2394,8 @@ int main(void)
         T(a_stop_with_an_upload_under_way_leaves_what_was_promised),
         T(a_stream_is_opened_before_its_first_byte_and_answered_with_its_end),
         T(a_stream_has_no_digest_where_every_file_has_one),
+        T(a_parcel_makes_a_transfer_for_each_file_and_recipient),
+        T(a_parcel_is_all_there_or_not_at_all),
         T(a_stream_nobody_takes_is_refused_before_its_first_byte),
         T(a_full_window_waits_for_the_reader_or_the_end),
         T(an_upload_dropped_while_it_waits_for_room_is_woken),
