@@ -41,6 +41,7 @@ int exit_of_error(enum error_code code)
     case ERR_SCOPE_MISSING:
     case ERR_RECIPIENT_NOT_ALLOWED:
     case ERR_HOST_NOT_ALLOWED:
+    case ERR_SOURCE_REFUSED:
         return EXIT_AUTH;
     case ERR_NOT_FOUND:
     case ERR_GONE:
@@ -84,6 +85,7 @@ int exit_of_error(enum error_code code)
     case ERR_LINK_FAILED:
     case ERR_STREAM_BROKEN:
     case ERR_TRUNCATED:
+    case ERR_SOURCE_FAILED:
     case ERR_HASH_MISMATCH:
     case ERR_STALLED:
     case ERR_REMOTE_SERVER_UNREACHABLE:

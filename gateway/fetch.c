@@ -34,10 +34,12 @@ struct fetch_waiter {
 
 static void publish(struct batch *b, size_t i)
 {
-    struct record *snapshot = b->records[i] ? record_snapshot(b->records[i]) : NULL;
+    struct record *r = b->records[i] ? record_snapshot(b->records[i]) : NULL;
+    struct snapshot *s = r ? snapshot_take(r) : NULL;
 
-    if (snapshot)
-        board_put(b->gw->board, snapshot);
+    if (s)
+        board_put(b->gw->board, s);
+    snapshot_release(&s);
 }
 
 static void publish_all(struct batch *b)
@@ -82,7 +84,7 @@ static void pass_on(struct fetch_waiter *w, struct live *live)
 
     if (w->cancels)
         core_cancel(live);
-    core_wait(w->batch->gw, live, left > 0 ? left : 0, w->done, w->user);
+    core_wait(w->batch->gw, live, left > 0 ? left : 0, NULL, w->done, w->user);
     waiter_free(w);
 }
 
