@@ -7,27 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "api/handlers.h"
 #include "api/reply.h"
-
-enum { HTTP_DATE = 30 };
-
-/* RFC 9110 section 5.6.7, IMF-fixdate; not by strftime(), which knows other languages. */
-static void http_date(int64_t wall_ms, char out[static HTTP_DATE])
-{
-    static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    time_t seconds = (time_t)(wall_ms / 1000);
-    struct tm t;
-
-    gmtime_r(&seconds, &t);
-    snprintf(out, HTTP_DATE, "%s, %02u %s %04u %02u:%02u:%02u GMT", days[t.tm_wday % 7], (unsigned)t.tm_mday % 100,
-             months[t.tm_mon % 12], (unsigned)(t.tm_year + 1900) % 10000, (unsigned)t.tm_hour % 100,
-             (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100);
-}
 
 /* The type as told, but none that a browser might run if it overlooked all else that we say. */
 static const char *safe_type(const char *type)

@@ -48,6 +48,25 @@ bool multipart_finish(struct request *rq, struct error *err); /* the form is com
 void multipart_destroy(struct multipart **form);
 bool api_form_begin(struct request *rq, struct error *err);
 
+bool api_upload_to(struct request *rq, struct error *err); /* whom for: the parameter `to` into rq->to, and may it? */
+bool api_upload_spend(struct request *rq, const char *id, struct error *err); /* its token pays what is announced */
+bool api_upload_pay(struct request *rq, struct error *err);                   /* and what came beyond that */
+
+/* tus.c: /v1/uploads */
+enum MHD_Result api_tus_options(struct request *rq);
+bool api_tus_create_begin(struct request *rq, struct error *err);
+bool api_tus_patch_begin(struct request *rq, struct error *err);
+bool api_tus_body(struct request *rq, const char *data, size_t len, struct error *err);
+enum MHD_Result api_tus_end(struct request *rq);
+enum MHD_Result api_tus_head(struct request *rq);
+enum MHD_Result api_tus_delete(struct request *rq);
+void api_tus_drop(struct request *rq); /* the request is over before its upload was let go */
+void api_tus_free(struct request *rq);
+
+/* tus.c, for a request that names a complete upload in place of a file: that becomes rq->upload, with what it says of
+ * its name and type, unless the request has said so. Its transfer has the same digits; a key it cannot have. */
+bool api_tus_source(struct request *rq, const char *id, struct error *err);
+
 /* transfers.c */
 bool api_wait_begin(struct request *rq, struct error *err); /* reads ?wait= and Prefer into rq->wait_ms */
 enum MHD_Result reply_transfer(struct request *rq, unsigned status, const struct record *r);

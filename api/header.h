@@ -54,6 +54,10 @@ enum range range_read(const char *value, uint64_t size, uint64_t *from, uint64_t
  * does not have); to be freed. NULL: out of memory. */
 char *disposition_attachment(const char *name);
 
+/* RFC 9110 section 5.6.7, IMF-fixdate. */
+enum { HTTP_DATE = 30 };
+void http_date(int64_t wall_ms, char out[static HTTP_DATE]);
+
 /* A token of RFC 9110 section 5.6.2 and nothing else, as header names are. */
 bool header_is_token(const char *text);
 

@@ -60,6 +60,20 @@ struct problem problem_of(enum error_code code)
     case ERR_STATE_CONFLICT:
         return problem(409, FINAL, "Not in this state",
                        "Look at the transfer's state; a failed one can be retried for as long as its file is kept.");
+    case ERR_UPLOAD_OFFSET_CONFLICT:
+        return problem(409, AGAIN, "The upload goes on somewhere else",
+                       "HEAD tells its Upload-Offset; send what comes behind that.");
+    case ERR_UPLOAD_LOCKED:
+        return problem(423, AGAIN, "Another request is at this upload",
+                       "Wait for the end of that request, or a few seconds if its connection is lost; then ask again.");
+    case ERR_UPLOAD_EXPIRED:
+        return problem(410, FINAL, "The upload is over", "Begin a new one with POST /v1/uploads.");
+    case ERR_CHECKSUM_MISMATCH:
+        return problem(460, AGAIN, "What came does not have its checksum",
+                       "Nothing of this request was kept: send the same bytes again, from the same Upload-Offset.");
+    case ERR_TUS_VERSION:
+        return problem(412, FINAL, "This version of tus is not spoken here",
+                       "Send 'Tus-Resumable: 1.0.0'; OPTIONS /v1/uploads tells what there is.");
     case ERR_IDEMPOTENCY_IN_PROGRESS:
         return problem(409, AGAIN, "A request with this Idempotency-Key is still being uploaded",
                        "Wait for its answer, or look at Location; if it breaks off, the key is free again.");

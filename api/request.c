@@ -44,6 +44,7 @@ void request_release(struct request *rq)
     if (atomic_fetch_sub(&rq->refs, 1) > 1)
         return;
     api_upload_drop(rq);
+    api_tus_free(rq);
     several_free(&rq->several);
     order_free(&rq->order);
     gateway_release(&rq->key);
@@ -328,10 +329,22 @@ static bool needs_token(const struct request *rq)
     return !connection_is_for_ops(rq->conn) && !(rq->route && rq->route->flags & ROUTE_OPEN);
 }
 
+/* For clients that can say no more than GET and POST. */
+static const char *method_meant(struct request *rq, const char *method)
+{
+    const char *meant = strcmp(method, "POST") == 0 ? request_header(rq, "X-HTTP-Method-Override") : NULL;
+
+    return meant && (strcmp(meant, "PATCH") == 0 || strcmp(meant, "DELETE") == 0) ? meant : method;
+}
+
 static bool check_route(struct request *rq, const char *method, struct error *err)
 {
     char allow[ROUTE_ALLOW];
 
+    if (route_has(&rq->target, ROUTE_TUS)) {
+        method = method_meant(rq, method);
+        reply_header(rq, "Tus-Resumable", "1.0.0");
+    }
     rq->route = route_find(&rq->target, method, allow);
     if (needs_token(rq) && !check_token(rq, err))
         return false;
@@ -607,6 +620,19 @@ void request_got_record(void *user, struct record *r, const struct error *err)
         request_resume(rq);
     } else {
         record_free(&r);
+    }
+    request_release(rq);
+}
+
+void request_got_offset(void *user, uint64_t offset, int64_t expires, const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        rq->got.offset = offset;
+        rq->got.expires = expires;
+        keep_error(rq, err);
+        request_resume(rq);
     }
     request_release(rq);
 }

@@ -29,6 +29,7 @@
 #include "gateway/gateway.h"
 
 struct multipart;
+struct tus;
 struct several;
 struct order;
 struct request;
@@ -64,7 +65,7 @@ enum phase { PHASE_HEADERS, PHASE_BEFORE, PHASE_BODY, PHASE_STEP, PHASE_ANSWERED
 enum {
     REQUEST_ID_MAX = 64,
     REQUEST_HEADERS = 8,              /* of the answer, beside those every answer has */
-    REQUEST_TRIMMED = 16,             /* looks at headers in the life of a request, at most */
+    REQUEST_TRIMMED = 24,             /* looks at headers in the life of a request, at most */
     REQUEST_SWALLOW = 4 * 1024 * 1024 /* bytes of a body nobody asked for that are read and dropped */
 };
 
@@ -125,6 +126,7 @@ struct request {
     struct reservation *key;    /* of it, until the upload has it */
     struct upload *upload;
     struct multipart *multipart;
+    struct tus *tus;         /* of an upload in parts; NULL: it is about none */
     struct several *several; /* of a call with several files or recipients, or about such a one; NULL: it is none */
     char batch[ID_SIZE];     /* the batch that is answered */
     struct order *order;     /* a body that is JSON; NULL: it is none */
@@ -138,6 +140,8 @@ struct request {
         struct gateway_hooks hooks;
         struct gateway_hook_test test;
         struct delivery_list deliveries;
+        uint64_t offset; /* of an upload in parts, and until when it stays */
+        int64_t expires;
         char busy[ID_SIZE]; /* the transfer whose upload is under way */
         struct error error; /* ERR_NONE: the answer is there */
     } got;
@@ -175,6 +179,7 @@ enum MHD_Result request_take_body(struct request *rq);
 
 /* The callbacks for the gateway; user is the request. */
 void request_got_record(void *user, struct record *r, const struct error *err);
+void request_got_offset(void *user, uint64_t offset, int64_t expires, const struct error *err);
 void request_got_list(void *user, struct record_list *list, const struct error *err);
 void request_got_download(void *user, struct download *d, const struct error *err);
 void request_got_key(void *user, struct reservation *mine, struct record *made, const char *busy,

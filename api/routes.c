@@ -28,13 +28,15 @@ enum {
     WORLD = ROUTE_OPEN | ROUTE_PUBLIC,
     PAGE = ROUTE_OPEN | ROUTE_PAGE | ROUTE_SLASH,
     OPS = ROUTE_OPS,
-    BOTH = OPEN | OPS
+    BOTH = OPEN | OPS,
+    TUS = ROUTE_TUS
 };
 
 /* What for. */
 enum {
     ANY = 0,
     SENDS = SCOPE_SEND,
+    PUTS = SCOPE_UPLOAD,
     READS = SCOPE_READ,
     DROPS = SCOPE_CANCEL,
     LOOKS = SCOPE_RECIPIENTS,
@@ -55,6 +57,11 @@ static const struct route routes[] = {
     {"GET",    "/v1/transfers/{}",  PLAIN, READS, B(WAIT),    api_transfer_begin, NULL,            api_transfer_get},
     {"DELETE", "/v1/transfers/{}",  PLAIN, DROPS, NONE,       api_transfer_begin, NULL,            api_transfer_cancel},
     {"POST",   "/v1/transfers/{}/retry", PLAIN, SENDS, NONE,  api_transfer_begin, NULL,            api_transfer_retry},
+    {"OPTIONS", "/v1/uploads",      TUS,   PUTS,  NONE,       NULL,               NULL,            api_tus_options},
+    {"POST",   "/v1/uploads",       TUS,   PUTS,  NONE,       api_tus_create_begin, api_tus_body,  api_tus_end},
+    {"HEAD",   "/v1/uploads/{}",    TUS,   PUTS,  NONE,       NULL,               NULL,            api_tus_head},
+    {"PATCH",  "/v1/uploads/{}",    TUS,   PUTS,  NONE,       api_tus_patch_begin, api_tus_body,   api_tus_end},
+    {"DELETE", "/v1/uploads/{}",    TUS,   PUTS,  NONE,       NULL,               NULL,            api_tus_delete},
     {"GET",    "/v1/batches/{}",    PLAIN, READS, B(WAIT),    api_batch_begin,    NULL,            api_batch_get},
     {"GET",    "/v1/transfers/{}/events", PLAIN, HEARS, FOLLOW, api_transfer_events_begin, NULL, api_transfer_events_get},
     {"GET",    "/v1/events",        PLAIN, HEARS, FOLLOW_ALL, api_events_begin,   NULL,            api_events_get},
@@ -135,11 +142,11 @@ const struct route *route_find(const struct target *t, const char *method, char 
 
         if (!path_fits(r->path, t) || (t->slash && !(r->flags & ROUTE_SLASH)))
             continue;
-        if (strcmp(r->method, wanted) == 0)
+        if (strcmp(r->method, wanted) == 0 || strcmp(r->method, method) == 0)
             return r;
         allow_method(allow, r->method);
     }
-    if (*allow)
+    if (*allow && !strstr(allow, "OPTIONS"))
         snprintf(allow + strlen(allow), ROUTE_ALLOW - strlen(allow), ", OPTIONS");
     return NULL;
 }

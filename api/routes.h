@@ -14,7 +14,8 @@ enum {
     ROUTE_OPEN = 2,   /* without a token */
     ROUTE_PUBLIC = 4, /* open, and for every web page to lead to */
     ROUTE_OPS = 8,    /* there without a token on the ops listener, which has nothing else; if not open, there alone */
-    ROUTE_PAGE = 16   /* a page of ours: a link may lead to it from anywhere, but nothing else may load it */
+    ROUTE_PAGE = 16,  /* a page of ours: a link may lead to it from anywhere, but nothing else may load it */
+    ROUTE_TUS = 32    /* speaks tus 1.0, and says so */
 };
 
 struct route {
@@ -30,7 +31,8 @@ struct route {
 
 enum { ROUTE_ALLOW = 64 };
 
-/* HEAD finds GET's route. NULL: the path is unknown (allow is empty), or it is known and allow lists its methods. */
+/* HEAD finds GET's route where it has none of its own. NULL: the path is unknown (allow is empty), or it is known and
+ * allow lists its methods. */
 const struct route *route_find(const struct target *t, const char *method, char allow[static ROUTE_ALLOW]);
 
 /* Each path of the table; one that several methods have comes several times. */

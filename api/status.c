@@ -33,9 +33,9 @@ enum MHD_Result api_root_get(struct request *rq)
                                 "name", "jidpost", "version", JIDPOST_VERSION, "methods", method_names(rq->gw),
                                 "limits", "max_file", (json_int_t)view.spool.max_file, "max_spool",
                                 (json_int_t)view.spool.max_bytes, "max_wait_s", (json_int_t)(c->http.max_wait / 1000),
-                                "links", "send", "/v1/to/{jid}/{name}", "transfers", "/v1/transfers", "events",
-                                "/v1/events", "recipient", "/v1/recipients/{jid}", "xmpp", "/v1/xmpp", "description",
-                                "/v1/openapi.yaml", "live", "/livez", "ready", "/readyz"));
+                                "links", "send", "/v1/to/{jid}/{name}", "transfers", "/v1/transfers", "uploads",
+                                "/v1/uploads", "events", "/v1/events", "recipient", "/v1/recipients/{jid}", "xmpp",
+                                "/v1/xmpp", "description", "/v1/openapi.yaml", "live", "/livez", "ready", "/readyz"));
 }
 
 enum MHD_Result api_network_get(struct request *rq)

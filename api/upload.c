@@ -83,7 +83,7 @@ static bool take_mode(const struct request *rq, enum mode *mode, struct error *e
     *mode = gateway_config(rq->gw)->delivery.mode;
     if (asked && !mode_parse(asked, mode))
         return error_set(err, ERR_PARAMETER_INVALID, "mode: one of 'auto', 'stream' and 'spool'");
-    if (rq->announced < 0 || rq->form)
+    if (rq->announced < 0 || rq->form || rq->tus)
         *mode = MODE_SPOOL;
     return true;
 }
@@ -148,12 +148,19 @@ bool api_upload_check(struct request *rq, struct error *err)
     return limits_check(rq->gate->limits, rq->token, announced_size(rq), &rq->refusal, err);
 }
 
-bool api_upload_count(struct request *rq, struct error *err)
+bool api_upload_spend(struct request *rq, const char *id, struct error *err)
 {
     if (!limits_spend(rq->gate->limits, rq->token, announced_size(rq), &rq->refusal, err))
         return false;
     rq->spent = announced_size(rq);
-    snprintf(rq->counted, sizeof rq->counted, "%s", gateway_upload_id(rq->upload));
+    snprintf(rq->counted, sizeof rq->counted, "%s", id);
+    return true;
+}
+
+bool api_upload_count(struct request *rq, struct error *err)
+{
+    if (!api_upload_spend(rq, gateway_upload_id(rq->upload), err))
+        return false;
     limits_begin(rq->gate->limits, rq->token, rq->counted);
     return true;
 }
@@ -216,7 +223,7 @@ bool api_upload_begin(struct request *rq, struct error *err)
 }
 
 /* `to` as a parameter; who they are may be known before the form or only at its end. */
-static bool take_to(struct request *rq, struct error *err)
+bool api_upload_to(struct request *rq, struct error *err)
 {
     return several_recipients(rq, rq->params.value[PARAM_TO], err);
 }
@@ -230,7 +237,7 @@ bool api_form_begin(struct request *rq, struct error *err)
         return order_create(rq, err) && take_promise(rq, err) && api_wait_begin(rq, err) && begin_or_look(rq, err);
     if (!api_upload_name(rq, err) || !take_promise(rq, err) || !api_wait_begin(rq, err))
         return false;
-    if (rq->params.value[PARAM_TO] && !take_to(rq, err))
+    if (rq->params.value[PARAM_TO] && !api_upload_to(rq, err))
         return false;
     return begin_or_look(rq, err);
 }
@@ -244,7 +251,7 @@ bool api_upload_body(struct request *rq, const char *data, size_t len, struct er
     return api_upload_take(rq, data, len, err);
 }
 
-static bool pay(struct request *rq, struct error *err)
+bool api_upload_pay(struct request *rq, struct error *err)
 {
     if (rq->taken <= rq->spent)
         return true;
@@ -258,7 +265,7 @@ bool api_upload_take(struct request *rq, const char *data, size_t len, struct er
 {
     rq->taken += len;
     rq->file_taken += len;
-    return token_may_send(rq->token, rq->file_taken, rq->refusal.rule, err) && pay(rq, err) &&
+    return token_may_send(rq->token, rq->file_taken, rq->refusal.rule, err) && api_upload_pay(rq, err) &&
            gateway_upload_append(rq->upload, data, len, rq->more, err);
 }
 
@@ -267,6 +274,7 @@ void api_upload_drop(struct request *rq)
     char trace[TRACE_ID];
 
     multipart_destroy(&rq->multipart);
+    api_tus_drop(rq);
     several_drop(rq);
     if (!rq->upload)
         return;
@@ -431,7 +439,7 @@ static bool finish_form(struct request *rq, struct error *err)
         return api_submission_check(rq, err);
     if (!rq->params.value[PARAM_TO])
         return error_set(err, ERR_PARAMETER_INVALID, "the form has no 'to': whom the file is for");
-    return take_to(rq, err);
+    return api_upload_to(rq, err);
 }
 
 enum MHD_Result api_upload_end(struct request *rq)

@@ -36,6 +36,11 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_GONE,                     "gone",                     NEVER)   \
     X(ERR_METHOD_NOT_ALLOWED,       "method_not_allowed",       NEVER)   \
     X(ERR_STATE_CONFLICT,           "state_conflict",           NEVER)   \
+    X(ERR_UPLOAD_OFFSET_CONFLICT,   "upload_offset_conflict",   NEVER)   \
+    X(ERR_UPLOAD_LOCKED,            "upload_locked",            LATER)   \
+    X(ERR_UPLOAD_EXPIRED,           "upload_expired",           NEVER)   \
+    X(ERR_CHECKSUM_MISMATCH,        "checksum_mismatch",        NEVER)   \
+    X(ERR_TUS_VERSION,              "tus_version",              NEVER)   \
     X(ERR_IDEMPOTENCY_IN_PROGRESS,  "idempotency_in_progress",  LATER)   \
     X(ERR_IDEMPOTENCY_KEY_REUSE,    "idempotency_key_reuse",    NEVER)   \
     X(ERR_BODY_TOO_LARGE,           "body_too_large",           NEVER)   \

@@ -103,6 +103,7 @@ struct config {
         char *dir; /* default <state_dir>/spool */
         uint64_t max_bytes, max_file, max_files;
         int64_t retention;      /* ms that a file stays after its transfer failed; 0: not at all */
+        int64_t upload_expiry;  /* ms that an upload in parts stays after its last one */
         uint64_t stream_window; /* of a file in mode stream: on disk at once, about */
         enum durability durability;
     } spool;

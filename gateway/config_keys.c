@@ -621,6 +621,7 @@ static const struct key rows[] = {
         .live = true),
     KEY(spool, retention, a_time_or_none, "1h",
         "how long a file stays after its transfer failed, so that it can be tried again; 0: not at all", .most = YEARS_10),
+    KEY(spool, upload_expiry, a_time, "24h", "how long an upload by tus is kept that nobody goes on with", .most = YEARS_10),
     KEY(spool, stream_window, a_window, "16M", "of a file in mode stream, what is on the disk at once"),
     KEY(spool, durability, a_word, "power",
         "what a 2xx survives: power (loss), or process (its end only, faster)", .words = durability_words),

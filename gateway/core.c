@@ -9,6 +9,7 @@
 #include "gateway/core_parts.h"
 #include "gateway/http_get.h"
 #include "gateway/links.h"
+#include "gateway/partial.h"
 #include "gateway/webhooks.h"
 
 enum {
@@ -101,6 +102,7 @@ static void on_heartbeat(uv_timer_t *timer)
     core_note_growth(live);
     downloads_expire(gw);
     webhooks_tick(gw->webhooks);
+    partials_expire(gw->partials);
     while (spool_over(gw->spool, clock_wall_ms(), over))
         core_remove_payload(gw, over);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
@@ -249,8 +251,9 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     gw->turns = turns_create(config->delivery.parallel, config->delivery.per_recipient_parallel);
     gw->links = links_create();
     gw->keys = keys_create();
+    gw->partials = partials_create(gw);
     gw->inbox = inbox_create(&gw->loop, gw);
-    if (!gw->board || !gw->events || !gw->turns || !gw->links || !gw->keys || !gw->inbox) {
+    if (!gw->board || !gw->events || !gw->turns || !gw->links || !gw->keys || !gw->partials || !gw->inbox) {
         error_set(err, ERR_SYSTEM, "out of memory");
         gateway_destroy(&gw);
     }
@@ -312,7 +315,8 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
     gw->streams = streams;
     gw->env = core_env(gw);
     name_methods(gw);
-    if (!core_start_webhooks(gw, err) || !start_fetching(gw, err) || !recover(gw, err) || !downloads_recover(gw, err))
+    if (!core_start_webhooks(gw, err) || !start_fetching(gw, err) || !recover(gw, err) || !downloads_recover(gw, err) ||
+        !partials_recover(gw->partials, err))
         return false;
     orphans = spool_sweep(gw->spool, claims_payload, gw);
     if (orphans > 0)
@@ -480,6 +484,7 @@ void gateway_destroy(struct gateway **gw)
     events_destroy(&g->events);
     links_destroy(&g->links);
     keys_destroy(&g->keys);
+    partials_destroy(&g->partials);
     pthread_mutex_destroy(&g->view_lock);
     uv_cond_destroy(&g->over);
     free(g);

@@ -26,6 +26,7 @@ struct waiter;
 struct links;
 struct link_change;
 struct webhooks;
+struct partials;
 struct batch;
 struct http_getter;
 
@@ -39,6 +40,7 @@ struct gateway {
     struct carrier *carrier;
     uint64_t (*streams)(struct carrier *c);
     const char *method_names[9];
+    struct partials *partials; /* uploads in parts; any thread */
 
     /* core's thread alone */
     uv_loop_t loop;

@@ -8,6 +8,7 @@
 #include "base/labels.h"
 #include "gateway/core.h"
 #include "gateway/ladder.h"
+#include "gateway/partial.h"
 
 const struct config *gateway_config(const struct gateway *gw)
 {
@@ -237,7 +238,11 @@ static void listing_answer(struct listing *l)
 
 bool gateway_under_way(struct gateway *gw, const char *id)
 {
-    return board_under_way(gw->board, id);
+    char transfer[ID_SIZE];
+
+    if (!gateway_partial_transfer(id, transfer))
+        return board_under_way(gw->board, id);
+    return partials_has(gw->partials, id) || board_under_way(gw->board, transfer);
 }
 
 bool gateway_live(struct gateway *gw, const char *id)

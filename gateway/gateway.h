@@ -19,6 +19,7 @@
 #include "gateway/record.h"
 #include "gateway/spool.h"
 #include "gateway/store.h"
+#include "gateway/token.h"
 
 struct gateway;
 
@@ -99,6 +100,56 @@ void gateway_upload_await_room(struct upload *u, size_t len, void (*wake)(void *
 void gateway_upload_finish(struct upload **u, const struct submission *s, gateway_record_fn *done, void *user);
 void gateway_upload_abort(struct upload **u, const struct error *why); /* NULL: its caller is gone */
 
+/* ---- uploads in parts (tus): begun once, then gone on with as often as it takes, also after a restart, until they are
+ * whole, ended, or expire. Each is held by one request at a time. HTTP's thread, but for what says otherwise. */
+struct partial;
+
+struct partial_info {
+    char id[ID_SIZE];     /* "up_…"; "tr_…" with the same digits is the transfer that it becomes */
+    char token[TOKEN_ID]; /* whose it is; empty: none was asked for */
+    const char *meta;     /* what its caller said of it, one line; empty: nothing */
+    int64_t length;       /* -1: not known yet */
+    uint64_t offset;      /* what has come */
+    int64_t expires;      /* wall clock */
+};
+
+/* A new one, held; token, meta and length say which. Refused as gateway_upload_begin(). */
+struct partial *gateway_partial_begin(struct gateway *gw, const struct partial_info *what, struct error *err);
+
+/* Takes hold of one. ERR_NOT_FOUND: there is none for that token (NULL: for everybody), or it has become a transfer;
+ * ERR_UPLOAD_EXPIRED: it is over; ERR_UPLOAD_LOCKED: somebody has it. Who has it and gets nothing for some seconds, say
+ * since his caller's network is gone, loses it: his next piece is refused. */
+struct partial *gateway_partial_hold(struct gateway *gw, const char *id, const char *token, struct error *err);
+
+/* Good while it is held; offset: before the bytes of this hold. */
+const struct partial_info *gateway_partial_info(const struct partial *p);
+
+/* The length that was not known: as of gateway_partial_begin(). */
+bool gateway_partial_declare(struct partial *p, uint64_t length, struct error *err);
+
+/* Bytes are to come. checked: they count only if gateway_partial_settle() or _upload() is reached, else as they come.
+ */
+bool gateway_partial_open(struct partial *p, bool checked, struct error *err);
+bool gateway_partial_append(struct partial *p, const void *data, size_t len, bool more, struct error *err);
+
+/* Lets go. What came since it was opened counts, unless it was to be checked. Consumes *p. */
+void gateway_partial_release(struct partial **p);
+
+/* Lets go when all that came is as durable as configured, and tells how much that is, and until when it stays.
+ * Consumes *p. */
+typedef void gateway_partial_fn(void *user, uint64_t offset, int64_t expires, const struct error *err);
+void gateway_partial_settle(struct partial **p, gateway_partial_fn *done, void *user);
+
+/* All of it, as an upload that has only to be finished, and is not copied: MODE_SPOOL, without a key. When that fails,
+ * or it is aborted, the parts are as they were, to be tried again, but for ERR_DIGEST_MISMATCH, which ends them. NULL,
+ * and let go: ERR_STATE_CONFLICT, it is not whole. Consumes *p. */
+struct upload *gateway_partial_upload(struct partial **p, struct error *err);
+
+/* Ends it, and drops its bytes. Consumes *p. */
+void gateway_partial_end(struct partial **p);
+
+/* The transfer that an upload becomes, or has become. false: the id is none of an upload. */
+bool gateway_partial_transfer(const char *id, char transfer[static ID_SIZE]);
 /* ---- several files, several recipients, one call: a batch of transfers, that is all there or not there at all */
 
 enum { BATCH_MOST = 100 }; /* transfers of one */
@@ -139,7 +190,8 @@ void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_l
 /* ---- transfers */
 void gateway_get(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
 
-/* Whether it is a transfer that is not final; one that was answered for by an upload counts from that answer on. */
+/* Whether it is a transfer that is not final; one that was answered for by an upload counts from that answer on. Or an
+ * upload in parts that is not over, or has become one of these. */
 bool gateway_under_way(struct gateway *gw, const char *id);
 
 /* Whether it is one whose end is not committed yet: more events of it will come. */

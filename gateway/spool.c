@@ -1,5 +1,5 @@
 /* gateway/spool.c - uploads on disk, see spool.h. */
-#include "gateway/spool.h"
+#include "gateway/spool_parts.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -7,9 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,23 +23,10 @@
 #include "base/metrics.h"
 #include "gateway/sharing.h"
 
-#define PREFIX "tr"    /* of the ids, base/id.h */
-#define PART   ".part" /* ends the name of a file that still grows */
-
-enum { PART_SIZE = ID_SIZE + sizeof PART - 1, READ_SIZE = 256 * 1024 };
+enum { READ_SIZE = 256 * 1024 };
 /* Of a file that has come this far, pieces that follow each other at once are gathered, and written as blocks. */
 enum { GATHER_FROM = 64 * 1024, BLOCK = 256 * 1024 };
 enum { PUNCH_ALIGN = BLOCK, PUNCH_MOST = 4 * 1024 * 1024, PUNCHES = 8 /* a window */ };
-
-struct spool {
-    int dir;
-    _Atomic uint64_t max_bytes, max_file, max_files; /* struct spool_limits */
-    pthread_mutex_t lock;                            /* over the next three */
-    struct spool_usage used;
-    struct sharing *shared;
-    struct spare *spares;     /* whose time is over first, first */
-    _Atomic(uint8_t *) block; /* for the next file that gathers; NULL: none was given back */
-};
 
 struct spare {
     struct spare *prev, *next;
@@ -49,20 +34,6 @@ struct spare {
     ino_t file;
     uint64_t size;
     int64_t until;
-};
-
-struct spool_file {
-    struct spool *spool;
-    char id[ID_SIZE];
-    int fd;
-    int64_t declared; /* -1: unknown */
-    uint64_t size;    /* present */
-    uint8_t *block;   /* what comes behind that, and is not written yet; NULL: nothing */
-    size_t gathered;  /* bytes of it */
-    uint64_t counted; /* in the budget: what is declared, or present */
-    uint64_t window;  /* of a file that is read once; 0: it is kept whole */
-    uint64_t punched; /* its bytes before are gone */
-    bool sealed;
 };
 
 /* ---- the budget */
@@ -90,7 +61,7 @@ static void take_out(struct spool *spool, uint64_t bytes, unsigned files)
     spool->used.files -= files < spool->used.files ? files : spool->used.files;
 }
 
-static void count_out(struct spool *spool, uint64_t bytes, unsigned files)
+void spool_count_out(struct spool *spool, uint64_t bytes, unsigned files)
 {
     pthread_mutex_lock(&spool->lock);
     take_out(spool, bytes, files);
@@ -155,7 +126,7 @@ static bool drop_oldest(struct spool *spool)
     return true;
 }
 
-static bool make_room(struct spool *spool, uint64_t bytes, unsigned files)
+bool spool_make_room(struct spool *spool, uint64_t bytes, unsigned files)
 {
     while (!count_in(spool, bytes, files))
         if (bytes > spool->max_bytes || !drop_oldest(spool))
@@ -227,7 +198,7 @@ bool spool_over(struct spool *spool, int64_t now, char id[static ID_SIZE])
 /* ---- failures */
 
 /* What the disk said, in the caller's terms. */
-static bool disk_error(struct error *err, const char *what, int number)
+bool spool_disk_error(struct error *err, const char *what, int number)
 {
     switch (number) {
     case ENOSPC:
@@ -243,28 +214,31 @@ static bool disk_error(struct error *err, const char *what, int number)
     }
 }
 
-static bool budget_error(struct spool *spool, struct error *err)
+bool spool_budget_error(struct spool *spool, struct error *err)
 {
     return error_set(err, ERR_SPOOL_FULL, "the spool is full: it holds %" PRIu64 " bytes in all, and %" PRIu64 " files",
                      spool->max_bytes, spool->max_files);
 }
 
-static bool too_large(struct spool *spool, struct error *err)
+bool spool_too_large(struct spool *spool, struct error *err)
 {
     return error_set(err, ERR_BODY_TOO_LARGE, "a file may have at most %" PRIu64 " bytes", spool->max_file);
 }
 
 /* ---- names */
 
-static void part_name(const char *id, char out[static PART_SIZE])
+void spool_part_name(const char *id, char out[static PART_SIZE])
 {
     snprintf(out, PART_SIZE, "%s" PART, id);
 }
 
-enum entry { ENTRY_FOREIGN, ENTRY_PART, ENTRY_WHOLE };
+void spool_note_name(const char *id, char out[static PART_SIZE])
+{
+    snprintf(out, PART_SIZE, "%s" NOTE, id);
+}
 
 /* What a name in the folder stands for; *id is set unless it is foreign. */
-static enum entry entry_of(const char *name, char id[static ID_SIZE])
+static enum spool_entry entry_of(const char *name, char id[static ID_SIZE])
 {
     if (strnlen(name, ID_LEN) < ID_LEN)
         return ENTRY_FOREIGN;
@@ -274,15 +248,14 @@ static enum entry entry_of(const char *name, char id[static ID_SIZE])
         return ENTRY_FOREIGN;
     if (name[ID_LEN] == '\0')
         return ENTRY_WHOLE;
-    return strcmp(name + ID_LEN, PART) == 0 ? ENTRY_PART : ENTRY_FOREIGN;
+    if (strcmp(name + ID_LEN, PART) == 0)
+        return ENTRY_PART;
+    return strcmp(name + ID_LEN, NOTE) == 0 ? ENTRY_NOTE : ENTRY_FOREIGN;
 }
 
 /* ---- the folder */
 
-typedef void visit_fn(struct spool *spool, const char *name, enum entry entry, const char *id, const struct stat *st,
-                      void *user);
-
-static bool walk(struct spool *spool, visit_fn *visit, void *user, struct error *err)
+bool spool_walk(struct spool *spool, spool_visit_fn *visit, void *user, struct error *err)
 {
     int fd = openat(spool->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -295,7 +268,7 @@ static bool walk(struct spool *spool, visit_fn *visit, void *user, struct error 
     }
     while ((d = readdir(dir))) {
         char id[ID_SIZE] = "";
-        enum entry entry = entry_of(d->d_name, id);
+        enum spool_entry entry = entry_of(d->d_name, id);
         struct stat st;
 
         if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
@@ -311,8 +284,8 @@ static bool walk(struct spool *spool, visit_fn *visit, void *user, struct error 
 }
 
 /* Without memory to remember it, a file counts under each of its names. */
-static void count_entry(struct spool *spool, const char *name, enum entry entry, const char *id, const struct stat *st,
-                        void *user)
+static void count_entry(struct spool *spool, const char *name, enum spool_entry entry, const char *id,
+                        const struct stat *st, void *user)
 {
     bool first = true;
 
@@ -322,10 +295,23 @@ static void count_entry(struct spool *spool, const char *name, enum entry entry,
         log_warn("spool.foreign", log_str("name", name));
         return;
     }
+    if (entry == ENTRY_NOTE)
+        return;
     if (entry == ENTRY_WHOLE && st->st_nlink > 1 && !sharing_meet(&spool->shared, st->st_ino, &first))
         log_warn("spool.count", log_str("name", name), log_str("error", "out of memory"));
     spool->used.bytes += first ? (uint64_t)st->st_size : 0;
     spool->used.files++;
+}
+
+/* While the system runs, what was written is there, synced or not. */
+static void read_boot(struct spool *spool)
+{
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, spool->boot, sizeof spool->boot - 1) : 0;
+
+    spool->boot[n > 0 ? n : 0] = '\0';
+    spool->boot[strcspn(spool->boot, "\n")] = '\0';
+    fd_close(&fd);
 }
 
 struct spool *spool_open(const char *dir, const struct spool_limits *limits, struct error *err)
@@ -350,8 +336,9 @@ struct spool *spool_open(const char *dir, const struct spool_limits *limits, str
         error_set(err, ERR_SYSTEM, "spool folder %s: not writable: %s", dir, strerror(errno));
         goto fail;
     }
-    if (!walk(spool, count_entry, NULL, err))
+    if (!spool_walk(spool, count_entry, NULL, err))
         goto fail;
+    read_boot(spool);
     return spool;
 fail:
     spool_close(&spool);
@@ -378,17 +365,29 @@ struct sweep {
     size_t deleted;
 };
 
-static void sweep_entry(struct spool *spool, const char *name, enum entry entry, const char *id, const struct stat *st,
-                        void *user)
+/* Of a file and what is noted of it, neither is of use alone. */
+static bool is_paired(const struct spool *spool, enum spool_entry entry, const char *id)
+{
+    char other[PART_SIZE];
+
+    if (entry == ENTRY_PART)
+        spool_note_name(id, other);
+    else
+        spool_part_name(id, other);
+    return faccessat(spool->dir, other, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void sweep_entry(struct spool *spool, const char *name, enum spool_entry entry, const char *id,
+                        const struct stat *st, void *user)
 {
     struct sweep *sweep = user;
 
-    if (entry == ENTRY_FOREIGN || (entry == ENTRY_WHOLE && sweep->keep(sweep->user, id)))
+    if (entry == ENTRY_FOREIGN || (entry == ENTRY_WHOLE ? sweep->keep(sweep->user, id) : is_paired(spool, entry, id)))
         return;
-    if (unlinkat(spool->dir, name, 0) == 0) {
-        count_out_name(spool, st);
-        sweep->deleted++;
-    }
+    if (unlinkat(spool->dir, name, 0) != 0 || entry == ENTRY_NOTE)
+        return;
+    count_out_name(spool, st);
+    sweep->deleted++;
 }
 
 size_t spool_sweep(struct spool *spool, bool (*keep)(void *user, const char *id), void *user)
@@ -396,7 +395,7 @@ size_t spool_sweep(struct spool *spool, bool (*keep)(void *user, const char *id)
     struct sweep sweep = {.keep = keep, .user = user};
     struct error err;
 
-    if (!walk(spool, sweep_entry, &sweep, &err))
+    if (!spool_walk(spool, sweep_entry, &sweep, &err))
         log_error("spool.sweep", log_str("error", err.text));
     return sweep.deleted;
 }
@@ -405,7 +404,7 @@ size_t spool_sweep(struct spool *spool, bool (*keep)(void *user, const char *id)
 
 /* Takes the room now, so that a full disk is told before the body and not in its middle. The size stays what is
  * present: a reader that follows the file sees no zeros ahead of the writer. */
-static bool reserve_disk(int fd, uint64_t size, struct error *err)
+bool spool_reserve_disk(int fd, uint64_t size, struct error *err)
 {
     int rc;
 
@@ -416,7 +415,7 @@ static bool reserve_disk(int fd, uint64_t size, struct error *err)
     } while (rc != 0 && errno == EINTR);
     /* Where the file system cannot, appending will tell. posix_fallocate() would write zeros instead. */
     if (rc != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
-        return disk_error(err, "reserving room", errno);
+        return spool_disk_error(err, "reserving room", errno);
     return true;
 }
 
@@ -428,30 +427,30 @@ static struct spool_file *create(struct spool *spool, const char *id, int64_t si
 
     assert(size >= -1 && id_valid(id, PREFIX));
     if (size > 0 && (uint64_t)size > spool->max_file) {
-        too_large(spool, err);
+        spool_too_large(spool, err);
         return NULL;
     }
-    if (!make_room(spool, reserved, 1)) {
-        budget_error(spool, err);
+    if (!spool_make_room(spool, reserved, 1)) {
+        spool_budget_error(spool, err);
         return NULL;
     }
     file = calloc(1, sizeof *file);
     if (!file) {
         error_set(err, ERR_INTERNAL, "spool: out of memory");
-        count_out(spool, reserved, 1);
+        spool_count_out(spool, reserved, 1);
         return NULL;
     }
     *file = (struct spool_file){.spool = spool, .fd = -1, .declared = size, .counted = reserved};
     memcpy(file->id, id, sizeof file->id);
-    part_name(id, name);
+    spool_part_name(id, name);
     file->fd = openat(spool->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (file->fd < 0) {
-        disk_error(err, "making a file", errno);
-        count_out(spool, reserved, 1);
+        spool_disk_error(err, "making a file", errno);
+        spool_count_out(spool, reserved, 1);
         free(file);
         return NULL;
     }
-    if (!reserve_disk(file->fd, reserved, err))
+    if (!spool_reserve_disk(file->fd, reserved, err))
         spool_abandon(&file);
     return file;
 }
@@ -495,7 +494,7 @@ static bool write_all(struct spool_file *file, const uint8_t *data, size_t len, 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return disk_error(err, "writing", n < 0 ? errno : ENOSPC);
+            return spool_disk_error(err, "writing", n < 0 ? errno : ENOSPC);
         file->size += (uint64_t)n;
         data += n;
         len -= (size_t)n;
@@ -515,9 +514,9 @@ static bool admit(struct spool_file *file, size_t len, struct error *err)
         return len <= (uint64_t)file->declared - come ||
                error_set(err, ERR_LENGTH_CONFLICT, "more than the declared %" PRId64 " bytes came", file->declared);
     if (come > max_file || len > max_file - come)
-        return too_large(spool, err);
-    if (!make_room(spool, len, 0))
-        return budget_error(spool, err);
+        return spool_too_large(spool, err);
+    if (!spool_make_room(spool, len, 0))
+        return spool_budget_error(spool, err);
     file->counted += len;
     return true;
 }
@@ -531,7 +530,7 @@ static bool take_block(struct spool_file *file)
     return file->block != NULL;
 }
 
-static void give_block(struct spool_file *file)
+void spool_give_block(struct spool_file *file)
 {
     if (file->block)
         free(atomic_exchange(&file->spool->block, file->block));
@@ -547,17 +546,17 @@ static bool write_block(struct spool_file *file, struct error *err)
     return write_all(file, file->block, len, err);
 }
 
-static bool flush(struct spool_file *file, struct error *err)
+bool spool_flush(struct spool_file *file, struct error *err)
 {
     bool ok = !file->block || write_block(file, err);
 
-    give_block(file);
+    spool_give_block(file);
     return ok;
 }
 
 bool spool_append(struct spool_file *file, const void *data, size_t len, struct error *err)
 {
-    return admit(file, len, err) && flush(file, err) && write_all(file, data, len, err);
+    return admit(file, len, err) && spool_flush(file, err) && write_all(file, data, len, err);
 }
 
 /* Each block ends at a multiple of its size, wherever the first one begins. */
@@ -624,7 +623,7 @@ static bool copy_by_hand(struct spool_file *file, int from, uint64_t size, struc
 bool spool_take(struct spool_file *file, int from, uint64_t size, struct error *err)
 {
     assert(file->size == 0 && !file->block);
-    if (size > SSIZE_MAX || !admit(file, (size_t)size, err) || !reserve_disk(file->fd, size, err))
+    if (size > SSIZE_MAX || !admit(file, (size_t)size, err) || !spool_reserve_disk(file->fd, size, err))
         return false;
     while (file->size < size) {
         off_t in = (off_t)file->size, out = (off_t)file->size;
@@ -633,7 +632,7 @@ bool spool_take(struct spool_file *file, int from, uint64_t size, struct error *
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
-            return disk_error(err, "copying", errno);
+            return spool_disk_error(err, "copying", errno);
         if (n <= 0) /* two file systems, or one that does not know how; by hand it is told what is wrong */
             return copy_by_hand(file, from, size, err);
         file->size += (uint64_t)n;
@@ -654,16 +653,16 @@ bool spool_seal(struct spool_file *file, bool durable, struct error *err)
     char part[PART_SIZE];
 
     assert(!file->sealed);
-    if (!flush(file, err) || !spool_is_whole(file, err))
+    if (!spool_flush(file, err) || !spool_is_whole(file, err))
         return false;
     if (durable && fsync(file->fd) != 0)
-        return disk_error(err, "syncing", errno);
-    part_name(file->id, part);
+        return spool_disk_error(err, "syncing", errno);
+    spool_part_name(file->id, part);
     if (renameat(dir, part, dir, file->id) != 0)
-        return disk_error(err, "completing", errno);
+        return spool_disk_error(err, "completing", errno);
     file->sealed = true;
     if (durable && fsync(dir) != 0) {
-        disk_error(err, "syncing the folder", errno);
+        spool_disk_error(err, "syncing the folder", errno);
         file->sealed = renameat(dir, file->id, dir, part) != 0;
         return false;
     }
@@ -677,7 +676,7 @@ static bool link_error(struct error *err, int number)
     if (number == EPERM || number == EOPNOTSUPP)
         return error_set(err, ERR_INTERNAL,
                          "the spool's file system has no hard links: send the file to one recipient at a time");
-    return disk_error(err, "linking", number);
+    return spool_disk_error(err, "linking", number);
 }
 
 static bool note_link(struct spool *spool, ino_t file)
@@ -693,10 +692,10 @@ static bool note_link(struct spool *spool, ino_t file)
 /* Counted before it is there, and for as long: so the file's bytes cannot be counted out meanwhile. */
 static bool link_one(struct spool *spool, const char *id, const struct stat *st, const char *name, struct error *err)
 {
-    if (!make_room(spool, 0, 1))
-        return budget_error(spool, err);
+    if (!spool_make_room(spool, 0, 1))
+        return spool_budget_error(spool, err);
     if (!note_link(spool, st->st_ino)) {
-        count_out(spool, 0, 1);
+        spool_count_out(spool, 0, 1);
         return error_set(err, ERR_INTERNAL, "spool: out of memory");
     }
     if (linkat(spool->dir, id, spool->dir, name, 0) == 0)
@@ -715,10 +714,10 @@ bool spool_link(struct spool *spool, const char *id, const char *const *names, s
 
     assert(id_valid(id, PREFIX));
     if (fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return disk_error(err, "linking", errno);
+        return spool_disk_error(err, "linking", errno);
     while (made < count && link_one(spool, id, &st, names[made], err))
         made++;
-    ok = made == count && (!durable || fsync(spool->dir) == 0 || disk_error(err, "syncing the folder", errno));
+    ok = made == count && (!durable || fsync(spool->dir) == 0 || spool_disk_error(err, "syncing the folder", errno));
     while (!ok && made > 0)
         spool_remove(spool, names[--made]);
     return ok;
@@ -742,7 +741,7 @@ static int open_growing(const struct spool *spool, const char *id)
     char part[PART_SIZE];
     int fd;
 
-    part_name(id, part);
+    spool_part_name(id, part);
     fd = open_entry(spool, part);
     return fd < 0 && errno == ENOENT ? open_entry(spool, id) : fd;
 }
@@ -764,7 +763,7 @@ static struct spool_file *reopen(struct spool *spool, const char *id,
         return NULL;
     }
     if (fd < 0 || fstat(fd, &st) != 0) {
-        disk_error(err, "opening", errno);
+        spool_disk_error(err, "opening", errno);
         goto fail;
     }
     file = calloc(1, sizeof *file);
@@ -841,7 +840,7 @@ static bool hash(const struct spool_file *file, EVP_MD_CTX *sha256, EVP_MD_CTX *
     }
     free(chunk);
     if (n < 0)
-        return disk_error(err, "reading", errno);
+        return spool_disk_error(err, "reading", errno);
     return offset == file->size ||
            error_set(err, ERR_INTERNAL, "spool: %s has %" PRIu64 " bytes, not %" PRIu64, file->id, offset, file->size);
 }
@@ -888,9 +887,9 @@ void spool_release(struct spool_file **file)
     if (!f)
         return;
     if (f->counted > f->size) /* a .part that stays counts as the sweep will find it */
-        count_out(f->spool, f->counted - f->size, 0);
+        spool_count_out(f->spool, f->counted - f->size, 0);
     fd_close(&f->fd);
-    give_block(f);
+    spool_give_block(f);
     free(f);
     *file = NULL;
 }
@@ -905,14 +904,14 @@ void spool_abandon(struct spool_file **file)
     if (f->sealed) {
         spool_remove(f->spool, f->id);
     } else {
-        part_name(f->id, part);
+        spool_part_name(f->id, part);
         if (unlinkat(f->spool->dir, part, 0) == 0)
-            count_out(f->spool, f->counted, 1);
+            spool_count_out(f->spool, f->counted, 1);
         else
             log_error("spool.abandon", log_str("name", part), log_str("error", strerror(errno)));
     }
     fd_close(&f->fd);
-    give_block(f);
+    spool_give_block(f);
     free(f);
     *file = NULL;
 }

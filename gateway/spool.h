@@ -1,7 +1,8 @@
 /* gateway/spool.h - uploads on disk: one name per transfer, inside a budget.
  *
- * A file is "<id>.part" while it grows and "<id>" once complete; nothing else may lie in the folder. The budget
- * counts what was reserved (the declared size) or, without a declared size, what has arrived.
+ * A file is "<id>.part" while it grows and "<id>" once complete; beside one that comes in pieces lies "<id>.note".
+ * Nothing else may lie in the folder. The budget counts what was reserved (the declared size) or, without a declared
+ * size, what has arrived.
  * Threads: each spool_file belongs to one thread at a time; the spool itself may be used from any.
  * Blocking: create, write and remove touch the page cache; spool_seal() waits for the disk and belongs in the pool. */
 #ifndef GATEWAY_SPOOL_H
@@ -109,8 +110,48 @@ bool spool_claim(struct spool *spool, const char *id);
 /* Claims one whose time is over. false: there is none. */
 bool spool_over(struct spool *spool, int64_t now, char id[static ID_SIZE]);
 
-/* Start-up: deletes every file whose id keep() does not claim, .part files always. Returns how many. */
+/* Start-up: deletes every file whose id keep() does not claim, and .part files of which nothing is noted. Returns how
+ * many. */
 size_t spool_sweep(struct spool *spool, bool (*keep)(void *user, const char *id), void *user);
+
+/* ---- files that come in pieces (gateway/partial.c): one at a time goes on where the last one stopped, also after a
+ * restart, by what is noted beside the file. */
+
+/* Closes the file; all that was declared stays counted. Returns the bytes that are in it. */
+uint64_t spool_pause(struct spool_file **file);
+
+/* Goes on: what is behind `size` is cut off. ERR_NOT_FOUND: it is gone, or shorter. */
+struct spool_file *spool_resume(struct spool *spool, const char *id, int64_t declared, uint64_t size,
+                                struct error *err);
+
+/* The size of one that had none; as spool_create(). ERR_LENGTH_CONFLICT: more than that has come. */
+bool spool_declare(struct spool_file *file, uint64_t size, struct error *err);
+
+/* Forgets what came behind `size`. */
+bool spool_rewind(struct spool_file *file, uint64_t size, struct error *err);
+
+/* What has come survives a loss of power; pool. */
+bool spool_sync(struct spool_file *file, struct error *err);
+
+/* Start-up: takes one up that an earlier run left, and counts it as it was; of its bytes at most `most`, which *size
+ * then is fewer than. false: it is gone. */
+bool spool_adopt(struct spool *spool, const char *id, int64_t declared, uint64_t most, uint64_t *size);
+
+/* A complete file is one of those again. false: there is none. */
+bool spool_unseal(struct spool *spool, const char *id);
+
+/* Deletes one, and its note. */
+void spool_remove_part(struct spool *spool, const char *id, int64_t declared);
+
+/* text takes the place of what was noted before, which has the same length: a write that is cut short by a loss of
+ * power leaves either. durable: it survives that; pool. */
+bool spool_note(struct spool *spool, const char *id, const char *text, bool durable, struct error *err);
+char *spool_noted(struct spool *spool, const char *id); /* to be freed; NULL: nothing, or it cannot be read */
+void spool_forget_note(struct spool *spool, const char *id);
+bool spool_each_note(struct spool *spool, void (*each)(void *user, const char *id), void *user, struct error *err);
+
+/* The same for all that was written while the system runs; empty: not known. */
+const char *spool_boot(const struct spool *spool);
 
 struct spool_usage {
     uint64_t bytes, max_bytes, max_file;

@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "gateway/config_values.h"
 
-#define SCOPE_WORDS  "send, read, read:all, cancel, recipients, events, webhooks, metrics, admin"
+#define SCOPE_WORDS  "send, upload, read, read:all, cancel, recipients, events, webhooks, metrics, admin"
 #define USUAL_SCOPES "send,read,cancel,recipients,events"
 
 static bool out_of_memory(struct error *err)
@@ -48,7 +48,8 @@ static const struct {
     const char *name;
     unsigned scopes; /* which it has in it */
 } scope_names[] = {
-    {"send", SCOPE_SEND},
+    {"upload", SCOPE_UPLOAD}, /* before those that have it in them: token_scope_name() */
+    {"send", SCOPE_SEND | SCOPE_UPLOAD},
     {"read", SCOPE_READ},
     {"cancel", SCOPE_CANCEL},
     {"recipients", SCOPE_RECIPIENTS},
@@ -173,7 +174,8 @@ static bool read_note(struct token *t, const char *value, struct error *err)
 
 static const struct token_key_help helps[] = {
     {"hash", "sha256:<hex digits>, of the whole token; 'jidpost token create' makes both"},
-    {"scopes", "send, read (its own transfers), read:all, cancel, recipients, events, webhooks, metrics, admin (all); "
+    {"scopes", "send, upload (by tus, and no more), read (its own transfers), read:all, cancel, recipients, events, "
+               "webhooks, metrics, admin (all); "
                "usual: " USUAL_SCOPES},
     {"allow_to", "globs on bare addresses; !glob denies, and goes before; left out: everybody"},
     {"max_size", "of one file"},

@@ -28,7 +28,8 @@ enum token_scope {
     SCOPE_EVENTS = 32,
     SCOPE_WEBHOOKS = 64,
     SCOPE_METRICS = 128,
-    SCOPE_ALL = 255
+    SCOPE_UPLOAD = 256, /* send has it in it */
+    SCOPE_ALL = 511
 };
 
 /* 0 is "no limit" for all numbers. */

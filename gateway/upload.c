@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "gateway/partial.h"
 #include "gateway/upload_parts.h"
 
 /* As much as the media type is guessed from. */
@@ -52,6 +53,8 @@ static bool prepare(struct upload *u, int64_t size, const struct submission *s)
 void upload_free(struct upload *u)
 {
     atomic_fetch_sub(&u->gw->uploads, 1);
+    if (u->partial)
+        partial_take_back(&u->partial, &u->file, &u->error);
     gateway_release(&u->key);
     feed_release(&u->feed);
     record_free(&u->record);
@@ -62,6 +65,12 @@ void upload_free(struct upload *u)
         free(u->intake);
     }
     free(u);
+}
+
+void upload_drop_file(struct upload *u)
+{
+    if (!u->partial)
+        spool_abandon(&u->file);
 }
 
 struct upload *gateway_upload_begin(struct gateway *gw, int64_t size, const struct submission *s, struct error *err)
@@ -184,7 +193,7 @@ void gateway_upload_abort(struct upload **up, const struct error *why)
     *up = NULL;
     gateway_release(&u->key); /* whoever hears of it may try again at once */
     if (!u->intake) {
-        spool_abandon(&u->file);
+        upload_drop_file(u);
         upload_free(u);
         return;
     }
@@ -215,7 +224,7 @@ static void refuse_finish(struct message *m)
     struct upload *u = (struct upload *)m;
 
     error_set(&u->error, ERR_DRAINING, "the gateway is stopping");
-    spool_abandon(&u->file);
+    upload_drop_file(u);
     if (u->held)
         feed_end(u->feed, FEED_ABORTED);
     if (u->dropped)
@@ -256,7 +265,7 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
     if (!u->feed)
         upload_take_digests(u, s);
     if (!u->feed && !gateway_submission_check(u->gw, s, &u->error)) {
-        spool_abandon(&u->file);
+        upload_drop_file(u);
         upload_answer(u, NULL);
         return;
     }
@@ -270,7 +279,7 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
         u->record = upload_record(u, s);
     if (!u->record) {
         error_set(&u->error, ERR_INTERNAL, "out of memory");
-        spool_abandon(&u->file);
+        upload_drop_file(u);
         upload_answer(u, NULL);
         return;
     }
@@ -278,4 +287,20 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
     u->message.discard = refuse_finish;
     if (!inbox_post(u->gw->inbox, &u->message))
         refuse_finish(&u->message);
+}
+
+struct upload *upload_of_parts(struct gateway *gw, struct partial *p, const char *id, struct spool_file *file,
+                               struct error *err)
+{
+    struct upload *u = calloc(1, sizeof *u);
+
+    if (!u) {
+        error_set(err, ERR_INTERNAL, "out of memory");
+        partial_take_back(&p, &file, err);
+        return NULL;
+    }
+    *u = (struct upload){.gw = gw, .mode = MODE_SPOOL, .file = file, .partial = p};
+    atomic_fetch_add(&gw->uploads, 1);
+    memcpy(u->id, id, ID_SIZE);
+    return u;
 }

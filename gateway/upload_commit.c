@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/trace.h"
 #include "gateway/media.h"
+#include "gateway/partial.h"
 #include "gateway/upload_parts.h"
 
 /* ---- the answer */
@@ -13,6 +14,10 @@
 void upload_answer(struct upload *u, struct record *answer)
 {
     gateway_release(&u->key);
+    if (u->partial && answer)
+        partial_became_transfer(&u->partial);
+    else if (u->partial)
+        partial_take_back(&u->partial, &u->file, &u->error);
     u->done(u->user, answer, answer ? NULL : &u->error);
     upload_free(u);
 }
@@ -56,6 +61,13 @@ void upload_answer_kept(struct upload *u, struct record *answer)
 
 /* ---- the row */
 
+/* It is sealed, and no transfer after all. */
+static void drop_payload(struct upload *u)
+{
+    if (!u->partial)
+        core_remove_payload(u->gw, u->id);
+}
+
 static void handle_committed(void *owner, struct message *m)
 {
     struct gateway *gw = owner;
@@ -73,7 +85,7 @@ static void handle_committed(void *owner, struct message *m)
         upload_answer(u, answer);
     } else {
         core_forget(u->live);
-        core_remove_payload(gw, u->id);
+        drop_payload(u);
         upload_answer(u, NULL);
     }
 }
@@ -183,7 +195,7 @@ static void seal_work(uv_work_t *work)
     else if (upload_seal_file(u))
         spool_release(&u->file);
     else if (!u->intake) /* while the transfer does not know, it is there */
-        spool_abandon(&u->file);
+        upload_drop_file(u);
 }
 
 static void sealed(uv_work_t *work, int status)
@@ -200,7 +212,7 @@ static void sealed(uv_work_t *work, int status)
         if (commit(u))
             return;
         error_set(&u->error, ERR_INTERNAL, "out of memory");
-        core_remove_payload(u->gw, u->id);
+        drop_payload(u);
     }
     u->gw->pending--;
     upload_answer(u, NULL);

@@ -36,6 +36,7 @@ struct upload {
     char sha256[65];
     struct digests promised;
     struct reservation *key; /* NULL: none */
+    struct partial *partial; /* it came in parts, which stay if this fails; NULL: it did not */
     gateway_record_fn *done;
     void *user;
     struct error error;
@@ -69,6 +70,12 @@ struct intake {
 /* With its reservation, and an intake that was never given to core or has come back. Not the file: that is gone. */
 void upload_free(struct upload *u);
 
+/* The file goes, unless it came in parts: then upload_answer() gives it back, or upload_free(). */
+void upload_drop_file(struct upload *u);
+
+/* All parts of one are there: gateway_partial_upload(), for partial.c. Takes both. */
+struct upload *upload_of_parts(struct gateway *gw, struct partial *p, const char *id, struct spool_file *file,
+                               struct error *err);
 /* The end of its body: which digests are wanted of it, and promised. */
 void upload_take_digests(struct upload *u, const struct submission *s);
 

@@ -10,6 +10,7 @@ each answer that its status, its content type, its headers and its body are as d
 called with success is a failure, and so is an answer that is not described. Needs python3-yaml and python3-jsonschema.
 """
 import argparse
+import base64
 import http.client
 import json
 import re
@@ -23,8 +24,10 @@ import yaml
 from violations import violations
 
 DESCRIPTION = Path(__file__).resolve().parents[2] / "openapi.yaml"
-METHODS = ("get", "put", "post", "delete")
+METHODS = ("get", "head", "put", "post", "patch", "delete", "options")
 NOBODY = "tr_" + "0" * 26
+TUS = {"Tus-Resumable": "1.0.0"}
+BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
 
 
 class Answer:
@@ -401,6 +404,47 @@ def followed(c, ids):
     c.check(gap["event"] == "reset", "GET /v1/events", f"tells {gap['event']} of a gap")
 
 
+def uploads(c, to):
+    """In parts, by tus."""
+    c.call("getUploadOptions", 204)
+    meta = {"Upload-Metadata": ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in
+                                        (("to", to), ("filename", "parts.txt")))}
+    begun = c.call("createUpload", 201, body=b"", headers={**TUS, **meta, "Upload-Length": "6"})
+    path = {"upload": begun.headers["location"].rpartition("/")[2]}
+    c.call("headUpload", 200, path=path, headers=TUS)
+    c.call("patchUpload", 204, path=path, body=b"abc", headers={**BYTES, "Upload-Offset": "0"})
+    c.call("patchUpload", 409, path=path, body=b"abc", headers={**BYTES, "Upload-Offset": "0"})
+    c.call("patchUpload", 400, path=path, body=b"abcd", headers={**BYTES, "Upload-Offset": "3"})
+    c.call("patchUpload", 415, path=path, body=b"abc", headers={**TUS, "Upload-Offset": "3"})
+    c.call("patchUpload", 412, path=path, body=b"abc", headers={"Upload-Offset": "3"})
+    c.call("patchUpload", 460, path=path, body=b"abc", headers={
+        **BYTES, "Upload-Offset": "3", "Upload-Checksum": "sha1 " + base64.b64encode(bytes(20)).decode()})
+    last = c.call("patchUpload", 204, path=path, body=b"def", headers={**BYTES, "Upload-Offset": "3"})
+    c.check("transfer-location" in last.headers, "PATCH /v1/uploads/{upload}", "leads to no transfer")
+    again = c.call("headUpload", 200, path=path, headers=TUS)
+    c.check(again.headers.get("transfer-location") == last.headers["transfer-location"], "HEAD of a whole upload",
+            f"leads to {again.headers}")
+    c.call("endUpload", 409, path=path, headers=TUS)
+    whole = c.call("createUpload", 201, body=b"abc", headers={**BYTES, "Upload-Defer-Length": "1"})
+    path = {"upload": whole.headers["location"].rpartition("/")[2]}
+    c.call("headUpload", 200, path=path, headers=TUS)
+    c.call("headUpload", 412, path=path)
+    c.call("endUpload", 412, path=path)
+    c.call("endUpload", 204, path=path, headers=TUS)
+    for name in "headUpload", "endUpload":
+        c.call(name, 410, path=path, headers=TUS)
+        c.call(name, 404, path={"upload": "up_" + "0" * 26}, headers=TUS)
+    c.call("patchUpload", 410, path=path, headers={**BYTES, "Upload-Offset": "3"})
+    c.call("patchUpload", 404, path={"upload": "up_" + "0" * 26}, headers={**BYTES, "Upload-Offset": "3"})
+    c.call("createUpload", 400, body=b"", headers=TUS)
+    c.call("createUpload", 412, body=b"")
+    c.call("createUpload", 413, body=b"", headers={**TUS, "Upload-Length": str(10 ** 15)})
+    c.call("createUpload", 415, headers={**TUS, "Upload-Length": "6"})
+    c.call("createUpload", 422, body=b"", headers={**TUS, "Upload-Length": "6", "Upload-Metadata": "to x"}, strange=True)
+    c.call("createUpload", 460, headers={
+        **BYTES, "Upload-Length": "6", "Upload-Checksum": "sha1 " + base64.b64encode(bytes(20)).decode()})
+
+
 def links(c, link, identifier):
     path = dict(zip(("secret", "name"), map(urllib.parse.unquote, urllib.parse.urlsplit(link).path.split("/")[-2:])))
     whole = c.call("download", 200, path=path, token=False)
@@ -513,6 +557,7 @@ def main():
     badly_sent(c, given.to)
     what_became_of_it(c, ids)
     followed(c, ids)
+    uploads(c, given.to)
     recipients(c, given.to)
     values = {"jid": given.to, "name": "a", "id": ids[0], "batch": batch, "code": "internal", "webhook": given.webhook,
               "delivery": webhooks(c, given.webhook)}

@@ -159,6 +159,7 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.spool.max_bytes, 10ULL << 30);
     assert_int_equal(c.spool.max_file, 5ULL << 30);
     assert_int_equal(c.spool.durability, DURABLE_POWER);
+    assert_int_equal(c.spool.upload_expiry, 24 * 3600 * 1000);
     assert_string_equal(c.store.url, "sqlite:///var/lib/jidpost/jidpost.db");
     assert_list(c.egress.allow_nets, "");
     assert_int_equal(c.log.level, LOG_INFO);

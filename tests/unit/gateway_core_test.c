@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -353,6 +354,7 @@ static int setup(void **state)
     f->config.delivery.parallel = 32;
     f->config.delivery.per_recipient_parallel = 4;
     f->config.spool.stream_window = 1 << 20;
+    f->config.spool.upload_expiry = 60 * 60 * 1000;
     f->config.delivery.link_ttl = 60 * 60 * 1000;
     f->config.server.public_url = (char *)"https://files.example.org";
     *state = f;
@@ -2350,6 +2352,275 @@ static void a_change_is_waited_for_until_it_comes_or_the_time_is_up(void **state
     stop(f);
 }
 
+/* ---- uploads in parts */
+
+struct settling {
+    struct answer answer;
+    uint64_t offset;
+};
+
+static void on_settled(void *user, uint64_t offset, int64_t expires, const struct error *err)
+{
+    struct settling *s = user;
+
+    (void)expires;
+    pthread_mutex_lock(&s->answer.lock);
+    s->offset = offset;
+    give(&s->answer, err);
+    pthread_mutex_unlock(&s->answer.lock);
+}
+
+/* How much of it there is, by its own word. */
+static uint64_t settle(struct partial **p)
+{
+    struct settling s;
+
+    answer_init(&s.answer);
+    gateway_partial_settle(p, on_settled, &s);
+    assert_null(*p);
+    await(&s.answer);
+    assert_int_equal(s.answer.error.code, ERR_NONE);
+    return s.offset;
+}
+
+static struct partial *hold(struct fixture *f, const char *id)
+{
+    struct error error = {0};
+    struct partial *p = gateway_partial_hold(f->gw, id, "ci", &error);
+
+    assert_string_equal(error.text, "");
+    return p;
+}
+
+static void add_part(struct partial *p, const char *text, bool checked)
+{
+    struct error error = {0};
+
+    if (!gateway_partial_open(p, checked, &error) || !gateway_partial_append(p, text, strlen(text), true, &error))
+        fail_msg("%s", error.text);
+}
+
+/* One of five bytes; of them `text` has come. */
+static void begin_parts(struct fixture *f, const char *text, char id[static ID_SIZE])
+{
+    const struct partial_info what = {.token = "ci", .meta = "to x", .length = 5};
+    struct error error = {0};
+    struct partial *p = gateway_partial_begin(f->gw, &what, &error);
+
+    if (!p)
+        fail_msg("%s", error.text);
+    memcpy(id, gateway_partial_info(p)->id, ID_SIZE);
+    add_part(p, text, false);
+    assert_int_equal(settle(&p), strlen(text));
+}
+
+static struct record *finish_parts(struct partial **p, const struct submission *how, enum error_code want)
+{
+    struct submission s = *how;
+    struct upload *u;
+    struct answer a;
+    struct jid to;
+
+    assert_true(jid_parse(&to, "ana@example.org", 15, NULL));
+    s.to = &to;
+    s.name = "a.txt";
+    answer_init(&a);
+    u = gateway_partial_upload(p, &a.error);
+    assert_null(*p);
+    if (!u) {
+        assert_int_equal(a.error.code, want);
+        return NULL;
+    }
+    gateway_upload_finish(&u, &s, on_record, &a);
+    await(&a);
+    assert_int_equal(a.error.code, want);
+    return a.record;
+}
+
+/* In each state of an upload: what who wants to go on with it is told, and what becomes of finishing it. */
+static void an_upload_in_parts_is_one_of_these(void **state)
+{
+    enum situation { GROWS, WHOLE, HELD, ENDED, EXPIRED, OTHERS, TRANSFER, NEVER };
+    static const struct {
+        enum situation is;
+        enum error_code held, finished;
+        bool under_way;
+    } rows[] = {
+        {GROWS, ERR_NONE, ERR_STATE_CONFLICT, true},    {WHOLE, ERR_NONE, ERR_NONE, true},
+        {HELD, ERR_UPLOAD_LOCKED, ERR_NONE, true},      {ENDED, ERR_UPLOAD_EXPIRED, ERR_NONE, false},
+        {EXPIRED, ERR_UPLOAD_EXPIRED, ERR_NONE, false}, {OTHERS, ERR_NOT_FOUND, ERR_NONE, true},
+        {TRANSFER, ERR_NOT_FOUND, ERR_NONE, true},      {NEVER, ERR_NOT_FOUND, ERR_NONE, false},
+    };
+    struct fixture *f = *state;
+
+    start(f, NEVER_ANSWERS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *token = rows[i].is == OTHERS ? "other" : "ci";
+        struct partial *first = NULL, *p;
+        struct error error = {0};
+        char id[ID_SIZE];
+
+        f->config.spool.upload_expiry = rows[i].is == EXPIRED ? 1 : 60 * 60 * 1000;
+        begin_parts(f, rows[i].is == GROWS ? "abc" : "abcde", id);
+        if (rows[i].is == HELD || rows[i].is == ENDED || rows[i].is == TRANSFER)
+            first = hold(f, id);
+        if (rows[i].is == ENDED)
+            gateway_partial_end(&first);
+        if (rows[i].is == TRANSFER) {
+            struct record *r = finish_parts(&first, &(struct submission){0}, ERR_NONE);
+
+            assert_memory_equal(r->id + 2, id + 2, ID_SIZE - 2);
+            record_free(&r);
+        }
+        f->config.spool.upload_expiry = 60 * 60 * 1000;
+        while (rows[i].is == EXPIRED && gateway_under_way(f->gw, id)) /* core's heartbeat sees to it */
+            usleep(10000);
+        if (rows[i].is == NEVER)
+            id[ID_LEN - 1] = id[ID_LEN - 1] == '0' ? '1' : '0';
+        assert_int_equal(gateway_under_way(f->gw, id), rows[i].under_way);
+        p = gateway_partial_hold(f->gw, id, token, &error);
+        if (error.code != rows[i].held)
+            fail_msg("%zu: %s", i, error.text);
+        if (p) {
+            struct record *r = finish_parts(&p, &(struct submission){0}, rows[i].finished);
+
+            record_free(&r);
+        }
+        gateway_partial_release(&first);
+    }
+    stop(f);
+}
+
+static void what_came_unchecked_counts_and_what_was_to_be_checked_does_not(void **state)
+{
+    struct fixture *f = *state;
+    struct partial *p;
+    char id[ID_SIZE];
+
+    start(f, DELIVERS);
+    begin_parts(f, "a", id);
+    p = hold(f, id);
+    add_part(p, "b", false);
+    gateway_partial_release(&p);
+    p = hold(f, id);
+    assert_int_equal(gateway_partial_info(p)->offset, 2);
+    add_part(p, "x", true);
+    gateway_partial_release(&p);
+    p = hold(f, id);
+    assert_int_equal(gateway_partial_info(p)->offset, 2);
+    add_part(p, "c", true);
+    assert_int_equal(settle(&p), 3);
+    stop(f);
+    f->spool = NULL;
+    start(f, DELIVERS);
+    p = hold(f, id);
+    assert_int_equal(gateway_partial_info(p)->offset, 3);
+    assert_int_equal(gateway_partial_info(p)->length, 5);
+    assert_string_equal(gateway_partial_info(p)->meta, "to x");
+    add_part(p, "de", false);
+    {
+        struct record *r = finish_parts(&p, &(struct submission){.digest = true}, ERR_NONE);
+
+        assert_string_equal(r->sha256, "36bbe50ed96841d10443bcb670d6554f0a34b761be67ec9c4a8ad2c0c44ca42c");
+        expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
+        record_free(&r);
+    }
+    stop(f);
+    assert_int_equal(files_in(f->spool_dir), 0);
+}
+
+/* What could not become a transfer can be tried again, unless it is not what was promised. */
+static void parts_stay_when_no_transfer_came_of_them(void **state)
+{
+    struct digests other = {.has_sha256 = true};
+    struct fixture *f = *state;
+    struct error error = {0};
+    struct partial *p;
+    struct record *r;
+    char id[ID_SIZE], transfer[ID_SIZE], whole[160];
+
+    start(f, DELIVERS);
+    begin_parts(f, "abcde", id);
+    p = hold(f, id);
+    assert_null(finish_parts(&p, &(struct submission){.caption = "\1"}, ERR_PARAMETER_INVALID));
+    assert_true(gateway_partial_transfer(id, transfer));
+    snprintf(whole, sizeof whole, "%s/%s", f->spool_dir, transfer);
+    assert_int_equal(mkdir(whole, 0700), 0); /* so that no file can be it */
+    p = hold(f, id);
+    assert_null(finish_parts(&p, &(struct submission){0}, ERR_INTERNAL));
+    assert_int_equal(rmdir(whole), 0);
+    p = hold(f, id);
+    assert_null(finish_parts(&p, &(struct submission){.promised = &other}, ERR_DIGEST_MISMATCH));
+    assert_null(gateway_partial_hold(f->gw, id, "ci", &error));
+    assert_int_equal(error.code, ERR_UPLOAD_EXPIRED);
+    assert_int_equal(spooled(f), 0);
+    begin_parts(f, "abcde", id);
+    p = hold(f, id);
+    r = finish_parts(&p, &(struct submission){0}, ERR_NONE);
+    expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
+    record_free(&r);
+    stop(f);
+    assert_int_equal(files_in(f->spool_dir), 0);
+}
+
+/* A crash between the file's completion and its row; and one between the row and the end of what was noted. */
+static void a_crash_at_the_end_of_parts_leaves_one_of_both(void **state)
+{
+    struct fixture *f = *state;
+    struct error error = {0};
+    char id[ID_SIZE], transfer[ID_SIZE], part[160], whole[160], note[160], kept[160];
+    struct partial *p;
+    struct record *r;
+
+    start(f, NEVER_ANSWERS);
+    begin_parts(f, "abcde", id);
+    assert_true(gateway_partial_transfer(id, transfer));
+    snprintf(part, sizeof part, "%s/%s.part", f->spool_dir, transfer);
+    snprintf(whole, sizeof whole, "%s/%s", f->spool_dir, transfer);
+    snprintf(note, sizeof note, "%s/%s.note", f->spool_dir, transfer);
+    snprintf(kept, sizeof kept, "%s/kept", f->dir);
+    stop(f);
+    assert_int_equal(rename(part, whole), 0);
+    start(f, NEVER_ANSWERS);
+    p = hold(f, id);
+    assert_int_equal(gateway_partial_info(p)->offset, 5);
+    assert_int_equal(link(note, kept), 0);
+    r = finish_parts(&p, &(struct submission){0}, ERR_NONE);
+    record_free(&r);
+    stop(f);
+    assert_int_equal(rename(kept, note), 0);
+    start(f, DELIVERS);
+    assert_null(gateway_partial_hold(f->gw, id, "ci", &error));
+    assert_int_equal(error.code, ERR_NOT_FOUND);
+    expect_end(f, transfer, TRANSFER_DELIVERED, ERR_NONE);
+    stop(f);
+    assert_int_equal(files_in(f->spool_dir), 0);
+}
+
+static void parts_that_were_asked_for_in_vain_stay(void **state)
+{
+    struct fixture *f = *state;
+    struct error error = {0};
+    struct upload *u;
+    struct partial *p;
+    char id[ID_SIZE];
+
+    start(f, DELIVERS);
+    begin_parts(f, "abcde", id);
+    for (int i = 0; i < 2; i++) {
+        p = hold(f, id);
+        u = gateway_partial_upload(&p, &error);
+        assert_memory_equal(gateway_upload_id(u) + 2, id + 2, ID_SIZE - 2);
+        assert_null(gateway_partial_hold(f->gw, id, "ci", &error));
+        assert_int_equal(error.code, ERR_UPLOAD_LOCKED);
+        gateway_upload_abort(&u, NULL);
+    }
+    p = hold(f, id);
+    assert_int_equal(gateway_partial_info(p)->offset, 5);
+    gateway_partial_release(&p);
+    stop(f);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -2411,6 +2682,11 @@ int main(void)
         T(a_transfer_that_failed_before_its_upload_was_over_keeps_its_key),
         T(a_streams_key_is_kept_when_it_was_delivered),
         T(a_stop_with_reserved_keys_leaves_nothing),
+        T(an_upload_in_parts_is_one_of_these),
+        T(what_came_unchecked_counts_and_what_was_to_be_checked_does_not),
+        T(parts_stay_when_no_transfer_came_of_them),
+        T(a_crash_at_the_end_of_parts_leaves_one_of_both),
+        T(parts_that_were_asked_for_in_vain_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -989,6 +989,131 @@ static void a_released_part_is_swept_to_zero(void **state)
     assert_used(room, 0, 0);
 }
 
+/* ---- a file that comes in pieces */
+
+static void a_file_goes_on_where_it_stopped_and_keeps_its_room(void **state)
+{
+    struct room *room = *state;
+    struct spool_file *file = create(room, 10);
+    struct error err = {0};
+
+    append(file, "hello");
+    assert_int_equal(spool_pause(&file), 5);
+    assert_null(file);
+    assert_used(room, 10, 1);
+    file = spool_resume(room->spool, room->id, 10, 5, &err);
+    assert_non_null(file);
+    append(file, " worl");
+    assert_used(room, 10, 1);
+    assert_false(spool_append(file, "d", 1, &err));
+    assert_int_equal(err.code, ERR_LENGTH_CONFLICT);
+    assert_true(spool_seal(file, true, &err));
+    spool_release(&file);
+    assert_used(room, 10, 1);
+    assert_true(spool_unseal(room->spool, room->id));
+    assert_false(spool_unseal(room->spool, room->id));
+    assert_true(exists(room, room->id, ".part"));
+    spool_remove_part(room->spool, room->id, 10);
+    assert_used(room, 0, 0);
+}
+
+static void what_does_not_count_is_cut_off(void **state)
+{
+    struct room *room = *state;
+    struct spool_file *file = create(room, -1);
+    struct error err = {0};
+    char got[16] = "";
+
+    append(file, "hello world");
+    assert_used(room, 11, 1);
+    assert_true(spool_rewind(file, 5, &err));
+    assert_used(room, 5, 1);
+    append(file, "!");
+    assert_int_equal(spool_pause(&file), 6);
+    file = spool_resume(room->spool, room->id, -1, 3, &err);
+    assert_int_equal(spool_size(file), 3);
+    assert_int_equal(spool_peek(file, got, sizeof got), 3);
+    assert_string_equal(got, "hel");
+    spool_pause(&file);
+    assert_null(spool_resume(room->spool, room->id, -1, 4, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    spool_remove_part(room->spool, room->id, -1);
+    assert_null(spool_resume(room->spool, room->id, -1, 0, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+static void a_size_that_is_told_later_takes_its_room_then(void **state)
+{
+    static const struct {
+        uint64_t size;
+        enum error_code code;
+    } rows[] = {{4, ERR_LENGTH_CONFLICT}, {601, ERR_BODY_TOO_LARGE}, {500, ERR_SPOOL_FULL}, {400, ERR_NONE}};
+    struct room *room = *state;
+    struct spool_file *file = create(room, -1), *other;
+    struct error err = {0};
+    char id[ID_SIZE];
+
+    id_make(id, "tr", 1700000000001);
+    other = spool_create(room->spool, id, 600, &err);
+    append(file, "hello");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        err.code = ERR_NONE;
+        assert_int_equal(spool_declare(file, rows[i].size, &err), rows[i].code == ERR_NONE);
+        assert_int_equal(err.code, rows[i].code);
+        assert_used(room, rows[i].code == ERR_NONE ? 1000 : 605, 2);
+    }
+    assert_int_equal(spool_pause(&file), 5);
+    assert_used(room, 1000, 2);
+    spool_abandon(&other);
+}
+
+/* As of one that a crash left. */
+static void what_was_noted_survives_with_its_file(void **state)
+{
+    struct room *room = *state;
+    struct spool_file *file = create(room, 100);
+    struct error err = {0};
+    char nobody[] = "", *text;
+    uint64_t size;
+
+    append(file, "hello world");
+    assert_true(spool_note(room->spool, room->id, "one\n", false, &err));
+    assert_true(spool_note(room->spool, room->id, "two\n", true, &err));
+    spool_pause(&file);
+    reopen_with(room, 1000, 600);
+    assert_used(room, 11, 1);
+    text = spool_noted(room->spool, room->id);
+    assert_string_equal(text, "two\n");
+    free(text);
+    assert_true(spool_adopt(room->spool, room->id, 100, 5, &size));
+    assert_int_equal(size, 5);
+    assert_used(room, 100, 1);
+    assert_int_equal(spool_sweep(room->spool, keep_one, nobody), 0);
+    spool_forget_note(room->spool, room->id);
+    assert_int_equal(spool_sweep(room->spool, keep_one, nobody), 1);
+    assert_false(spool_adopt(room->spool, room->id, 100, 5, &size));
+    assert_true(spool_note(room->spool, room->id, "alone\n", false, &err));
+    assert_int_equal(spool_sweep(room->spool, keep_one, nobody), 0);
+    assert_false(exists(room, room->id, ".note"));
+}
+
+static void a_disk_that_fails_is_told_of_pieces_too(void **state)
+{
+    struct room *room = *state;
+    struct spool_file *file = create(room, 100);
+    struct error err = {0};
+
+    append(file, "hello");
+    disk.fsync = EIO;
+    assert_false(spool_sync(file, &err));
+    assert_false(spool_note(room->spool, room->id, "text", true, &err));
+    assert_true(spool_note(room->spool, room->id, "text", false, &err));
+    disk.pwrite = ENOSPC;
+    assert_false(spool_note(room->spool, room->id, "text", false, &err));
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+    spool_abandon(&file);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* ---- a file that is read while it is written */
@@ -1127,6 +1252,11 @@ int main(void)
         TEST(one_id_is_one_file),
         TEST(a_sweep_leaves_what_is_claimed_and_what_is_not_ours),
         TEST(a_released_part_is_swept_to_zero),
+        TEST(a_file_goes_on_where_it_stopped_and_keeps_its_room),
+        TEST(what_does_not_count_is_cut_off),
+        TEST(a_size_that_is_told_later_takes_its_room_then),
+        TEST(what_was_noted_survives_with_its_file),
+        TEST(a_disk_that_fails_is_told_of_pieces_too),
         TEST(a_growing_file_can_be_followed_through_its_completion),
         TEST(a_short_file_is_not_whole),
         TEST(a_new_limit_counts_what_is_there_and_lets_it_be),

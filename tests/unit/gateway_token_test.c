@@ -50,7 +50,7 @@ static void every_key_arrives(void **state)
     assert_true(token_complete(t, NULL));
     assert_true(token_digest("abc", digest));
     assert_memory_equal(t->digest, digest, sizeof digest);
-    assert_int_equal(t->scopes, SCOPE_SEND | SCOPE_READ | SCOPE_READ_ALL);
+    assert_int_equal(t->scopes, SCOPE_SEND | SCOPE_UPLOAD | SCOPE_READ | SCOPE_READ_ALL);
     assert_string_equal(t->allow_to[0], "*@example.org");
     assert_string_equal(t->allow_to[1], "!boss@example.org");
     assert_null(t->allow_to[2]);
@@ -76,7 +76,8 @@ static void a_hash_is_enough(void **state)
     assert_non_null(strstr(err.text, "[token ci-1] has no hash; make both: jidpost token create --id ci-1"));
     must_set(t, "hash", HASH);
     assert_true(token_complete(t, NULL));
-    assert_int_equal(t->scopes, SCOPE_SEND | SCOPE_READ | SCOPE_CANCEL | SCOPE_RECIPIENTS | SCOPE_EVENTS);
+    assert_int_equal(t->scopes,
+                     SCOPE_SEND | SCOPE_UPLOAD | SCOPE_READ | SCOPE_CANCEL | SCOPE_RECIPIENTS | SCOPE_EVENTS);
     assert_null(t->allow_to[0]);
     assert_int_equal(t->max_size + t->rate + t->active + t->daily_bytes, 0);
     assert_int_equal(t->expires, 0);
@@ -89,7 +90,8 @@ static void scopes_have_others_in_them(void **state)
         const char *text;
         unsigned want;
     } rows[] = {
-        {"send", SCOPE_SEND},
+        {"send", SCOPE_SEND | SCOPE_UPLOAD},
+        {"upload", SCOPE_UPLOAD},
         {"read", SCOPE_READ},
         {"read:all", SCOPE_READ | SCOPE_READ_ALL},
         {"cancel,recipients", SCOPE_CANCEL | SCOPE_RECIPIENTS},
@@ -106,6 +108,7 @@ static void scopes_have_others_in_them(void **state)
         token_list_free(&list);
     }
     assert_string_equal(token_scope_name(SCOPE_SEND), "send");
+    assert_string_equal(token_scope_name(SCOPE_UPLOAD), "upload");
     assert_string_equal(token_scope_name(SCOPE_READ), "read");
     assert_string_equal(token_scope_name(SCOPE_READ_ALL), "read:all");
     assert_string_equal(token_scope_name(SCOPE_CANCEL), "cancel");
@@ -124,7 +127,7 @@ static void what_is_wrong_is_named(void **state)
         {"hash", HASH "0", "expected sha256:"},
         {"hash", "sha256:x" ABC_SHA256, "expected sha256:"},
         {"hash", "sha256:", "expected sha256:"},
-        {"scopes", "send,reed", "'reed' is no scope; there are send, read"},
+        {"scopes", "send,reed", "'reed' is no scope; there are send, upload, read"},
         {"scopes", "", "at least one of send"},
         {"allow_to", "ana@example.org/desk", "fits no bare address"},
         {"allow_to", "!", "fits no bare address"},
