@@ -27,6 +27,9 @@ int exit_of_error(enum error_code code)
     case ERR_DIGEST_UNSUPPORTED:
     case ERR_METHOD_NOT_ALLOWED:
     case ERR_STATE_CONFLICT:
+    case ERR_UPLOAD_OFFSET_CONFLICT:
+    case ERR_UPLOAD_LOCKED:
+    case ERR_TUS_VERSION:
     case ERR_IDEMPOTENCY_KEY_REUSE:
     case ERR_MEDIA_REFUSED:
     case ERR_RANGE_UNSATISFIABLE:
@@ -45,6 +48,7 @@ int exit_of_error(enum error_code code)
         return EXIT_AUTH;
     case ERR_NOT_FOUND:
     case ERR_GONE:
+    case ERR_UPLOAD_EXPIRED:
         return EXIT_NOT_FOUND;
     case ERR_RECIPIENT_OFFLINE:
     case ERR_RECIPIENT_DECLINED:
@@ -60,6 +64,7 @@ int exit_of_error(enum error_code code)
     case ERR_CANCELLED:
         return EXIT_RECIPIENT;
     case ERR_DIGEST_MISMATCH:
+    case ERR_CHECKSUM_MISMATCH:
     case ERR_REQUEST_TIMEOUT:
     case ERR_PROFILE_UNSUPPORTED:
     case ERR_OFFER_REJECTED:
