@@ -18,7 +18,7 @@ enum { ORDER_MOST = 64 * 1024 };
 
 struct order {
     struct buf body;
-    char *path, *url; /* where the file is: one of them, once it was read */
+    char *path, *url, *upload; /* where the file is: one of them, once it was read */
 };
 
 bool order_wanted(struct request *rq)
@@ -46,6 +46,7 @@ void order_free(struct order **order)
     buf_free(&(*order)->body);
     free((*order)->path);
     free((*order)->url);
+    free((*order)->upload);
     free(*order);
     *order = NULL;
 }
@@ -211,8 +212,7 @@ static bool take_source(struct request *rq, const char *name, const json_t *valu
         if (strcmp(key, "url") == 0)
             return keep(&o->url, each, "source.url", err);
         if (strcmp(key, "upload_id") == 0)
-            return error_set(err, ERR_SOURCE_REFUSED,
-                             "source.upload_id: there are no separate uploads here; send the file with the request");
+            return keep(&o->upload, each, "source.upload_id", err);
         return unknown_field(key, words, 3, "'source'", err);
     }
     return false;
@@ -294,6 +294,15 @@ static bool check_source(struct request *rq, struct error *err)
     return gateway_url_check(rq->gw, o->url, err);
 }
 
+/* It counts as one of its token's since it began, and its bytes were paid for as they came. */
+static bool take_upload(struct request *rq, struct error *err)
+{
+    if (rq->key)
+        return error_set(err, ERR_PARAMETER_INVALID,
+                         "no Idempotency-Key beside source.upload_id: that is used only once");
+    return api_tus_source(rq, rq->order->upload, err);
+}
+
 static bool take_up(struct request *rq, struct error *err)
 {
     struct submission what = {.mode = MODE_SPOOL, .key = rq->key};
@@ -303,10 +312,12 @@ static bool take_up(struct request *rq, struct error *err)
         return false;
     if (!rq->params.value[PARAM_TO])
         return error_set(err, ERR_PARAMETER_INVALID, "there is no 'to': whom the file is for");
-    if (!o->path && !o->url)
+    if (!o->path && !o->url && !o->upload)
         return error_set(err, ERR_PARAMETER_INVALID, "there is no 'source': where the file is");
     if (!several_recipients(rq, rq->params.value[PARAM_TO], err))
         return false;
+    if (o->upload)
+        return take_upload(rq, err);
     if (!check_source(rq, err) || !api_upload_check(rq, err))
         return false;
     rq->upload = gateway_upload_begin(rq->gw, -1, &what, err);

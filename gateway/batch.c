@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "gateway/partial.h"
 #include "gateway/source_path.h"
 #include "gateway/source_url.h"
 #include "gateway/batch_parts.h"
@@ -22,7 +23,7 @@ void batch_free(struct batch *b)
     for (size_t i = 0; b->uploads && i < b->files; i++) {
         if (!b->uploads[i])
             continue;
-        spool_abandon(&b->uploads[i]->file);
+        upload_drop_file(b->uploads[i]);
         upload_free(b->uploads[i]);
     }
     for (size_t i = 0; b->records && i < batch_count(b); i++)
@@ -36,10 +37,31 @@ void batch_free(struct batch *b)
     free(b);
 }
 
+/* The first name of a file that came in parts stays if nothing comes of it: they take it back. */
+static bool is_of_parts(const struct batch *b, size_t i)
+{
+    return b->uploads && i % b->recipients == 0 && b->uploads[i / b->recipients]->partial;
+}
+
+static void settle_parts(struct batch *b)
+{
+    for (size_t i = 0; b->uploads && i < b->files; i++) {
+        struct upload *u = b->uploads[i];
+
+        if (!u || !u->partial)
+            continue;
+        if (b->error.code == ERR_NONE)
+            partial_became_transfer(&u->partial);
+        else
+            partial_take_back(&u->partial, &u->file, &b->error);
+    }
+}
+
 /* As of an upload: whoever has the answer may ask again at once. */
 void batch_answer(struct batch *b)
 {
     gateway_release(&b->key);
+    settle_parts(b);
     b->done(b->user, &b->answer, b->error.code == ERR_NONE ? NULL : &b->error);
 }
 
@@ -63,7 +85,8 @@ static void handle_committed(void *owner, struct message *m)
             core_begin(b->lives[i]);
             continue;
         }
-        core_remove_payload(gw, core_record(b->lives[i])->id);
+        if (!is_of_parts(b, i))
+            core_remove_payload(gw, core_record(b->lives[i])->id);
         core_forget(b->lives[i]);
     }
     if (failed)
@@ -127,7 +150,8 @@ static bool commit(struct batch *b)
 static void remove_names(struct batch *b, size_t until)
 {
     for (size_t i = 0; i < until; i++)
-        spool_remove(b->gw->spool, b->records[i]->id);
+        if (!is_of_parts(b, i))
+            spool_remove(b->gw->spool, b->records[i]->id);
 }
 
 /* What was found out of the file, for its other recipients too. */
@@ -181,14 +205,15 @@ static bool seal_one(struct batch *b, size_t file)
     u->record = NULL;
     if (!ok) {
         b->error = u->error;
-        spool_abandon(&u->file);
+        upload_drop_file(u);
         return false;
     }
     spool_release(&u->file);
     ok = describe_rest(records, b->recipients) || error_set(&b->error, ERR_INTERNAL, "out of memory");
     if (ok && link_rest(b, records))
         return true;
-    spool_remove(b->gw->spool, records[0]->id);
+    if (!u->partial)
+        spool_remove(b->gw->spool, records[0]->id);
     return false;
 }
 
@@ -201,7 +226,7 @@ void batch_seal(uv_work_t *work)
             continue;
         remove_names(b, i * b->recipients);
         for (size_t k = i + 1; k < b->files; k++)
-            spool_abandon(&b->uploads[k]->file);
+            upload_drop_file(b->uploads[k]);
         return;
     }
 }
@@ -210,7 +235,8 @@ void batch_seal(uv_work_t *work)
 static void drop_all(struct batch *b)
 {
     for (size_t i = 0; i < batch_count(b); i++) {
-        core_remove_payload(b->gw, b->records[i] ? b->records[i]->id : b->answer.items[i]->id);
+        if (!is_of_parts(b, i))
+            core_remove_payload(b->gw, b->records[i] ? b->records[i]->id : b->answer.items[i]->id);
         if (b->lives[i])
             core_forget(b->lives[i]);
         b->lives[i] = NULL;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "gateway/sharing.h"
 #include "gateway/spool_parts.h"
 
 enum { NOTE_MAX = 64 * 1024 };
@@ -170,10 +171,15 @@ void spool_remove_part(struct spool *spool, const char *id, int64_t declared)
 {
     char part[PART_SIZE];
     struct stat st;
+    bool last, spared;
 
     spool_part_name(id, part);
-    if (fstatat(spool->dir, part, &st, AT_SYMLINK_NOFOLLOW) == 0 && unlinkat(spool->dir, part, 0) == 0)
-        spool_count_out(spool, count_of(declared, (uint64_t)st.st_size), 1);
+    if (fstatat(spool->dir, part, &st, AT_SYMLINK_NOFOLLOW) == 0 && unlinkat(spool->dir, part, 0) == 0) {
+        pthread_mutex_lock(&spool->lock);
+        last = sharing_unlink(&spool->shared, st.st_ino, &spared); /* others may just lose the names they had of it */
+        pthread_mutex_unlock(&spool->lock);
+        spool_count_out(spool, last ? count_of(declared, (uint64_t)st.st_size) : 0, 1);
+    }
     spool_forget_note(spool, id);
 }
 

@@ -326,7 +326,7 @@ def orders(c, to):
     kind = {"Content-Type": "application/json"}
     for body, status in ((b'{"to":', 400), (b'{"to":"@@","source":{"path":"/a"}}', 400),
                          (json.dumps({"to": to, "source": {"path": "/etc/passwd"}}).encode(), 403),
-                         (json.dumps({"to": to, "source": {"upload_id": "up_1"}}).encode(), 403),
+                         (json.dumps({"to": to, "source": {"upload_id": "up_1"}}).encode(), 404),
                          (json.dumps({"to": to, "sorce": {}}).encode(), 422)):
         c.call("postForm", status, body=body, headers=kind)
 
@@ -428,6 +428,10 @@ def uploads(c, to):
     whole = c.call("createUpload", 201, body=b"abc", headers={**BYTES, "Upload-Defer-Length": "1"})
     path = {"upload": whole.headers["location"].rpartition("/")[2]}
     c.call("headUpload", 200, path=path, headers=TUS)
+    order = json.dumps({"to": to, "source": {"upload_id": path["upload"]}}).encode()
+    c.call("postForm", 409, body=order, headers={"Content-Type": "application/json"})
+    c.call("postForm", 404, body=order.replace(path["upload"].encode(), b"up_" + b"0" * 26),
+           headers={"Content-Type": "application/json"})
     c.call("headUpload", 412, path=path)
     c.call("endUpload", 412, path=path)
     c.call("endUpload", 204, path=path, headers=TUS)

@@ -206,6 +206,40 @@ class Protocol(Tus, Case):
         expires = parsedate_to_datetime(answer.headers["upload-expires"]).timestamp()
         self.assertAlmostEqual(expires, time.time() + 24 * 3600, delta=60)
 
+    def order(self, path, headers=None, **fields):
+        body = json.dumps({"source": {"upload_id": path.rpartition("/")[2]}, **fields})
+        return self.at.request("POST", "/v1/transfers?wait=30", body.encode(),
+                               {"Content-Type": "application/json", **(headers or {})})
+
+    def test_a_whole_one_is_sent_by_its_id(self):
+        peer, other, body = self.recipient("alice"), self.recipient("bob"), os.urandom(200000)
+        digest = hashlib.sha256(body).hexdigest()
+        path = self.begin(self.at, len(body), filename="later.bin", filetype="application/x-later")
+        self.patch(self.at, path, 0, body[:100])
+        self.assertFailed(self.order(path, to=peer.jid), 409, "state_conflict")
+        self.assertOffset(self.patch(self.at, path, 100, body[100:]), 204, len(body))
+        self.assertFailed(self.order(path, to="@@"), 400, "jid_invalid")
+        self.assertFailed(self.order(path, to=peer.jid, caption="\x01"), 422, "parameter_invalid")
+        self.assertFailed(self.order(path, {"Idempotency-Key": "k"}, to=peer.jid), 422, "parameter_invalid")
+        answer = self.order(path, to=peer.jid)
+        self.assertDelivered(answer)
+        self.assertEqual((answer.json["file"]["name"], answer.json["file"]["type"], answer.json["id"][2:]),
+                         ("later.bin", "application/x-later", path.rpartition("/")[2][2:]))
+        peer.wait("file", sha256=digest)
+        self.assertIn("transfer-location", self.head(self.at, path).headers)
+        self.assertFailed(self.order(path, to=peer.jid), 404, "not_found")
+        path = self.create(self.at, len(body), body).headers["location"]
+        in_the_way = self.at.state / "spool" / path.rpartition("/")[2].replace("up_", "tr_")
+        in_the_way.mkdir()
+        self.assertFailed(self.order(path, to=[peer.jid, other.jid]), 500, "internal")
+        in_the_way.rmdir()
+        self.assertOffset(self.head(self.at, path), 200, len(body))
+        answer = self.order(path, to=[peer.jid, other.jid], name="both.bin")
+        self.assertEqual(answer.status, 200, answer)
+        for each in peer, other:
+            self.assertEqual(each.wait("file", sha256=digest, name="both.bin")["size"], len(body))
+        wait_until(lambda: self.at.spooled() == [], 10, "an empty spool")
+
     def test_it_can_be_ended(self):
         path = self.begin(self.at, 1000)
         self.patch(self.at, path, 0, b"abc")
