@@ -17,7 +17,6 @@
 #include "api/streams.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/metrics.h"
 #include "base/text.h"
 
 enum { AGAIN_MS = 3000, BEAT_MS = 15 * 1000, LOOKS = 8, FEW = 256 };
@@ -373,14 +372,12 @@ static void end_stream(void *user)
 
     disarm(rq);
     atomic_fetch_sub(&rq->gate->streams, 1);
-    metric_add(METRIC_SSE_CLIENTS, -1);
     request_release(rq);
 }
 
 static enum MHD_Result begin_stream(struct request *rq)
 {
     atomic_fetch_add(&rq->gate->streams, 1);
-    metric_add(METRIC_SSE_CLIENTS, 1);
     atomic_fetch_add(&rq->refs, 1); /* the answer's, which may outlive the rest */
     reply_header(rq, "X-Accel-Buffering", "no");
     return reply_stream(rq, "text/event-stream", read_stream, end_stream);
