@@ -14,6 +14,7 @@ from case import Case, DIRECT, QUICK
 from gateway import SANITIZER
 from lab import DOMAIN, LOOPBACK, Ports, wait_until
 from peers import BUILD
+from test_webhooks import Receiver
 
 NOBODY = "tr_" + "0" * 26
 
@@ -379,6 +380,22 @@ class Webhooks(Commands, Case):
         self.verify(code=3, timestamp=int(time.time()) - 400)
         self.verify(code=3, secret="whsec_" + "AAAA" * 8)
         self.verify(code=2, secret="hello")
+
+    def test_a_test_event_arrives_and_its_signature_is_right(self):
+        receiver = Receiver()
+        self.addCleanup(receiver.stop)
+        gateway = self.gateway(start=False)
+        file, secret = self.path("jidpost.ini"), self.path("secret")
+        file.write_text(f"[webhook hook]\nurl = http://{LOOPBACK}:{receiver.port}/x\nallow_nets = {LOOPBACK}\n"
+                        f"secret = {self.SECRET}\n")
+        secret.write_text(self.SECRET)
+        gateway.arguments = ["--config", str(file)]
+        gateway.start()
+        self.run_cli(gateway, "webhook", "test", "hook")
+        got = receiver.wait(1)[0]
+        self.run_cli(None, "webhook", "verify", "--secret-file", secret, "--id", got.headers["webhook-id"], "--timestamp",
+                     got.headers["webhook-timestamp"], "--signature", got.headers["webhook-signature"],
+                     input=got.body.encode())
 
     def test_one_that_is_not_there_is_4(self):
         self.run_cli(self.gateway(), "webhook", "test", "nobody", code=4)
