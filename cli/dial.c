@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "gateway/egress.h"
 #include "socks5/handshake.h"
 
 static bool connect_within(int fd, const struct addrinfo *a, unsigned ms)
@@ -49,10 +50,11 @@ static int dial_one(const struct addrinfo *a, unsigned ms)
     return fd;
 }
 
-int dial(const char *host, uint16_t port, unsigned ms, struct error *err)
+int dial(const char *host, uint16_t port, unsigned ms, const struct egress *judge, struct error *err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
+    bool blocked = false;
     char service[8];
     int fd = -1, rc;
 
@@ -62,9 +64,13 @@ int dial(const char *host, uint16_t port, unsigned ms, struct error *err)
         error_set(err, ERR_REMOTE_SERVER_UNREACHABLE, "no address of %.100s was found: %s", host, gai_strerror(rc));
         return -1;
     }
-    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next)
-        fd = dial_one(a, ms);
-    if (fd < 0)
+    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        if (!judge || egress_allows_own(judge, a->ai_addr, err))
+            fd = dial_one(a, ms);
+        else
+            blocked = true;
+    }
+    if (fd < 0 && !blocked)
         error_set(err, ERR_REMOTE_SERVER_UNREACHABLE, "nothing answers at %.100s port %u: %s", host, port,
                   strerror(errno));
     freeaddrinfo(list);

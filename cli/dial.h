@@ -8,9 +8,12 @@
 
 #include "base/error.h"
 
-/* Connects to the first address of host that answers; each read and write on it then takes at most ms too. -1 with a
- * sentence in *err. */
-int dial(const char *host, uint16_t port, unsigned ms, struct error *err);
+struct egress; /* gateway/egress.h */
+
+/* Connects to the first address of host that answers; each read and write on it then takes at most ms too. judge: what
+ * our own server named passes it as it would in the gateway; NULL: who named it is trusted. -1 with a sentence in *err.
+ */
+int dial(const char *host, uint16_t port, unsigned ms, const struct egress *judge, struct error *err);
 
 /* The address that fd is connected to, numeric. */
 void dialled(int fd, char *out, size_t max);

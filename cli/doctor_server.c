@@ -182,7 +182,7 @@ bool doctor_reaches_server(struct doctor *d)
     bool ok;
 
     for (size_t i = 0; fd < 0 && i < d->addresses.count && i < 3; i++)
-        fd = dial(d->addresses.addresses[i].host, d->addresses.addresses[i].port, DIAL_MS, &error);
+        fd = dial(d->addresses.addresses[i].host, d->addresses.addresses[i].port, DIAL_MS, NULL, &error);
     if (fd < 0) {
         doctor_say(d, DOCTOR_FAIL, "connection", ERR_XMPP_DISCONNECTED,
                    "Start the XMPP server, open its port in the firewall, or correct [xmpp] server and port.", "%s",

@@ -11,6 +11,7 @@
 #include "cli/dial.h"
 #include "cli/doctor.h"
 #include "gateway/config_values.h"
+#include "gateway/egress.h"
 #include "gateway/socks5_carrier.h"
 #include "xmpp/xmpp.h"
 
@@ -65,7 +66,7 @@ static void try_address(struct doctor *d, const struct carrier_address *address)
     struct error error = {0};
     const char *near;
     char at[64];
-    int fd = dial(address->host, address->port, DIAL_MS, &error);
+    int fd = dial(address->host, address->port, DIAL_MS, NULL, &error);
 
     if (fd < 0) {
         doctor_say(
@@ -183,7 +184,8 @@ static bool relay(int from, int to, struct error *err)
 }
 
 /* The target comes first, as everywhere else: proxies tell the sides apart by that. */
-static bool try_proxy(struct doctor *d, const struct xmpp_streamhost *host, struct error *err)
+static bool try_proxy(struct doctor *d, const struct egress *judge, const struct xmpp_streamhost *host,
+                      struct error *err)
 {
     const struct carrier_address *at = &host->address;
     struct xmpp_self_stream stream;
@@ -192,10 +194,10 @@ static bool try_proxy(struct doctor *d, const struct xmpp_streamhost *host, stru
 
     if (!xmpp_name_self_stream(d->network, &stream))
         return error_set(err, ERR_XMPP_DISCONNECTED, "the session ended meanwhile");
-    target = dial(at->host, at->port, DIAL_MS, err);
+    target = dial(at->host, at->port, DIAL_MS, judge, err);
     if (target < 0 || !dial_socks5(target, stream.name, err))
         goto out;
-    requester = dial(at->host, at->port, DIAL_MS, err);
+    requester = dial(at->host, at->port, DIAL_MS, judge, err);
     if (requester < 0 || !dial_socks5(requester, stream.name, err))
         goto out;
     ok = activate(d, &stream, host->jid, err) && relay(requester, target, err);
@@ -214,6 +216,8 @@ static const char *fix_of(enum error_code code)
     case ERR_PROXY_REFUSED:
         return "Let this account use it (Prosody: proxy65_acl or proxy65_open_access), or take it out of [xmpp] "
                "proxies.";
+    case ERR_EGRESS_BLOCKED:
+        return "If that network is yours, list it in [egress] allow_nets.";
     case ERR_NOT_A_PROXY:
         return "Take it out of [xmpp] proxies: it is no bytestream proxy.";
     default:
@@ -245,6 +249,7 @@ void doctor_tries_proxies(struct doctor *d)
 {
     static struct xmpp_streamhost hosts[PROXIES];
     static bool known;
+    struct egress *judge = egress_create(d->config.egress.allow_nets, NULL);
     size_t count;
 
     if (xmpp_await_proxies(d->network, on_done, &known))
@@ -259,7 +264,7 @@ void doctor_tries_proxies(struct doctor *d)
                        "%s was not tried: no time is left", hosts[i].jid);
             continue;
         }
-        if (try_proxy(d, &hosts[i], &error)) {
+        if (try_proxy(d, judge, &hosts[i], &error)) {
             d->relays = true;
             doctor_say(d, DOCTOR_OK, "proxy", ERR_NONE, NULL, "%s at %s port %u relays", hosts[i].jid, at->host,
                        at->port);
@@ -269,6 +274,7 @@ void doctor_tries_proxies(struct doctor *d)
                        fix_of(error.code), "%s at %s port %u: %s", hosts[i].jid, at->host, at->port, error.text);
         }
     }
+    egress_destroy(&judge);
     count += say_refusals(d);
     if (count == 0 && !d->advertises)
         doctor_say(d, DOCTOR_WARN, "proxy", ERR_STREAMHOSTS_UNREACHABLE,
