@@ -21,6 +21,7 @@ static bool out_of_memory(struct error *err)
 static void hook_free(struct hook *h)
 {
     flights_end(h);
+    flights_forget_landed(h);
     free(h);
 }
 
@@ -134,7 +135,7 @@ static void take_found(struct hook *h, struct search *s)
         struct delivery *d = s->due.first;
 
         s->due.first = d->next;
-        if (flight_is_under_way(h, d->id) || h->off || h->all->stopped || h->flight_count >= WEBHOOK_PARALLEL)
+        if (flight_was_under_way(h, d->id) || h->off || h->all->stopped || h->flight_count >= WEBHOOK_PARALLEL)
             delivery_free(&d);
         else
             flight_launch(h, d);
@@ -149,10 +150,11 @@ static void searched(uv_work_t *work, int status)
     (void)status;
     h->looking = false;
     if (hook_came_back(h)) {
-        bool again = h->again;
+        bool again = h->again || !LIST_EMPTY(&h->landed); /* which may have made room for others */
 
         h->again = false;
         take_found(h, s);
+        flights_forget_landed(h);
         if (again)
             hook_look(h);
     }

@@ -30,6 +30,7 @@ struct hook {
     struct http_poster *poster;
     LIST_HEAD(, flight) flights; /* tests too */
     size_t flight_count;         /* but they are not counted */
+    LIST_HEAD(, flight) landed;  /* over since a look began, which may have read them as they were */
     size_t outstanding;          /* looks and outcomes that will come back */
     bool gone;                   /* from the configuration: it goes once nothing is outstanding */
     bool off;
@@ -85,6 +86,12 @@ void flight_launch(struct hook *h, struct delivery *d);
 bool flight_test(struct hook *h, struct delivery *d, gateway_hook_test_fn *done, void *user, struct error *err);
 
 bool flight_is_under_way(const struct hook *h, const char *id);
+
+/* Or was, when the look that is under way began. */
+bool flight_was_under_way(const struct hook *h, const char *id);
+
+/* That look is over. */
+void flights_forget_landed(struct hook *h);
 
 /* Breaks off what is on its way; what is at the writer comes back. Nothing more can be sent. */
 void flights_end(struct hook *h);

@@ -35,7 +35,10 @@ static void handle_settled(void *owner, struct message *m)
         log_error("webhook.not_noted", log_str("delivery", f->id), log_str("advice", "it will be sent again"));
         hook_rest(h);
     }
-    flight_free(f);
+    if (h->looking)
+        LIST_INSERT_HEAD(&h->landed, f, link);
+    else
+        flight_free(f);
     if (hook_came_back(h))
         hook_look(h);
 }
@@ -226,6 +229,28 @@ void flight_launch(struct hook *h, struct delivery *d)
         return;
     snprintf(none.why, sizeof none.why, "%.90s", err.text);
     settle(f, &none);
+}
+
+bool flight_was_under_way(const struct hook *h, const char *id)
+{
+    const struct flight *f;
+
+    LIST_FOREACH(f, &h->landed, link)
+    {
+        if (strcmp(f->id, id) == 0)
+            return true;
+    }
+    return flight_is_under_way(h, id);
+}
+
+void flights_forget_landed(struct hook *h)
+{
+    struct flight *f;
+
+    while ((f = LIST_FIRST(&h->landed))) {
+        LIST_REMOVE(f, link);
+        flight_free(f);
+    }
 }
 
 bool flight_is_under_way(const struct hook *h, const char *id)

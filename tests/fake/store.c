@@ -9,6 +9,7 @@ static struct {
     pthread_mutex_t lock; /* over everything below */
     pthread_cond_t changed;
     bool hold, held;
+    bool hold_due, due_held;
     bool begin_fails, commit_fails;
     char refused[ID_SIZE];
     struct fake_store_counts counts;
@@ -28,7 +29,7 @@ static void unlock(void)
 void fake_store_reset(void)
 {
     lock();
-    fake.hold = fake.held = fake.begin_fails = fake.commit_fails = false;
+    fake.hold = fake.held = fake.hold_due = fake.due_held = fake.begin_fails = fake.commit_fails = false;
     fake.refused[0] = '\0';
     fake.counts = (struct fake_store_counts){0};
     unlock();
@@ -54,6 +55,23 @@ void fake_store_let_go(void)
     lock();
     fake.hold = false;
     unlock();
+}
+
+void fake_store_hold_due(bool held)
+{
+    lock();
+    fake.hold_due = held;
+    unlock();
+}
+
+bool fake_store_due_is_held(void)
+{
+    bool held;
+
+    lock();
+    held = fake.due_held;
+    unlock();
+    return held;
 }
 
 void fake_store_fail_begin(bool fails)
@@ -167,7 +185,17 @@ static bool fake_list_deliveries(struct store_handle *h, const struct delivery_f
 static bool fake_due(struct store_handle *h, const char *endpoint, int64_t now, unsigned limit,
                      struct delivery_due *out, struct error *err)
 {
-    return store_sqlite.due(h, endpoint, now, limit, out, err);
+    bool ok = store_sqlite.due(h, endpoint, now, limit, out, err);
+
+    lock();
+    while (fake.hold_due) {
+        fake.due_held = true;
+        pthread_cond_broadcast(&fake.changed);
+        pthread_cond_wait(&fake.changed, &fake.lock);
+    }
+    fake.due_held = false;
+    unlock();
+    return ok;
 }
 
 static bool fake_backlog(struct store_handle *h, const char *endpoint, uint64_t *out, struct error *err)

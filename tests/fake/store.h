@@ -16,6 +16,10 @@ void fake_store_hold(void);
 void fake_store_wait_until_held(void);
 void fake_store_let_go(void);
 
+/* Who asks what is due gets what was due before, once it is let go. */
+void fake_store_hold_due(bool held);
+bool fake_store_due_is_held(void);
+
 /* From now on these fail (true) or work again (false). */
 void fake_store_fail_begin(bool fails);
 void fake_store_fail_commit(bool fails); /* probes too: the disk is full */

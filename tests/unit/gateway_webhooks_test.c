@@ -509,6 +509,33 @@ static void a_store_that_cannot_be_written_costs_a_repetition(void **state)
     assert_int_equal(backlog(f, "ci"), 0);
 }
 
+/* The outcome is committed while somebody looks at what was due before. */
+static void what_is_settled_while_the_store_is_asked_is_not_sent_again(void **state)
+{
+    struct fixture *f = *state;
+
+    fake_receiver_answers(f->receiver, NULL);
+    tell(f, 1, EVENT_DELIVERED);
+    wait_for(f, f->receiver, 1);
+    while (f->pending > 0)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    fake_store_hold_due(true);
+    tell(f, 2, EVENT_DELIVERED);
+    while (!fake_store_due_is_held())
+        uv_run(&f->loop, UV_RUN_ONCE);
+    fake_receiver_down(f->receiver, true);
+    while (in_flight(f) > 0)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    fake_receiver_down(f->receiver, false);
+    fake_receiver_answers(f->receiver, TAKEN);
+    fake_store_hold_due(false);
+    settle(f);
+    assert_int_equal(fake_receiver_count(f->receiver), 2);
+    assert_true(says(fake_receiver_request(f->receiver, 1), EVENT_DELIVERED, 2));
+    pass(f, 6 * second);
+    assert_int_equal(fake_receiver_count(f->receiver), 3);
+}
+
 static void on_tested(void *user, const struct gateway_hook_test *test, const struct error *err)
 {
     struct fixture *f = user;
@@ -581,6 +608,7 @@ int main(void)
         T(what_was_due_before_a_crash_is_due_after_it),
         T(a_receiver_that_never_answers_has_eight_requests_and_keeps_up_nobody_else),
         T(a_store_that_cannot_be_written_costs_a_repetition),
+        T(what_is_settled_while_the_store_is_asked_is_not_sent_again),
         T(a_test_is_sent_at_once_and_kept_nowhere),
         T(what_waits_for_one_that_changed_goes_to_where_it_is_now),
     };
