@@ -164,15 +164,17 @@ export class Card {
 
   updateActions() {
     const { upload, transfer, busy, final } = this.entry;
+    const focused = document.activeElement;
     const own = transfer?.state === "link_sent" && transfer.link?.own;
     const again = transfer ? ["failed", "expired"].includes(transfer.state) : upload.over && upload.state !== "done";
     set(this.cancel.node, "hidden", final && !own);
-    set(this.cancel.node, "disabled", busy);
+    set(this.cancel.node, "aria-disabled", busy ? "true" : null); // "disabled" would take the focus away
     text(this.cancel.label, own ? "End the link" : "Cancel");
     set(this.retry.node, "hidden", !again);
-    set(this.retry.node, "disabled", busy);
+    set(this.retry.node, "aria-disabled", busy ? "true" : null);
     set(this.copy.node, "hidden", !transfer);
     set(this.more.node, "hidden", !transfer);
+    this.keepFocus(focused);
     const open = this.open && transfer !== null;
     set(this.more.node, "aria-expanded", open ? "true" : "false");
     set(this.details, "hidden", !open);
@@ -180,6 +182,12 @@ export class Card {
       this.timeline.update(transfer);
       this.updateFacts(transfer);
     }
+  }
+
+  // A button that is gone leaves the focus to one that is there.
+  keepFocus(focused) {
+    const buttons = [this.cancel, this.retry, this.copy, this.more].map(({ node }) => node);
+    if (focused.hidden && buttons.includes(focused)) buttons.find((node) => !node.hidden)?.focus();
   }
 
   updateFacts(t) {

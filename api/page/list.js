@@ -118,6 +118,7 @@ export class List {
 
   // A button of an entry: not twice, and what went wrong is shown with it.
   async may(entry, act) {
+    if (entry?.busy) return;
     if (entry) Object.assign(entry, { busy: true, problem: null });
     this.draw(entry);
     try {

@@ -32,6 +32,7 @@ export class SendForm {
 
   listen() {
     $("pick-files").addEventListener("click", () => $("files").click());
+    set($("pick-folder"), "hidden", !("webkitdirectory" in $("folder"))); // as on phones
     $("pick-folder").addEventListener("click", () => $("folder").click());
     for (const id of ["files", "folder"]) {
       $(id).addEventListener("change", () => {
@@ -59,7 +60,7 @@ export class SendForm {
     });
     addEventListener("dragleave", (event) => {
       if (!hasFiles(event)) return;
-      inside--;
+      inside = event.relatedTarget === null ? 0 : inside - 1;
       over();
     });
     addEventListener("dragover", (event) => {

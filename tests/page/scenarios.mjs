@@ -42,13 +42,13 @@ export async function twoFilesAreDropped() {
 }
 
 export async function aFolderIsDropped() {
-  const v = await Visit.open();
+  const v = await Visit.open({ path: "/#to=" + encodeURIComponent(to) });
+  await v.page.getByText("Online: desk").waitFor();
   await v.drop(...files);
   const paths = v.page.locator("#chosen .path");
   await paths.nth(2).waitFor();
   assert.deepEqual((await paths.allTextContents()).sort(), options.paths);
   await v.page.getByRole("button", { name: "Leave out " + options.paths[0] }).click();
-  await v.page.getByLabel("Recipient").first().fill(to);
   await v.page.getByRole("button", { name: /^Send 2 files/ }).click();
   for (const path of options.paths.slice(1)) await v.until(basename(path), "delivered");
   await v.close();
@@ -63,8 +63,9 @@ export async function oneIsCancelled() {
   await v.press(held, "Steps");
   await v.card(held).locator(".flow").waitFor();
   await v.axe("while bytes flow");
-  await v.press(held, "Cancel");
+  await v.card(held).getByRole("button", { name: /^Cancel/ }).press("Enter");
   await v.until(held, "cancelled");
+  assert.equal(await v.page.evaluate(() => document.activeElement.tagName), "BUTTON", "the focus is not lost");
   await ask("go");
   await v.until(other, "delivered");
   await v.close();
@@ -158,6 +159,8 @@ export async function historyIsFiltered() {
   await v.page.getByLabel("State").selectOption("cancelled");
   await v.page.getByText("No transfer fits.").waitFor();
   await v.axe("nothing fits");
+  await v.openPage("/#" + options.one);
+  await v.page.locator(".step", { hasText: "given up" }).waitFor(); // of an old one, by its link
   await v.close();
 }
 
