@@ -1246,7 +1246,7 @@ static void json_is_read_strictly(void **state)
         {"{" ANA_TO ",\"source\":{}}", "parameter_invalid", "source", 422},
         {"{" ANA_TO ",\"source\":{\"path\":\"/srv/a\",\"url\":\"http://a\"}}", "parameter_invalid", "one of", 422},
         {"{" ANA_TO ",\"source\":{\"path\":7}}", "parameter_invalid", "a text", 422},
-        {"{" ANA_TO ",\"source\":{\"upload_id\":\"up_1\"}}", "source_refused", "upload_id", 403},
+        {"{" ANA_TO ",\"source\":{\"upload_id\":\"up_1\"}}", "not_found", "no upload", 404},
         {"{" ANA_TO "}", "parameter_invalid", "no 'source'", 422},
         {"{" SOURCE "}", "parameter_invalid", "no 'to'", 422},
         {"{\"to\":[]," SOURCE "}", "parameter_invalid", "to", 422},
