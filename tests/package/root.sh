@@ -34,6 +34,7 @@ DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };
 END
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" # no service is started
     chmod 755 "$root/usr/sbin/policy-rc.d"
+    chmod 755 "$root" # others live here too
     tar -C "$root" -c . -f "$base.new"
     mv "$base.new" "$base"
     rm -rf "$root"
