@@ -143,6 +143,7 @@ class Front:
         connection = self.connection()
         connection.request("GET", "/v1/events", headers=BEARER)
         stream = connection.getresponse()
+        self.addCleanup(stream.close)
         self.assertEqual(stream.status, 200)
         self.curl("-T", self.file(1000)[0], "-u", f":{TOKEN}", self.target("erin@localhost", "a"))
         told = next((line for line in stream if line.startswith(b"event: transfer.")), None)
