@@ -75,10 +75,10 @@ class Front:
         self.addCleanup(connection.close)
         return connection
 
-    def curl(self, *arguments, status=0):
+    def curl(self, *arguments, expect=(0,)):
         done = subprocess.run(["curl", "-sS", "--max-time", "60", "--cacert", str(self.certificate), "--resolve",
                                f"{NAME}:{self.port}:{LOOPBACK}", *map(str, arguments)], capture_output=True)
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertIn(done.returncode, expect, done.stdout + done.stderr)
         return done.stdout
 
     def target(self, to, name, **query):
@@ -117,9 +117,13 @@ class Front:
 
     def test_a_refusal_comes_before_the_body(self):
         upload, _ = self.file(5 * MIB)
-        said = self.curl("-T", upload, "-w", "%{size_upload}", self.target("alice@localhost", "a.bin"))
-        self.assertIn(b'"code":"auth_missing"', said)
-        self.assertLess(int(re.search(rb"(\d+)$", said).group(1)), 5 * MIB)
+        said = self.curl("-T", upload, "-w", "\n%{http_code} %{size_upload}", self.target("alice@localhost", "a.bin"),
+                         expect=self.refused)
+        body, _, last = said.rpartition(b"\n")
+        self.assertEqual(last.split()[0], b"401", said)
+        self.assertLess(int(last.split()[1]), 5 * MIB)
+        if self.refused == (0,):
+            self.assertIn(b'"code":"auth_missing"', body)
 
     def test_who_waits_is_answered(self):
         silent = self.recipient("bob", "--behave", "ignore")
@@ -143,15 +147,19 @@ class Front:
         connection = self.connection()
         connection.request("GET", "/v1/events", headers=BEARER)
         stream = connection.getresponse()
-        self.addCleanup(stream.close)
         self.assertEqual(stream.status, 200)
         self.curl("-T", self.file(1000)[0], "-u", f":{TOKEN}", self.target("erin@localhost", "a"))
         told = next((line for line in stream if line.startswith(b"event: transfer.")), None)
         self.assertIsNotNone(told)
+        stream.close()
+        connection.close()
+        wait_until(lambda: [line for line in self.behind.logged("http.request") if line["route"] == "/v1/events"], 10,
+                   "the end of the stream")
 
 
 class Nginx(Front, Case):
     program = "nginx"
+    refused = (0,)
 
     def command(self):
         site = (DEPLOY / "nginx" / "jidpost.conf").read_text()
@@ -174,6 +182,7 @@ class Nginx(Front, Case):
 
 class Caddy(Front, Case):
     program = "caddy"
+    refused = (0, 18)  # the status comes; Go may drop the text of an answer when the rest of a body is not taken
 
     def command(self):
         site = (DEPLOY / "caddy" / "Caddyfile").read_text()
