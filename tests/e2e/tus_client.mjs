@@ -1,6 +1,6 @@
 // Sends a file with tus-js-client, as a page or a script would, and tells on stdout, a JSON line each, what happens.
 //
-//     node upload.js '{"endpoint": …, "file": …, "memory": …, "chunk": bytes, "metadata": {…}, "options": {…}}'
+//     node tus_client.mjs '{"endpoint": …, "file": …, "memory": …, "chunk": bytes, "metadata": {…}, "options": {…}}'
 //
 // stream: not known as a file, and so of no size.
 // give_up_at: after so many bytes it is ended.
