@@ -181,6 +181,10 @@ void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, const str
 /* A final state is committed, and that is told; takes the snapshot, which may be NULL for want of memory. */
 void core_tell_end(struct gateway *gw, struct record *snapshot);
 
+/* It is there, though no transfer yet; and later, once it is one, that it was told so. */
+void core_tell_created(struct gateway *gw, struct record *snapshot);
+void core_was_created(struct live *live);
+
 /* ---- core_webhooks.c, for core*.c, upload*.c and download.c; core's thread */
 
 /* store_put_keyed(), and with a final record go the deliveries that tell of it. */
@@ -193,8 +197,12 @@ bool core_start_webhooks(struct gateway *gw, struct error *err);
 /* ---- fetch.c, for core.c and gateway.c; core's thread */
 
 /* true: it is one that is fetched; done is called as by core_wait(), or by a cancellation. */
-bool fetches_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user);
+bool fetches_wait(struct gateway *gw, const char *id, int64_t wait_ms, const struct record_stamp *was,
+                  gateway_record_fn *done, void *user);
 bool fetches_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
+
+/* Whether a transfer of that batch is still among them, and its end not told. */
+bool fetches_have(struct gateway *gw, const char *batch);
 
 /* We stop: nothing more is fetched, and who waits is told how it is. Their rows stay as they are. */
 void fetches_stop(struct gateway *gw);

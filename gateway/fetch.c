@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "gateway/batch_parts.h"
 #include "gateway/http_get.h"
+#include "gateway/outcome.h"
 #include "gateway/source_url.h"
 
 enum { TELL_MS = 250, CANCEL_MS = 10 * 1000, TYPE_MOST = 128 };
@@ -26,20 +27,25 @@ struct fetch_waiter {
     int64_t due; /* monotonic */
     struct alarm *alarm;
     bool cancels; /* as soon as it can be */
+    bool for_change;
+    struct record_stamp was;
     gateway_record_fn *done;
     void *user;
 };
 
 /* ---- who looks on */
 
+static void answer_change(struct batch *b, const struct record *r);
+
 static void publish(struct batch *b, size_t i)
 {
-    struct record *r = b->records[i] ? record_snapshot(b->records[i]) : NULL;
-    struct snapshot *s = r ? snapshot_take(r) : NULL;
+    struct snapshot *s = b->records[i] ? snapshot_take(record_snapshot(b->records[i])) : NULL;
 
     if (s)
         board_put(b->gw->board, s);
     snapshot_release(&s);
+    if (b->records[i])
+        answer_change(b, b->records[i]);
 }
 
 static void publish_all(struct batch *b)
@@ -66,6 +72,22 @@ static void waiter_answer(struct fetch_waiter *w)
     waiter_free(w);
 }
 
+/* An end counts when it is committed: all who wait are answered then. */
+static bool sees_change(const struct fetch_waiter *w, const struct record *r)
+{
+    return w->for_change && !transfer_state_final(r->state) &&
+           (r->updated != w->was.updated || r->state != w->was.state || r->sent != w->was.sent);
+}
+
+static void answer_change(struct batch *b, const struct record *r)
+{
+    struct fetch_waiter *w, *next;
+
+    DL_FOREACH_SAFE(b->waiters, w, next)
+    if (strcmp(w->id, r->id) == 0 && sees_change(w, r))
+        waiter_answer(w);
+}
+
 static void on_due(void *user)
 {
     waiter_answer(user);
@@ -84,18 +106,21 @@ static void pass_on(struct fetch_waiter *w, struct live *live)
 
     if (w->cancels)
         core_cancel(live);
-    core_wait(w->batch->gw, live, left > 0 ? left : 0, NULL, w->done, w->user);
+    core_wait(w->batch->gw, live, left > 0 ? left : 0, w->for_change ? &w->was : NULL, w->done, w->user);
     waiter_free(w);
 }
 
-static bool add_waiter(struct batch *b, const char *id, int64_t wait_ms, bool cancels, gateway_record_fn *done,
-                       void *user)
+static bool add_waiter(struct batch *b, const char *id, int64_t wait_ms, bool cancels, const struct record_stamp *was,
+                       gateway_record_fn *done, void *user)
 {
     struct fetch_waiter *w = calloc(1, sizeof *w);
 
     if (!w)
         return false;
-    *w = (struct fetch_waiter){.batch = b, .due = clock_ms() + wait_ms, .cancels = cancels, .done = done, .user = user};
+    *w = (struct fetch_waiter){
+        .batch = b, .due = clock_ms() + wait_ms, .cancels = cancels, .for_change = was, .done = done, .user = user};
+    if (was)
+        w->was = *was;
     memcpy(w->id, id, ID_SIZE);
     DL_APPEND(b->waiters, w);
     uv_update_time(&b->gw->loop);
@@ -113,6 +138,13 @@ static void leave(struct batch *b)
     batch_free(b);
 }
 
+static void tell_end(struct batch *b, size_t i)
+{
+    b->ended[i] = true;
+    core_tell_end(b->gw, record_snapshot(b->records[i]));
+    outcome_count(b->records[i]);
+}
+
 /* Of a batch some may have been cancelled meanwhile, and have their name in the spool nonetheless. */
 static void settle_one(struct batch *b, size_t i)
 {
@@ -126,6 +158,8 @@ static void settle_one(struct batch *b, size_t i)
         core_remove_payload(gw, id);
     else if (b->error.code == ERR_NONE)
         core_begin(live);
+    if (!live && !b->ended[i])
+        tell_end(b, i);
     DL_FOREACH_SAFE(b->waiters, w, next)
     {
         if (strcmp(w->id, id) != 0)
@@ -184,13 +218,39 @@ static struct record **copies(const struct batch *b)
     return NULL;
 }
 
-/* Without memory for the rows they stay as they are, and the next start fails them. */
+/* Writer's thread; without memory even to queue, core's. */
+static void on_end_row(void *user, const struct error *err)
+{
+    struct batch *b = user;
+
+    if (err)
+        b->error = *err;
+    if (atomic_fetch_sub(&b->open, 1) > 1)
+        return;
+    b->message.handle = handle_over;
+    inbox_post(b->gw->inbox, &b->message);
+}
+
+/* Each with what tells of it, unless that was done. Without memory they stay as they are, and the next start fails
+ * them.
+ */
 static void write_end(struct batch *b)
 {
     struct record **rows = copies(b);
 
+    b->error = (struct error){0};
     if (rows) {
-        write_last(b, rows);
+        b->gw->pending++;
+        atomic_store(&b->open, 1);
+        for (size_t i = 0; i < batch_count(b); i++) {
+            if (b->ended[i]) {
+                record_free(&rows[i]);
+                continue;
+            }
+            atomic_fetch_add(&b->open, 1);
+            core_put_row(b->gw, rows[i], NULL, on_end_row, b);
+        }
+        on_end_row(b, NULL);
         free(rows);
         return;
     }
@@ -393,6 +453,8 @@ static void handle_kept(void *owner, struct message *m)
         return;
     }
     publish_all(b); /* first: whoever is told of it now may ask for it now */
+    for (size_t i = 0; i < batch_count(b); i++)
+        core_tell_created(gw, record_snapshot(b->records[i]));
     DL_APPEND(gw->fetches, b);
     batch_answer(b);
     record_list_free(&b->answer);
@@ -462,13 +524,31 @@ static struct batch *find(struct gateway *gw, const char *id, size_t *at)
     return NULL;
 }
 
-bool fetches_wait(struct gateway *gw, const char *id, int64_t wait_ms, gateway_record_fn *done, void *user)
+bool fetches_wait(struct gateway *gw, const char *id, int64_t wait_ms, const struct record_stamp *was,
+                  gateway_record_fn *done, void *user)
 {
     size_t at;
     struct batch *b = find(gw, id, &at);
 
-    return b && (!b->fetching || !transfer_state_final(b->records[at]->state)) &&
-           add_waiter(b, id, wait_ms, false, done, user);
+    if (!b || (b->fetching && transfer_state_final(b->records[at]->state)) ||
+        !add_waiter(b, id, wait_ms, false, was, done, user))
+        return false;
+    if (b->fetching)
+        answer_change(b, b->records[at]);
+    return true;
+}
+
+bool fetches_have(struct gateway *gw, const char *batch)
+{
+    struct batch *b;
+
+    DL_FOREACH(gw->fetches, b)
+    {
+        for (size_t i = 0; strcmp(b->id, batch) == 0 && i < batch_count(b); i++)
+            if (b->records[i] && !b->ended[i])
+                return true;
+    }
+    return false;
 }
 
 static bool is_over(const struct batch *b)
@@ -495,7 +575,7 @@ bool fetches_cancel(struct gateway *gw, const char *id, gateway_record_fn *done,
     size_t at;
     struct batch *b = find(gw, id, &at);
 
-    if (!b || !add_waiter(b, id, CANCEL_MS, true, done, user))
+    if (!b || !add_waiter(b, id, CANCEL_MS, true, NULL, done, user))
         return false;
     if (!b->fetching)
         return true; /* once it is a transfer, or over */
@@ -512,7 +592,8 @@ bool fetches_cancel(struct gateway *gw, const char *id, gateway_record_fn *done,
     }
     row = record_copy(b->records[at]);
     if (row)
-        store_put(gw->store, row, NULL, NULL);
+        core_put_row(gw, row, NULL, NULL, NULL);
+    tell_end(b, at);
     answer_those_of(b, id);
     return true;
 }

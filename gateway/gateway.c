@@ -105,7 +105,8 @@ static void handle_question(void *owner, struct message *m)
         return;
     }
     if (!live && ((q->ask == ASK_CANCEL && fetches_cancel(gw, q->id, q->done, q->user)) ||
-                  (q->ask == ASK_WAIT && fetches_wait(gw, q->id, q->wait_ms, q->done, q->user)))) {
+                  ((q->ask == ASK_WAIT || q->ask == ASK_CHANGE) &&
+                   fetches_wait(gw, q->id, q->wait_ms, q->ask == ASK_CHANGE ? &q->was : NULL, q->done, q->user)))) {
         free(q);
         return;
     }

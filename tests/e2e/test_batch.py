@@ -5,6 +5,7 @@ import uuid
 
 from case import Case, DIRECT, QUICK, STREAMS_ALONE
 from lab import DOMAIN, wait_until
+from test_events import Stream
 from test_tokens import Commands
 
 BIG = 3 << 20
@@ -60,6 +61,16 @@ class Batches(Commands, Case):
         self.assertEqual([child["state"] for child in answer.json["transfers"]], ["delivered", "failed"])
         self.assertEqual(answer.json["transfers"][1]["error"]["code"], "recipient_offline")
         alice.wait("file", sha256=digest(b"abc"))
+
+    def test_its_end_is_an_event(self):
+        gateway, alice = self.gateway(**QUICK), self.recipient("alice")
+        stream = Stream(gateway, "/v1/events?type=transfer.delivered,transfer.failed,batch.completed")
+        made = self.post(gateway, ("file", "a.txt", b"abc"), ("to", alice.jid), ("to", f"dave@{DOMAIN}"))
+        told = stream.until("batch.completed")
+        self.assertEqual(sorted(event["event"] for event in told),
+                         ["batch.completed", "transfer.delivered", "transfer.failed"])
+        self.assertEqual(told[-1]["body"]["data"], {"batch": {"id": made.json["id"]}})
+        self.assertTrue(gateway.get(f"/v1/batches/{made.json['id']}").json["final"])
 
     def test_a_file_lies_in_the_spool_once_whoever_it_is_for(self):
         gateway = self.gateway(SPOOL_MAX_BYTES="4M", SPOOL_MAX_FILE="4M", DELIVERY_HOLD="1h")

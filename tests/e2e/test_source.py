@@ -9,6 +9,7 @@ import time
 
 from case import Case, DIRECT, STREAMS_ALONE
 from lab import DOMAIN, LOOPBACK, wait_until
+from test_events import Stream
 from test_tokens import Commands
 
 MEBIBYTE = 1 << 20
@@ -225,6 +226,15 @@ class Urls(Orders):
         self.assertEqual(self.web.asked, ["/a.txt"])
         for peer in alice, bob:
             peer.wait("file", sha256=hashlib.sha256(b"for two").hexdigest())
+
+    def test_what_becomes_of_it_is_told(self):
+        gateway, alice = self.gateway(), self.recipient("alice")
+        self.web.pages["/a.txt"] = page(b"abc")
+        stream = Stream(gateway, "/v1/events")
+        for path, states in ("/a.txt", ["created", "queued", "offered", "delivered"]), ("/none", ["created", "failed"]):
+            self.order(gateway, {"url": self.web.url + path}, alice.jid)
+            told = [event["event"].rpartition(".")[2] for event in stream.until("transfer." + states[-1])]
+            self.assertEqual([name for name in told if name in states], states, told)
 
     def test_what_cannot_be_had_fails_and_says_why(self):
         gateway = self.gateway(SPOOL_MAX_FILE="1M")
