@@ -318,14 +318,14 @@ static unsigned worst_status(const struct record_list *list)
 static void set_etag(struct request *rq, char etag[static 32])
 {
     const struct record_list *list = &rq->several->made;
-    uint64_t mix = UINT64_C(14695981039346656037); /* FNV-1a */
+    uint64_t mix = UINT64_C(14695981039346656037); /* as FNV-1a does, by larger steps */
 
     for (size_t i = 0; i < list->count; i++) {
         const struct record *r = list->items[i];
         const uint64_t parts[] = {(uint64_t)r->updated, (uint64_t)r->state, r->sent};
 
-        for (size_t k = 0; k < sizeof parts; k++)
-            mix = (mix ^ ((const unsigned char *)parts)[k]) * UINT64_C(1099511628211);
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+            mix = (mix ^ parts[k]) * UINT64_C(1099511628211);
     }
     snprintf(etag, 32, "\"%016" PRIx64 "\"", mix);
     reply_header(rq, "ETag", "%s", etag);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/text.h"
 
 static const char name_chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-";
@@ -77,27 +78,25 @@ static bool find_place(const char *labels, const char *name, size_t len, size_t 
 
 bool labels_add(char **labels, const char *name, size_t name_len, const char *value, struct error *err)
 {
-    size_t len = *labels ? strlen(*labels) : 0, value_len = strlen(value), place;
-    char *all, *to;
+    const char *before = *labels ? *labels : "\n";
+    struct buf all = {0};
+    size_t place;
+    char *text;
 
     if (!check_name(name, name_len, err) || !check_value(value, err) ||
         !find_place(*labels, name, name_len, &place, err))
         return false;
-    all = malloc(len + name_len + value_len + 4); /* with its own line feed, and the first one's */
-    if (!all)
+    buf_add(&all, before, place);
+    buf_puts(&all, "\n");
+    buf_add(&all, name, name_len);
+    buf_puts(&all, ":");
+    buf_puts(&all, value);
+    buf_puts(&all, before + place);
+    text = buf_steal(&all);
+    if (!text)
         return error_set(err, ERR_INTERNAL, "out of memory");
-    if (place > 0)
-        memcpy(all, *labels, place);
-    to = all + place;
-    *to++ = '\n';
-    memcpy(to, name, name_len);
-    to += name_len;
-    *to++ = ':';
-    memcpy(to, value, value_len);
-    to += value_len;
-    strcpy(to, *labels ? *labels + place : "\n");
     free(*labels);
-    *labels = all;
+    *labels = text;
     return true;
 }
 

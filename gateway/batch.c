@@ -133,17 +133,18 @@ bool batch_prepare(struct batch *b)
 /* Everything that may fail for want of memory is done before the rows are written: afterwards they are promised. */
 static bool commit(struct batch *b)
 {
-    struct record **rows = calloc(batch_count(b), sizeof(struct record *));
+    size_t n = batch_count(b);
+    struct record **rows = n > 0 ? calloc(n, sizeof(struct record *)) : NULL;
 
-    b->answer.items = calloc(batch_count(b), sizeof(struct record *));
-    b->answer.count = b->answer.items ? batch_count(b) : 0;
+    b->answer.items = rows ? calloc(n, sizeof(struct record *)) : NULL;
+    b->answer.count = b->answer.items ? n : 0;
     if (!rows || !b->answer.items || !batch_copy(b, rows) || !batch_copy(b, b->answer.items) || !batch_prepare(b)) {
-        for (size_t i = 0; rows && i < batch_count(b); i++)
+        for (size_t i = 0; rows && i < n; i++)
             record_free(&rows[i]);
         free(rows);
         return false;
     }
-    store_put_group(b->gw->store, rows, batch_count(b), reservation_key(b->key), on_rows, b);
+    store_put_group(b->gw->store, rows, n, reservation_key(b->key), on_rows, b);
     free(rows);
     return true;
 }

@@ -95,8 +95,10 @@ static void on_due(void *user)
 
 static void answer_all(struct batch *b)
 {
-    while (b->waiters)
-        waiter_answer(b->waiters);
+    struct fetch_waiter *w, *next;
+
+    DL_FOREACH_SAFE(b->waiters, w, next)
+    waiter_answer(w);
 }
 
 /* It goes on as any other does. */
