@@ -6,10 +6,9 @@
 /* Nothing but its own files and the API: no script in the text, no other site, no form that leaves by itself. */
 static const struct site site = {
     .folder = "page",
-    .policy =
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'none'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; "
-        "trusted-types 'none'",
+    .policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+              "form-action 'none'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; "
+              "trusted-types 'none'",
 };
 
 enum MHD_Result api_page_get(struct request *rq)

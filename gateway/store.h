@@ -60,7 +60,8 @@ struct store_ops {
     /* How many are pending for it. */
     bool (*backlog)(struct store_handle *h, const char *endpoint, uint64_t *out, struct error *err);
     /* Those that finished before, and whose links of our own were over before, a batch when all of it was; their
-     * keys, and those used before. Deliveries that finished before, and what has waited for an endpoint that is no more. */
+     * keys, and those used before. Deliveries that finished before, and what has waited for an endpoint that is no
+     * more. */
     bool (*forget)(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err);
     bool (*commit)(struct store_handle *h, struct error *err);
     void (*rollback)(struct store_handle *h);
