@@ -201,6 +201,8 @@ export class Card {
       Attempt: t.max_attempts > 1 && t.attempt ? `${t.attempt} of ${t.max_attempts}` : null,
       Evidence: t.delivery_proof ? proof(t.delivery_proof) : null,
       Caption: t.caption,
+      Labels: Object.entries(t.labels ?? {}).map(([name, value]) => `${name}: ${value}`).join(", "),
+      Batch: t.batch,
       Type: t.file.type,
       "SHA-256": t.file.sha256,
       Ended: t.finished ? `${fullTime(t.finished)}, after ${seconds((Date.parse(t.finished) - Date.parse(t.created)) / 1000)}` : null,
@@ -210,7 +212,7 @@ export class Card {
     if (this.factsKey === key) return;
     this.factsKey = key;
     this.facts.replaceChildren(...Object.entries(facts).filter(([, value]) => value)
-      .map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", { class: name === "Id" || name === "SHA-256" ? "code" : null }, value))));
+      .map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", { class: ["Id", "Batch", "SHA-256"].includes(name) ? "code" : null }, value))));
   }
 
   copied() {

@@ -170,6 +170,7 @@ const STEPS = {
   "upload slot": ["A place to put the file?", "Put it here"],
   upload: ["The file", "Stored"],
   link: ["A message with the link"],
+  caption: ["The caption, as a message"],
   received: [null, "I have all of it"],
   checksum: ["The checksum"],
   range: [null, "I have some of it already"],
