@@ -69,11 +69,22 @@ void cli_help(FILE *out)
     print_facts("Exit status", exit_codes, out);
 }
 
+/* A summary as a line of its own. It may begin with a word of one letter, so wrap() has to see it whole. */
+static void print_sentence(FILE *out, const char *summary)
+{
+    char *text = strdup(summary);
+
+    if (text) {
+        *text = (char)toupper((unsigned char)*text);
+        wrap(out, text, 0, 0);
+    }
+    free(text);
+}
+
 void cli_help_on(const struct cli_command *c, FILE *out)
 {
     fprintf(out, "Usage: jidpost %s [OPTION]...%s%s\n\n", c->name, *c->arguments ? " " : "", c->arguments);
-    fputc(toupper((unsigned char)*c->summary), out);
-    wrap(out, c->summary + 1, 0, 0);
+    print_sentence(out, c->summary);
     if (c->details)
         wrap(out, c->details, 0, 0);
     fputs("\nOptions:\n", out);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,21 @@ static void every_page_has_every_command_and_every_option(void **state)
 }
 
 /* So that getopt_long and cli_value() each know what is meant. */
+static void the_help_on_a_command_begins_with_its_summary(void **state)
+{
+    char *text = made(help, NULL);
+
+    (void)state;
+    for (const struct cli_command *c = cli_commands; c->name; c++) {
+        char line[200];
+
+        snprintf(line, sizeof line, "\n\n%c%s\n", toupper((unsigned char)*c->summary), c->summary + 1);
+        if (!strstr(text, line))
+            fail_msg("%s: the help on it lacks '%s'", c->name, line);
+    }
+    free(text);
+}
+
 static void a_command_has_no_two_options_of_one_name(void **state)
 {
     (void)state;
@@ -180,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_page_has_every_command_and_every_option),
+        cmocka_unit_test(the_help_on_a_command_begins_with_its_summary),
         cmocka_unit_test(a_command_has_no_two_options_of_one_name),
         cmocka_unit_test(every_option_says_what_it_is_for),
         cmocka_unit_test(every_key_of_a_token_is_an_option_but_its_hash),
