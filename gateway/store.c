@@ -276,7 +276,7 @@ static bool write_entry(struct store *store, const struct entry *e, struct error
         return store->ops->forget(store->writer, e->finished_before, e->used_before, err);
     if (e->record && !store->ops->put(store->writer, e->record, err))
         return false;
-    for (size_t i = 0; i < e->group_count; i++)
+    for (size_t i = 0; e->group && i < e->group_count; i++)
         if (!store->ops->put(store->writer, e->group[i], err))
             return false;
     for (const struct delivery *d = e->deliveries; d; d = d->next)

@@ -38,7 +38,7 @@ static void check_form(const struct request *rq)
     for (size_t i = 0; i < PARAM_COUNT; i++)
         assert(!rq->params.value[i] || strlen(rq->params.value[i]) <= PARAM_MAX);
     fake_gateway_seen(gw, &seen);
-    assert(seen.bytes == rq->taken);
+    assert(seen.bytes == rq->file_taken);
 }
 
 static bool feed(struct request *rq, const char *data, size_t len, struct error *err)
