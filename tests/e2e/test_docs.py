@@ -1,24 +1,29 @@
-"""The task pages of docs/, as they are written: their commands are run, their configurations used.
+"""The README and the task pages of docs/, as they are written: their commands are run, their configurations used.
 
-A block of ```sh is run by bash; ```yaml and ```lua are files; ```console is for the eye. What is changed is what a reader
-changes: names, addresses, ports, where a file lies."""
+A block of ```sh is run by bash; ```ini, ```yaml and ```lua are files; ```console is for the eye, but for the README's
+one-liners. What is changed is what a reader changes: names, addresses, ports, where a file lies."""
+import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
+import threading
 import urllib.request
 from pathlib import Path
 
 import yaml
 
 from case import Case, DIRECT
-from lab import (DOMAIN, LOOPBACK, PASSWORD, PROXY, SERVERS, UPLOAD, Ejabberd, Ports, Process, Prosody,
+from gateway import Client
+from lab import (DOMAIN, LOOPBACK, PASSWORD, PROXY, ROOMS, SERVERS, UPLOAD, Ejabberd, Ports, Process, Prosody,
                  accepts_connections, wait_until)
 
-DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCS = ROOT / "docs"
 TOKEN = "0123456789abcdef"
-NAMES = (("ana@example.org", f"alice@{DOMAIN}"), ("oncall@example.org", f"alice@{DOMAIN}"), ("example.org", DOMAIN))
+NAMES = (("ana@example.org", f"alice@{DOMAIN}"), ("bob@example.org", f"bob@{DOMAIN}"),
+         ("oncall@example.org", f"alice@{DOMAIN}"), ("example.org", DOMAIN))
 
 
 def blocks(page, language):
@@ -48,6 +53,13 @@ class Page(Case):
                               env={**os.environ, "JIDPOST": gateway.url, "TOKEN": TOKEN, **environment})
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout + done.stderr
+
+    def jidpost(self, gateway):
+        """A folder with the program in it, for the PATH."""
+        tools = self.path("bin")
+        tools.mkdir()
+        (tools / "jidpost").symlink_to(gateway.program)
+        return f"{tools}:{os.environ['PATH']}"
 
     @staticmethod
     def listed(gateway):
@@ -89,10 +101,7 @@ class Ci(Page):
         peer, gateway = self.recipient("alice"), self.gateway()
         (self.folder / "build").mkdir()
         (self.folder / "build" / "app.tar.gz").write_bytes(os.urandom(5000))
-        tools = self.path("bin")
-        tools.mkdir()
-        (tools / "jidpost").symlink_to(gateway.program)
-        token = self.shell(here(blocks("send-from-ci.md", "sh")[0]), gateway, PATH=f"{tools}:{os.environ['PATH']}",
+        token = self.shell(here(blocks("send-from-ci.md", "sh")[0]), gateway, PATH=self.jidpost(gateway),
                            JIDPOST_SERVER_STATE_DIR=str(gateway.state), JIDPOST_XMPP_JID="gateway@localhost",
                            JIDPOST_XMPP_PASSWORD=PASSWORD).split()[0]
         self.assertTrue(token.startswith("jp_ci_"), token)
@@ -118,6 +127,187 @@ class Ci(Page):
         said = self.shell(job, gateway, 22, TO=f"alice@{DOMAIN}", JIDPOST_TOKEN=TOKEN, CI_JOB_ID="1",
                           CI_PROJECT_NAME="a", CI_COMMIT_SHORT_SHA="b")
         self.assertIn("recipient_offline", said)
+
+
+class Readme(Page):
+    def commands(self, gateway):
+        """Those of the README's five minutes, each with what the README says that it answers."""
+        text = (ROOT / "README.md").read_text().partition("## Five one-liners")[2].partition("\n## ")[0]
+        for block in re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            for one in block.strip().split("\n\n"):
+                command, _, answer = one.partition("\n")
+                yield here(command.removeprefix("$ "), ("http://127.0.0.1:8080", gateway.url),
+                           ("ana@localhost", f"alice@{DOMAIN}"), ("bob@localhost", f"bob@{DOMAIN}")), answer
+
+    def test_its_one_liners_answer_as_it_says(self):
+        peer, gateway = self.recipient("alice"), self.gateway(DELIVERY_METHODS="si-s5b")
+        commands = list(self.commands(gateway))
+        self.assertEqual(len(commands), 6)
+        for command, answer in commands:
+            problem = answer.startswith('{"type"')
+            said = self.shell(command.replace("curl ", "curl -sS ", 1), gateway, 22 if problem else 0)
+            if answer.startswith("tr_"):  # on its way, or delivered
+                state = answer.split()[1].replace("queued", "(queued|offering|connecting|transferring|delivered)")
+                self.assertRegex(said, rf"^tr_\S+ {state} /v1/transfers/tr_\S+\n$")
+            elif problem:
+                for key in "type", "title", "status", "code", "stage", "retryable", "hint":
+                    self.assertIn(f'"{key}":{json.dumps(json.loads(said.splitlines()[0])[key])}', answer)
+            else:
+                self.assertTrue(json.loads(said)["reachable"], said)
+        wait_until(lambda: len(peer.all("file")) == 4, 30, "four files")
+        self.assertEqual({told["name"] for told in peer.all("file")}, {"report.pdf", "hello.txt"})
+
+    def test_its_start_starts(self):
+        """All but the build; what leads to this server and to free ports is added."""
+        start = (ROOT / "README.md").read_text().partition("## Start")[2]
+        lines = re.search(r"^mkdir .*?(?=^build/release/jidpost serve$)", start, re.DOTALL | re.MULTILINE)[0]
+        gateway, port = self.gateway(start=False), Ports.take()
+        mine = {"JIDPOST_" + key: gateway.settings[key] for key in ("XMPP_SERVER", "XMPP_PORT", "XMPP_TLS", "SOCKS5_LISTEN")}
+        log = self.path("jidpost.log")
+        process = Process(["bash", "-euc", here(lines) + f"exec {gateway.program} serve"], log,
+                          {**os.environ, **mine, "HOME": str(self.folder), "PASSWORD": PASSWORD,
+                           "JIDPOST_HTTP_LISTEN": f"{LOOPBACK}:{port}"})
+        self.addCleanup(process.stop)
+        wait_until(lambda: "event=xmpp.online" in log.read_text(), 30, "a session")
+        peer, token = self.recipient("alice"), (self.folder / "jidpost" / "token").read_text().strip()
+        answer = Client(port, {"Authorization": f"Bearer {token}"}).put(peer.jid, b"x", wait=30)
+        self.assertEqual(answer.status, 200, answer)
+
+
+class Live(Page):
+    def test_a_transfer_and_all_of_them_are_followed(self):
+        self.recipient("alice")
+        gateway = self.gateway()
+        one, every, again, poll, compared = map(here, blocks("live.md", "sh"))
+        told = self.shell(one, gateway)
+        self.assertEqual(re.findall("^event: (.*)$", told, re.MULTILINE)[-1], "transfer.delivered")
+        identifier = re.search(r'"id":"(tr_\w+)"', told)[1]
+        first = re.search("^id: (.*)$", told, re.MULTILINE)[1]
+        missed = self.shell(again, gateway, id=identifier, LAST=first)
+        self.assertEqual(missed.rpartition("id: ")[2], told.rpartition("id: ")[2])
+        self.assertEqual(json.loads(self.shell(poll, gateway, id=identifier))["state"], "delivered")
+        full, _, nothing = self.shell(compared, gateway, id=identifier).partition("\n")
+        self.assertEqual((json.loads(full)["state"], nothing), ("delivered", ""))
+        reader = subprocess.Popen(["bash", "-c", every], stdout=subprocess.PIPE, text=True,
+                                  env={**os.environ, "JIDPOST": gateway.url, "TOKEN": TOKEN})
+        self.addCleanup(reader.wait)
+        self.addCleanup(reader.stdout.close)
+        self.addCleanup(reader.kill)
+        wait_until(lambda: "jidpost_sse_clients 1" in self.metrics(gateway), 10, "a reader")
+        self.shell(one, gateway)
+        self.assertIn("event: transfer.delivered\n", reader.stdout)
+
+    @staticmethod
+    def metrics(gateway):
+        return gateway.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).body.decode()
+
+
+class Hooks(Page):
+    def test_its_section_and_its_secret_reach_its_receiver(self):
+        secret, tried, dead = map(here, blocks("webhooks.md", "sh"))
+        section, port = blocks("webhooks.md", "ini")[0], Ports.take()
+        self.shell(secret, self.gateway(start=False))
+        key, log, ini = self.folder / "ci.secret", self.path("receiver.log"), self.path("jidpost.ini")
+        receiver = Process(["/usr/bin/python3", "-u", "-c", blocks("webhooks.md", "python")[0]], log,
+                           {**os.environ, "SECRET": key.read_text().strip(), "PORT": str(port)})
+        self.addCleanup(receiver.stop)
+        wait_until(lambda: accepts_connections(port), 10, "the receiver")
+        ini.write_text(section.replace("https://ci.example.org/hooks/jidpost", f"http://{LOOPBACK}:{port}/")
+                       .replace("/etc/jidpost/ci.secret", str(key)) + f"allow_nets = {LOOPBACK}\n")
+        gateway = self.gateway(start=False)
+        gateway.arguments = ["--config", str(ini)]
+        gateway.start()
+        test, hooks = self.shell(tried, gateway).strip().splitlines()
+        self.assertTrue(json.loads(test)["delivered"], test)
+        self.assertEqual(json.loads(hooks)["items"][0]["name"], "ci")
+        self.assertEqual(json.loads(self.shell(dead, gateway))["items"], [])
+        peer = self.recipient("alice")
+        self.assertDelivered(gateway.put(peer.jid, b"x", wait=30, headers={"Authorization": f"Bearer {TOKEN}"}))
+        wait_until(lambda: "True transfer.delivered" in log.read_text(), 20, "a signed event")
+
+
+class CommandLine(Page):
+    def test_its_lines_send(self):
+        alice, bob, gateway = self.recipient("alice"), self.recipient("bob"), self.gateway()
+        known, sent = map(here, blocks("command-line.md", "sh"))
+        path = self.jidpost(gateway)
+        (self.folder / ".jidpost-token").write_text(TOKEN + "\n")
+        for name in "a.pdf", "b.pdf":
+            (self.folder / name).write_text(name)
+        known = known.replace(f"https://gw.{DOMAIN}", gateway.url)
+        said = self.shell(known + sent, gateway, PATH=path, HOME=str(self.folder))
+        self.assertNotIn("exit status", said)
+        self.assertEqual(sorted(told["name"] for told in bob.all("file")), ["a.pdf", "b.pdf"])
+        wait_until(lambda: len(alice.all("file")) == 4, 30, "four files")
+
+    def test_what_nobody_takes_has_a_status(self):
+        gateway = self.gateway(DELIVERY_METHODS="si-s5b")
+        last = here(blocks("command-line.md", "sh")[1]).strip().splitlines()[-1]
+        for name in "a.pdf", "b.pdf":
+            (self.folder / name).write_text(name)
+        self.assertIn("exit status 5", self.shell(last, gateway, PATH=self.jidpost(gateway), JIDPOST_URL=gateway.url,
+                                                  JIDPOST_TOKEN=TOKEN))
+
+
+class Uploads(Page):
+    def test_each_way_in_delivers(self):
+        alice, bob, out = self.recipient("alice"), self.recipient("bob"), self.path("out")
+        out.mkdir()
+        for file in self.folder / "a.pdf", self.folder / "b.pdf", out / "r.pdf":
+            file.write_text(file.name)
+        web = http.server.ThreadingHTTPServer((LOOPBACK, 0), lambda *given: http.server.SimpleHTTPRequestHandler(
+            *given, directory=str(self.folder)))
+        (self.folder / "artifact.zip").write_bytes(b"PK")
+        threading.Thread(target=web.serve_forever).start()
+        self.addCleanup(web.server_close)
+        self.addCleanup(web.shutdown)
+        gateway = self.gateway(SOURCE_PATH_ROOTS=str(out), SOURCE_URL_ENABLED="on", EGRESS_ALLOW_NETS=LOOPBACK)
+        stream, once, digest, several, path, url = (
+            here(block, ("/srv/out", str(out)), ("https://ci.example.org", f"http://{LOOPBACK}:{web.server_port}"))
+            for block in blocks("uploads.md", "sh"))
+        self.assertEqual(json.loads(self.shell(stream, gateway))["state"], "delivered")
+        first, second = (json.loads(self.shell(once, gateway, JOB="7"))["id"] for _ in range(2))
+        self.assertEqual(first, second)
+        self.shell(digest, gateway)
+        batch = json.loads(self.shell(several, gateway))
+        self.assertEqual(len(batch["transfers"]), 4, batch)
+        self.shell(path, gateway)
+        self.shell(url, gateway)
+        names = ["a.pdf", "artifact.zip", "b.pdf", "r.pdf", "report.pdf", "report.pdf", "report.pdf"]
+        wait_until(lambda: len(alice.all("file")) >= len(names), 30, "all of them")
+        self.assertEqual(sorted(told["name"] for told in alice.all("file")), names)
+        self.assertEqual(len(bob.all("file")), 2)
+
+
+class Delivery(Page):
+    server_options = {"rooms": ""}
+
+    def test_its_lines_do_what_it_says(self):
+        peer = self.recipient("alice", "--room", f"team@{ROOMS}")
+        peer.wait("room", occupant="alice", there=True)
+        look, wait, link, room = (here(block, ("team@conference.example.org", f"team@{ROOMS}"))
+                                  for block in blocks("delivery.md", "sh"))
+        gateway = self.publishing_gateway()
+        seen = json.loads(self.shell(look, gateway))
+        self.assertTrue(seen["reachable"], seen)
+        self.shell(wait, gateway)
+        peer.wait("file")
+        for text in link, room:
+            self.assertEqual(json.loads(self.shell(text, gateway))["state"], "link_sent")
+
+
+class Configured(Page):
+    def test_a_file_of_all_keys_holds(self):
+        gateway = self.gateway(start=False)
+        self.shell(blocks("configuration.md", "sh")[0], gateway, PATH=self.jidpost(gateway),
+                   **{"JIDPOST_" + key: value for key, value in gateway.settings.items()})
+
+    def test_its_token_is_made_as_it_says(self):
+        command, shown = re.search(r"^\$ (jidpost token create .*)\n(jp_\S+)$", (DOCS / "configuration.md").read_text(),
+                                   re.MULTILINE).groups()
+        gateway = self.gateway(start=False)
+        made = self.shell(command, gateway, PATH=self.jidpost(gateway), JIDPOST_SERVER_STATE_DIR=str(self.folder))
+        self.assertRegex(made, rf"^jp_ci-1_\S{{{len(shown) - len('jp_ci-1_')}}}\n")
 
 
 class Alerts(Page):

@@ -178,8 +178,8 @@ class Webhooks(Case):
         self.assertEqual((said["delivered"], said["detail"]), (False, "the certificate is not trusted"))
         self.assertEqual(len(receiver.got), 1)
 
-    def test_the_receiver_of_the_readme_knows_what_is_ours(self):
-        program = re.search(r"```python\n(import base64.*?)```", (HERE.parents[1] / "README.md").read_text(), re.S)[1]
+    def test_the_receiver_of_the_page_knows_what_is_ours(self):
+        program = re.search(r"```python\n(import base64.*?)```", (HERE.parents[1] / "docs" / "webhooks.md").read_text(), re.S)[1]
         port, secret, log = Ports.take(), self.secret(), self.path("receiver.log")
         process = Process(["/usr/bin/python3", "-u", "-c", program], log,
                           {**os.environ, "SECRET": secret, "PORT": str(port)})

@@ -1,9 +1,11 @@
 #!/bin/sh
 # docs/operations.md names every error code that a caller can meet, and every key that SIGHUP applies.
+# docs/configuration.md has only keys that there are, with their defaults, and every key of a token and of a webhook.
 # docs/security.md names only tests and files that there are; so do all links of the README and the pages.
-#   docs_test.sh <source root>
+#   docs_test.sh <source root> <jidpost>
 set -eu
 cd "$1"
+jidpost=$2
 page=docs/operations.md missing=0
 
 # names <what>: each line of the input has to stand between backquotes
@@ -29,6 +31,53 @@ $(sed -n '/^static const struct key rows/,/^};/p' gateway/config_keys.c | tr -d 
 EOF
 [ $count -gt 5 ] || { echo "$count live keys in gateway/config_keys.c: it is read no longer"; exit 1; }
 
+# A row begins with `[section] key`, `key`; its defaults, in that order, are compared where they are figures or between
+# backquotes. The rows of a [token ID] or [webhook NAME] have no section in them; the head of the table has it.
+"$jidpost" config keys >"${TMPDIR:-/tmp}/docs_test.$$"
+awk '
+    function bad(what) { print FILENAME ": " what; wrong = 1 }
+    function row(cell, value,    names, values, n, m, i, key) {
+        if (match(cell, /\[[a-zA-Z0-9 ]+\] /))
+            section = substr(cell, RSTART + 1, RLENGTH - 3)
+        gsub(/`|^ +| +$|\[[a-zA-Z0-9 ]+\] /, "", cell)
+        gsub(/^ +| +$/, "", value)
+        n = split(cell, names, ", ")
+        m = split(value, values, ", ")
+        for (i = 1; i <= n; i++) {
+            key = section " " names[i]
+            count++
+            told[key] = 1
+            if (!(key in is))
+                bad("there is no key [" section "] " names[i])
+            else if (section !~ /^(token|webhook) / && n == m && values[i] ~ /^[0-9]|^`[^<]*`$/) {
+                gsub(/`/, "", values[i])
+                if (is[key] != values[i])
+                    bad("[" section "] " names[i] " is " is[key] ", and not " values[i])
+            }
+        }
+    }
+    NR == FNR && /^\[/ { of = substr($0, 2, length($0) - 2); next }
+    NR == FNR && /^; \[[a-z]+ [A-Z]+\]/ { match($0, /\[[^]]*/); of = substr($0, RSTART + 1, RLENGTH - 1); next }
+    NR == FNR && /^;[a-z0-9_]+ =/ { name = substr($1, 2); sub(/^[^=]*= ?/, ""); is[of " " name] = $0; next }
+    NR == FNR && of ~ / / && /^; [a-z0-9_]+ =/ { is[of " " $2] = ""; must[of " " $2] = 1; next }
+    NR == FNR { next }
+    /^\| key of `\[/ { match($0, /\[[^]]*/); section = substr($0, RSTART + 1, RLENGTH - 1); inside = 1; next }
+    /^\| key / { inside = 1; next }
+    !/^\|/ { inside = 0 }
+    inside && /^\| `/ && !/^\| `\[[a-z]+ [A-Z]+\]`/ { split($0, cells, "|"); row(cells[2], cells[3]) }
+    END {
+        for (key in must) {
+            if (!(key in told)) {
+                print "docs: no table has " key
+                wrong = 1
+            }
+        }
+        if (count < 60)
+            bad(count " keys: they are read no longer")
+        exit wrong
+    }' "${TMPDIR:-/tmp}/docs_test.$$" docs/configuration.md docs/webhooks.md || missing=1
+rm -f "${TMPDIR:-/tmp}/docs_test.$$"
+
 # The last two columns of its rows with four: the files of the control, and the tests.
 page=docs/security.md count=0
 rows=$(grep '^| [A-Z ]* | .* | .* |.*|$' $page)
@@ -46,10 +95,17 @@ done
 count=0
 for page in README.md CONTRIBUTING.md docs/*.md deploy/*/*.md; do
     [ -e "$page" ] || continue
-    for link in $(grep -oE '\]\([^)# ]+' "$page" | cut -c 3- | grep -v '^[a-z]*:'); do
+    for link in $(grep -oE '\]\([^) ]+' "$page" | cut -c 3- | grep -v '^[a-z]*:'); do
         count=$((count + 1))
-        [ -e "$(dirname "$page")/$link" ] || { echo "$page: there is nothing at $link"; missing=1; }
+        file=${link%%#*}
+        if [ -n "$file" ]; then file=$(dirname "$page")/$file; else file=$page; fi
+        [ -e "$file" ] || { echo "$page: there is nothing at $link"; missing=1; continue; }
+        case $link in
+        *.md\#* | \#*) # a heading, as GitHub names it
+            sed -n 's/^##* //p' "$file" | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9_\n-' | grep -qx -e "${link#*#}" ||
+                { echo "$page: $link is no heading there"; missing=1; } ;;
+        esac
     done
 done
-[ $count -gt 20 ] || { echo "$count links: they are read no longer"; exit 1; }
+[ $count -gt 60 ] || { echo "$count links: they are read no longer"; exit 1; }
 exit $missing
