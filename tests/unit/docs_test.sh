@@ -1,6 +1,7 @@
 #!/bin/sh
 # docs/operations.md names every error code that a caller can meet, and every key that SIGHUP applies.
 # docs/configuration.md has only keys that there are, with their defaults, and every key of a token and of a webhook.
+# Each folder's README names every file of its C.
 # docs/security.md names only tests and files that there are; so do all links of the README and the pages.
 #   docs_test.sh <source root> <jidpost>
 set -eu
@@ -77,6 +78,14 @@ awk '
         exit wrong
     }' "${TMPDIR:-/tmp}/docs_test.$$" docs/configuration.md docs/webhooks.md || missing=1
 rm -f "${TMPDIR:-/tmp}/docs_test.$$"
+
+for folder in base socks5 gateway xmpp api cli; do
+    for file in "$folder"/*.[ch]; do
+        name=$(basename "$file")
+        grep -qF -e "\`$name\`" -e "\`${name%.?}.[ch]\`" $folder/README.md ||
+            { echo "$folder/README.md lacks $name"; missing=1; }
+    done
+done
 
 # The last two columns of its rows with four: the files of the control, and the tests.
 page=docs/security.md count=0
