@@ -182,9 +182,9 @@ class Live(Page):
         told = self.shell(one, gateway)
         self.assertEqual(re.findall("^event: (.*)$", told, re.MULTILINE)[-1], "transfer.delivered")
         identifier = re.search(r'"id":"(tr_\w+)"', told)[1]
-        first = re.search("^id: (.*)$", told, re.MULTILINE)[1]
-        missed = self.shell(again, gateway, id=identifier, LAST=first)
-        self.assertEqual(missed.rpartition("id: ")[2], told.rpartition("id: ")[2])
+        first = re.search("^id: (.*)-", told, re.MULTILINE)[1] + "-1"  # of the session, before the transfer
+        missed = re.findall("^event: (.*)$", self.shell(again, gateway, id=identifier, LAST=first), re.MULTILINE)
+        self.assertEqual((missed[0], missed[-1]), ("transfer.created", "transfer.delivered"))
         self.assertEqual(json.loads(self.shell(poll, gateway, id=identifier))["state"], "delivered")
         full, _, nothing = self.shell(compared, gateway, id=identifier).partition("\n")
         self.assertEqual((json.loads(full)["state"], nothing), ("delivered", ""))
