@@ -136,8 +136,7 @@ class Readme(Page):
         for block in re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             for one in block.strip().split("\n\n"):
                 command, _, answer = one.partition("\n")
-                yield here(command.removeprefix("$ "), ("http://127.0.0.1:8080", gateway.url),
-                           ("ana@localhost", f"alice@{DOMAIN}"), ("bob@localhost", f"bob@{DOMAIN}")), answer
+                yield here(command.removeprefix("$ "), ("http://127.0.0.1:8080", gateway.url)), answer
 
     def test_its_one_liners_answer_as_it_says(self):
         peer, gateway = self.recipient("alice"), self.gateway(DELIVERY_METHODS="si-s5b")
