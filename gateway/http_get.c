@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
@@ -131,7 +132,7 @@ static bool follow(struct get *g)
     if (g->error.code != ERR_NONE || g->blocked || status < 301 || status > 308 || status == 304 ||
         g->redirects++ == REDIRECTS || curl_easy_getinfo(g->easy, CURLINFO_REDIRECT_URL, &to) != CURLE_OK || !to)
         return false;
-    if (!source_url_check(g->is.allow_hosts, to, &g->error) || (g->secure && strncmp(to, "https:", 6) != 0)) {
+    if (!source_url_check(g->is.allow_hosts, to, &g->error) || (g->secure && strncasecmp(to, "https:", 6) != 0)) {
         error_set(&g->error, ERR_SOURCE_REFUSED, "the source redirects to where this gateway does not go");
         return false;
     }
@@ -190,7 +191,7 @@ uint64_t http_get(struct http_getter *getter, const struct http_get *is, struct 
     struct get *g = calloc(1, sizeof *g);
 
     if (g) {
-        *g = (struct get){.getter = getter, .is = *is, .secure = strncmp(is->url, "https:", 6) == 0};
+        *g = (struct get){.getter = getter, .is = *is, .secure = strncasecmp(is->url, "https:", 6) == 0};
         if (set_up(g) && http_loop_add(getter->loop, g->easy)) {
             g->ticket = ++getter->last_ticket;
             LIST_INSERT_HEAD(&getter->gets, g, next);

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include <curl/curl.h>
 
@@ -30,6 +31,14 @@ static void part(CURLU *u, CURLUPart which, char *out, size_t max)
     curl_free(text);
 }
 
+/* The library takes "http:/host" and "http:///host" too, which whoever else looks for the host does not find. */
+static bool is_of_web(const char *url)
+{
+    size_t scheme = strncasecmp(url, "https://", 8) == 0 ? 8 : strncasecmp(url, "http://", 7) == 0 ? 7 : 0;
+
+    return scheme > 0 && url[scheme] != '/';
+}
+
 static bool is_plain(const char *url)
 {
     for (; *url; url++)
@@ -50,7 +59,7 @@ static bool host_fits(char *const *globs, char *host)
 
 bool source_url_check(char *const *allow_hosts, const char *url, struct error *err)
 {
-    char scheme[16], host[256], user[8], password[8];
+    char host[256], user[8], password[8];
     CURLU *u = strlen(url) < SOURCE_URL && is_plain(url) ? parse(url) : NULL;
     char *at = NULL;
     bool secret;
@@ -58,14 +67,13 @@ bool source_url_check(char *const *allow_hosts, const char *url, struct error *e
     if (!u)
         return error_set(err, ERR_SOURCE_REFUSED, "source.url: not a URL of at most %d ASCII characters",
                          SOURCE_URL - 1);
-    part(u, CURLUPART_SCHEME, scheme, sizeof scheme);
     part(u, CURLUPART_HOST, host, sizeof host);
     part(u, CURLUPART_USER, user, sizeof user);
     part(u, CURLUPART_PASSWORD, password, sizeof password);
     secret = curl_url_get(u, CURLUPART_USER, &at, 0) != CURLUE_NO_USER;
     curl_free(at);
     curl_url_cleanup(u);
-    if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
+    if (!is_of_web(url))
         return error_set(err, ERR_SOURCE_REFUSED, "source.url: files are fetched by http and https alone");
     if (secret || *user || *password)
         return error_set(err, ERR_SOURCE_REFUSED, "source.url: no user and no password in it");
