@@ -120,6 +120,8 @@ enum MHD_Result reply_stream(struct request *rq, const char *type, MHD_ContentRe
         done(rq);
         return MHD_NO;
     }
+    if (rq->head) /* else the library ends chunks that it never began, in front of the next answer */
+        MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     return send_response(rq, 200, type, response);
 }
 

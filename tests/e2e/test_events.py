@@ -221,6 +221,17 @@ class Events(Commands, Case):
             known = answer.headers["etag"]
             states.append(answer.json["state"])
 
+    def test_a_head_of_a_stream_has_no_body_at_all(self):
+        gateway = self.gateway()
+        identifier = gateway.put(f"nobody@{DOMAIN}", b"abc").json["id"]
+        for target in "/v1/events", f"/v1/transfers/{identifier}/events":
+            with socket.create_connection((LOOPBACK, gateway.port), 10) as connection:
+                connection.sendall(f"HEAD {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                said = b"".join(iter(lambda: connection.recv(4096), b""))
+            self.assertRegex(said, b"^HTTP/1.1 200 ")
+            self.assertIn(b"\r\nContent-Type: text/event-stream\r\n", said)
+            self.assertEqual(said.partition(b"\r\n\r\n")[2], b"")
+
     def test_silence_is_broken_by_a_comment_every_fifteen_seconds(self):
         gateway = self.gateway()
         every = self.stream(gateway, "/v1/events?type=transfer.delivered")
