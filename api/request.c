@@ -482,13 +482,14 @@ static bool all_is_there(const struct request *rq)
 
 /* The library reads edge-triggered and takes a short read for the end of what is there. When a caller hung up right
  * behind it, that news is lost until the idle timeout; suspending and resuming makes it look again. Under TLS it reads
- * until there is nothing. */
-static void notice_end(struct request *rq)
+ * until there is nothing. true: it does so now, and calls for the same once more. */
+static bool notice_end(struct request *rq)
 {
     if (rq->more || all_is_there(rq) || tls_has_more(rq->connection) >= 0 || peek(rq) != 0)
-        return;
+        return false;
     MHD_suspend_connection(rq->connection);
     MHD_resume_connection(rq->connection);
+    return true;
 }
 
 static enum MHD_Result take_body(struct request *rq, const char *data, size_t len)
@@ -560,8 +561,16 @@ enum MHD_Result request_handle(struct request *rq, const char *method, const cha
 {
     enum MHD_Result result;
 
-    if (rq->phase == PHASE_HEADERS)
-        return take_headers(rq, method, version);
+    if (rq->phase == PHASE_HEADERS) {
+        result = take_headers(rq, method, version);
+        if (result == MHD_YES && rq->phase == PHASE_BODY && notice_end(rq))
+            rq->phase = PHASE_AGAIN;
+        return result;
+    }
+    if (rq->phase == PHASE_AGAIN) {
+        rq->phase = PHASE_BODY;
+        return MHD_YES;
+    }
     if (rq->phase == PHASE_BEFORE)
         return take_step(rq);
     if (rq->phase == PHASE_BODY && *len > 0 && !has_room(rq, *len))

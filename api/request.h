@@ -60,7 +60,8 @@ typedef enum MHD_Result step_fn(struct request *rq);
  * WAIT_ROOM: in the middle of a body, which may go on even while we stop. */
 enum waiting { WAIT_NONE, WAIT_ANSWER, WAIT_COMMIT, WAIT_ROOM };
 
-enum phase { PHASE_HEADERS, PHASE_BEFORE, PHASE_BODY, PHASE_STEP, PHASE_ANSWERED };
+/* PHASE_AGAIN: the headers are told once more, since nothing but the end of the connection is behind them. */
+enum phase { PHASE_HEADERS, PHASE_BEFORE, PHASE_AGAIN, PHASE_BODY, PHASE_STEP, PHASE_ANSWERED };
 
 enum {
     REQUEST_ID_MAX = 64,

@@ -11,7 +11,7 @@ import threading
 import time
 
 from case import Case, DIRECT
-from lab import LOOPBACK, Ports, wait_until
+from lab import DOMAIN, LOOPBACK, Ports, wait_until
 
 HOST = b"Host: localhost\r\n"
 PUT = b"PUT /v1/to/alice@localhost/a HTTP/1.1\r\n" + HOST
@@ -201,6 +201,20 @@ class Heads(Case):
             said = self.cut(gateway, good, at)
             self.assertRegex(said, b"^HTTP/1.1 200 ", at)
             self.assertEqual(self.alive(said), 1, at)
+
+
+    def test_who_hangs_up_right_behind_a_head_is_noticed(self):
+        """The end of a connection may come with the head in one read of the library."""
+        gateway = self.gateway()
+        upload = gateway.request("POST", "/v1/uploads", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "9"})
+        for head in (f"PUT /v1/to/alice@{DOMAIN}/a", f"PATCH {upload.headers['location']}"):
+            for n in range(20):
+                with socket.create_connection((LOOPBACK, gateway.port)) as connection:
+                    connection.sendall(f"{head} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+                                       "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
+                                       "Content-Type: application/offset+octet-stream\r\n\r\n".encode())
+                event = "http.upload_broken" if head.startswith("PATCH") else "http.upload_dropped"
+                wait_until(lambda: len(gateway.logged(event)) == n + 1, 5, f"{event}, {n + 1} times")
 
 
 class Slow(Case):
