@@ -57,6 +57,13 @@ static void catch_interrupt(void)
 
 /* ---- where the gateway is */
 
+const char *client_shown_url(const char *url)
+{
+    const char *at = strrchr(url, '@'); /* the last: a password may have others, and a '/' that it should not have */
+
+    return at ? at + 1 : url;
+}
+
 static bool read_url(struct client *c, const char *url, struct error *err)
 {
     size_t len;
@@ -68,7 +75,8 @@ static bool read_url(struct client *c, const char *url, struct error *err)
         c->base = strdup(url);
     } else {
         return error_set(err, ERR_CONFIG,
-                         "'%.80s' leads to no gateway: write http://host:port, https://... or unix:/path", url);
+                         "'%.80s' leads to no gateway: write http://host:port, https://... or unix:/path",
+                         client_shown_url(url));
     }
     if (!c->base)
         return error_set(err, ERR_SYSTEM, "out of memory");

@@ -22,6 +22,9 @@ struct client_config {
     bool local;        /* from the configuration of this machine: no proxy is asked */
 };
 
+/* The URL for people: what stands before its host may be a token, and then that and the scheme are left out. */
+const char *client_shown_url(const char *url);
+
 /* SIGINT is taken over from here on. NULL: ERR_CONFIG, the URL is none; ERR_SYSTEM. */
 struct client *client_create(const struct client_config *config, struct error *err);
 void client_destroy(struct client **c); /* NULL is fine; leaves *c NULL */

@@ -211,7 +211,7 @@ static int tell_outcome(struct talk *t, const struct client_answer *answer)
 {
     switch (answer->outcome) {
     case CLIENT_UNREACHABLE:
-        talk_complain(t, "jidpost: the gateway at %s does not answer: %s", t->url, answer->why);
+        talk_complain(t, "jidpost: the gateway at %s does not answer: %s", client_shown_url(t->url), answer->why);
         talk_complain(t, "  hint: is it running (jidpost serve)? is the address right (--url, JIDPOST_URL)? jidpost "
                          "doctor says more");
         return EXIT_UNAVAILABLE;
@@ -245,7 +245,8 @@ int talk_read(struct talk *t, const struct client_answer *answer, json_t **out)
     if (json_is_object(value)) {
         status = tell_problem(t, value, answer->status);
     } else {
-        talk_complain(t, "jidpost: %s answered %ld and no JSON: is that a jidpost gateway?", t->url, answer->status);
+        talk_complain(t, "jidpost: %s answered %ld and no JSON: is that a jidpost gateway?", client_shown_url(t->url),
+                      answer->status);
         status = answer->status >= 400 ? exit_of_status(answer->status) : EXIT_UNAVAILABLE;
     }
     json_decref(value);

@@ -208,6 +208,13 @@ class Ends(Commands, Case):
         self.assertIn("does not answer", self.said)
         self.assertIn("hint:", self.said)
 
+    def test_a_token_in_the_url_is_not_repeated(self):
+        port = Ports.take()
+        for url, code in ((f"http://me:se@cret@{LOOPBACK}:{port}", 8), (f"http://me:cr/et@{LOOPBACK}:{port}", 8),
+                          ("HTTP://me:secret@host", 2), ("me:secret@host", 2)):
+            self.run_cli(None, "ls", code=code, JIDPOST_URL=url)
+            self.assertNotRegex(self.said, "cr/?et", url)
+
     def test_the_time_that_is_over_is_124_and_the_transfer_goes_on(self):
         gateway, peer = self.gateway(**DIRECT), self.recipient("alice", "--behave", "ignore")
         path, _ = self.file(1000)
