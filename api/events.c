@@ -17,6 +17,7 @@
 #include "api/streams.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "base/text.h"
 
 enum { AGAIN_MS = 3000, BEAT_MS = 15 * 1000, LOOKS = 8, FEW = 256 };
@@ -375,9 +376,22 @@ static void end_stream(void *user)
     request_release(rq);
 }
 
+/* A stream lasts as long as its reader likes, so one connection in sixteen is left to those who send something. */
+static bool may_follow(const struct request *rq)
+{
+    uint64_t most = gateway_config(rq->gw)->http.max_connections, left = most / 16 + (most > 1);
+
+    return atomic_fetch_add(&rq->gate->streams, 1) < most - left;
+}
+
 static enum MHD_Result begin_stream(struct request *rq)
 {
-    atomic_fetch_add(&rq->gate->streams, 1);
+    if (!may_follow(rq)) {
+        atomic_fetch_sub(&rq->gate->streams, 1);
+        metric_add(METRIC_RATE_LIMITED, 1, "connections");
+        error_set(&rq->error, ERR_RATE_LIMITED, "so many follow events already that hardly a connection is left");
+        return reply_problem(rq, &rq->error, STAGE_REQUEST, NULL);
+    }
     atomic_fetch_add(&rq->refs, 1); /* the answer's, which may outlive the rest */
     reply_header(rq, "X-Accel-Buffering", "no");
     return reply_stream(rq, "text/event-stream", read_stream, end_stream);

@@ -232,6 +232,17 @@ class Events(Commands, Case):
             self.assertIn(b"\r\nContent-Type: text/event-stream\r\n", said)
             self.assertEqual(said.partition(b"\r\n\r\n")[2], b"")
 
+    def test_readers_leave_room_for_those_who_send(self):
+        gateway = self.gateway(HTTP_MAX_CONNECTIONS="16", HTTP_MAX_CONNECTIONS_PER_ADDRESS="16")
+        readers = [self.stream(gateway) for _ in range(14)]
+        answer = gateway.get("/v1/events")
+        self.assertFailed(answer, 429, "rate_limited")
+        self.assertIn("retry-after", answer.headers)
+        self.assertEqual(gateway.put(f"nobody@{DOMAIN}", b"abc").status, 202)
+        readers[0].close()
+        wait_until(lambda: b"\njidpost_sse_clients 13\n" in gateway.get("/metrics").body, 10, "one reader less")
+        self.stream(gateway)
+
     def test_silence_is_broken_by_a_comment_every_fifteen_seconds(self):
         gateway = self.gateway()
         every = self.stream(gateway, "/v1/events?type=transfer.delivered")
