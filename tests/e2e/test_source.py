@@ -4,12 +4,14 @@ import http.server
 import json
 import os
 import socket
+import ssl
 import threading
 import time
 
 from case import Case, DIRECT, STREAMS_ALONE
 from lab import DOMAIN, LOOPBACK, wait_until
 from test_events import Stream
+from test_https import Authority
 from test_tokens import Commands
 
 MEBIBYTE = 1 << 20
@@ -291,6 +293,25 @@ class Urls(Orders):
         self.web.pages["/a.txt"] = page(b"abc")
         alice = self.recipient("alice")
         self.assertDelivered(self.order(gateway, {"url": self.web.url + "/there"}, alice.jid, wait=60))
+
+    def test_nobody_is_led_from_https_to_where_anybody_can_read(self):
+        authority, inside = Authority(self.path("authority")), Web()
+        authority.give(1, self.path("tls"))
+        self.addCleanup(inside.stop)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority.directory / "leaf.crt", authority.directory / "leaf.key")
+        inside.server.socket = context.wrap_socket(inside.server.socket, server_side=True)
+        inside.pages["/away"] = page(b"", 302, Location=self.web.url + "/a.txt")
+        inside.pages["/a.txt"] = self.web.pages["/a.txt"] = page(b"abc")
+        bundle = self.path("ca.pem")
+        bundle.write_bytes(b"".join((authority.directory / f"{name}.crt").read_bytes() for name in ("root", "middle")))
+        gateway = self.gateway(XMPP_CA=str(bundle), EGRESS_ALLOW_NETS="127.0.0.0/8")
+        for scheme in "https", "HTTPS":
+            url = f"{scheme}://{LOOPBACK}:{inside.server.server_port}"
+            self.fetch_fails(gateway, url + "/away", "source_refused")
+            answer = self.order(gateway, {"url": url + "/a.txt"})
+            wait_until(lambda: gateway.transfer(answer.json["id"])["file"]["size"] == 3, 10, "it is fetched")
+        self.assertEqual(self.web.asked, [])
 
     def test_hosts_are_those_of_the_configuration(self):
         gateway = self.gateway(SOURCE_ALLOW_HOSTS="*.example.org,127.0.0.3")
