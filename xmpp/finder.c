@@ -290,19 +290,24 @@ static char **copy_features(const char *const *features)
     return copy;
 }
 
-static void take_features(struct search *s, size_t i, const char *const *features)
-{
-    struct candidate_resource *r = &s->found.resources[i];
-
-    r->features = copy_features(features);
-    r->answered = r->features != NULL;
-    note_methods(s->finder, r);
-}
-
 static void note_error(struct search *s, const struct error *err)
 {
     if (s->error.code == ERR_NONE)
         s->error = *err;
+}
+
+static void take_features(struct search *s, size_t i, const char *const *features)
+{
+    struct candidate_resource *r = &s->found.resources[i];
+    struct error err;
+
+    r->features = copy_features(features);
+    r->answered = r->features != NULL;
+    if (!r->answered) {
+        error_set(&err, ERR_INTERNAL, "out of memory");
+        note_error(s, &err);
+    }
+    note_methods(s->finder, r);
 }
 
 static void device_answered(void *user, const char *const *features, const struct error *err)
