@@ -34,7 +34,6 @@ void batch_free(struct batch *b)
     free(b->uploads);
     free(b->records);
     free(b->lives);
-    free(b->ended);
     free(b);
 }
 
@@ -124,8 +123,6 @@ bool batch_prepare(struct batch *b)
         b->records[i] = NULL;
         if (!(b->lives[i] = core_prepare(b->gw, r, NULL)))
             return false;
-        if (b->url)
-            core_was_created(b->lives[i]);
     }
     return true;
 }
@@ -377,7 +374,6 @@ void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_l
         b->uploads = calloc(b->files, sizeof(struct upload *));
         b->records = calloc(batch_count(b), sizeof(struct record *));
         b->lives = calloc(batch_count(b), sizeof(struct live *));
-        b->ended = calloc(batch_count(b), sizeof *b->ended);
     }
     if (b && p->path)
         b->path = strdup(p->path);
@@ -385,7 +381,7 @@ void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_l
         b->url = strdup(p->url);
     if (b && b->url)
         b->message.handle = batch_fetch;
-    if (!b || !b->uploads || !b->records || !b->lives || !b->ended || (p->path && !b->path) || (p->url && !b->url)) {
+    if (!b || !b->uploads || !b->records || !b->lives || (p->path && !b->path) || (p->url && !b->url)) {
         if (b)
             batch_free(b);
         refuse(p, done, user);

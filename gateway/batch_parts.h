@@ -35,8 +35,6 @@ struct batch {
     uint64_t ticket;
     int64_t told; /* monotonic; how far it is */
     struct fetch_waiter *waiters;
-    bool *ended;               /* of each: its end was told */
-    atomic_size_t open;        /* rows at the writer */
     struct batch *prev, *next; /* in gw->fetches, from the answer on */
 };
 

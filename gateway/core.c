@@ -467,6 +467,7 @@ void gateway_destroy(struct gateway **gw)
         core_forget(live);
     }
     fetches_stop(g);
+    core_forget_batches(g);
     http_getter_destroy(&g->getter);
     webhooks_destroy(&g->webhooks);
     uv_close((uv_handle_t *)&g->run, NULL);

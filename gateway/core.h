@@ -28,6 +28,7 @@ struct link_change;
 struct webhooks;
 struct partials;
 struct batch;
+struct tally;
 struct http_getter;
 
 struct gateway {
@@ -56,6 +57,7 @@ struct gateway {
     struct links *links;         /* of our own, that can be fetched */
     struct link_change *changes; /* of records by their links; the first is under way */
     struct batch *fetches;       /* whose file is on its way here */
+    struct tally *tallies;       /* of batches that are not complete */
     struct http_getter *getter;  /* NULL: nothing is fetched */
     gateway_name_fn *name_of;    /* may be NULL */
     uv_idle_t run;               /* active while runs is not empty */
@@ -147,6 +149,14 @@ void core_forget(struct live *live);
  * RECEIVING: never. false, r freed: out of memory. */
 bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth, enum transfer_state was);
 
+/* One whose file was fetched, between prepare and begin: that it is there was told as it was made, and it counts in its
+ * batch since then. */
+void core_was_told(struct live *live);
+
+/* Instead of core_begin(): it ends without a file, as why says; ERR_CANCELLED: it is cancelled. Its row follows, and
+ * core_over(). */
+void core_end_fileless(struct live *live, const struct error *why);
+
 /* A copy for the store: what it has needs no further row. When it is final and committed, core_over() is due. */
 struct record *core_first_row(struct live *live);
 
@@ -181,9 +191,19 @@ void core_wait(struct gateway *gw, struct live *live, int64_t wait_ms, const str
 /* A final state is committed, and that is told; takes the snapshot, which may be NULL for want of memory. */
 void core_tell_end(struct gateway *gw, struct record *snapshot);
 
-/* It is there, though no transfer yet; and later, once it is one, that it was told so. */
-void core_tell_created(struct gateway *gw, struct record *snapshot);
-void core_was_created(struct live *live);
+/* One that is no live transfer yet is there; s is on the board. */
+void core_tell_created(struct gateway *gw, struct snapshot *s);
+
+/* ---- core_batches.c, for core*.c and fetch.c; core's thread
+ *
+ * batch.completed comes when the last of a batch that was not over is, and that is committed. What was complete when
+ * we started is not heard of again; one of which something is tried once more (core_retry()) completes once more. */
+
+/* A transfer is there, or taken up; NULL or no batch: nothing. Without memory readers of events are told of a
+ * gap. */
+void core_join_batch(struct gateway *gw, const struct record *r);
+void core_leave_batch(struct gateway *gw, const struct record *r); /* its end is committed */
+void core_forget_batches(struct gateway *gw);
 
 /* ---- core_webhooks.c, for core*.c, upload*.c and download.c; core's thread */
 
@@ -200,9 +220,6 @@ bool core_start_webhooks(struct gateway *gw, struct error *err);
 bool fetches_wait(struct gateway *gw, const char *id, int64_t wait_ms, const struct record_stamp *was,
                   gateway_record_fn *done, void *user);
 bool fetches_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user);
-
-/* Whether a transfer of that batch is still among them, and its end not told. */
-bool fetches_have(struct gateway *gw, const char *batch);
 
 /* We stop: nothing more is fetched, and who waits is told how it is. Their rows stay as they are. */
 void fetches_stop(struct gateway *gw);

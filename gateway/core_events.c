@@ -1,8 +1,6 @@
 /* gateway/core_events.c - what core tells of a transfer: the one place where changes of its record become events. */
 #include "gateway/core_parts.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 
 enum { PROGRESS_MS = 500 };
@@ -18,6 +16,7 @@ static void tell(struct live *live, struct snapshot *s, enum event_type type)
     const struct record *r = snapshot_record(s);
 
     events_publish(live->gw->events, &(struct event){.type = type, .transfer = s});
+    live->told.created = true;
     live->told.state = r->state;
     live->told.sent = r->sent;
     live->told.received = r->received;
@@ -38,7 +37,7 @@ void core_tell(struct live *live, struct snapshot *s)
 
     if (transfer_state_final(r->state))
         return;
-    if (live->told.state == TRANSFER_RECEIVING)
+    if (!live->told.created)
         tell(live, s, EVENT_CREATED);
     else if (r->state != live->told.state)
         tell(live, s, event_of(r));
@@ -46,53 +45,20 @@ void core_tell(struct live *live, struct snapshot *s)
         tell(live, s, EVENT_PROGRESS);
 }
 
-static void tell_once(struct gateway *gw, struct snapshot *s, enum event_type type)
+void core_tell_created(struct gateway *gw, struct snapshot *s)
 {
-    if (s)
-        events_publish(gw->events, &(struct event){.type = type, .transfer = s});
-    else
-        events_lose(gw->events);
-}
-
-/* With the end of its last transfer; also when one of them was tried again. */
-static void tell_batch(struct gateway *gw, const struct record *r)
-{
-    struct live *live, *next;
-
-    HASH_ITER(hh, gw->lives, live, next)
-    {
-        const char *batch = core_record(live)->batch;
-
-        if (batch && strcmp(batch, r->batch) == 0 && strcmp(live->id, r->id) != 0)
-            return;
-    }
-    if (!fetches_have(gw, r->batch))
-        events_publish(gw->events,
-                       &(struct event){.type = EVENT_BATCH_COMPLETED, .subject = r->batch, .token = r->token});
+    events_publish(gw->events, &(struct event){.type = EVENT_CREATED, .transfer = s});
 }
 
 void core_tell_end(struct gateway *gw, struct record *snapshot)
 {
     struct snapshot *s = snapshot_take(snapshot);
 
-    tell_once(gw, s, s ? event_of(snapshot_record(s)) : EVENT_FAILED);
-    if (s && snapshot_record(s)->batch && snapshot_record(s)->state != TRANSFER_LINK_FETCHED)
-        tell_batch(gw, snapshot_record(s));
+    if (s)
+        events_publish(gw->events, &(struct event){.type = event_of(snapshot_record(s)), .transfer = s});
+    else
+        events_lose(gw->events);
     snapshot_release(&s);
-}
-
-void core_tell_created(struct gateway *gw, struct record *snapshot)
-{
-    struct snapshot *s = snapshot_take(snapshot);
-
-    tell_once(gw, s, EVENT_CREATED);
-    snapshot_release(&s);
-}
-
-/* None of the states it will be in. */
-void core_was_created(struct live *live)
-{
-    live->told.state = TRANSFER_STATE_COUNT;
 }
 
 void core_tell_network(struct gateway *gw, const struct network_view *view)

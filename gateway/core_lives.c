@@ -379,8 +379,29 @@ struct live *core_prepare(struct gateway *gw, struct record *r, const struct gro
 void core_begin(struct live *live)
 {
     live->resting = false;
+    if (!live->counted)
+        core_join_batch(live->gw, core_record(live));
+    live->counted = true;
     publish(live); /* at once: whoever is told of it now may ask for it now */
     transfer_queue(live->transfer);
+}
+
+void core_was_told(struct live *live)
+{
+    live->counted = live->told.created = true;
+}
+
+/* At once: whoever asks now finds it ended. */
+void core_end_fileless(struct live *live, const struct error *why)
+{
+    live->resting = false;
+    live->fileless = true;
+    live->told.state = core_record(live)->state;
+    if (why->code == ERR_CANCELLED)
+        transfer_cancel(live->transfer);
+    else
+        transfer_upload_failed(live->transfer, why);
+    core_flush(live);
 }
 
 bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growth, enum transfer_state was)
@@ -389,6 +410,7 @@ bool core_adopt(struct gateway *gw, struct record *r, const struct growth *growt
 
     if (!live)
         return false;
+    live->told.created = was != TRANSFER_RECEIVING;
     live->told.state = was;
     core_begin(live);
     return true;

@@ -3,6 +3,7 @@
  *     core.c          the thread: start and recovery, news from the network, heartbeat, drain and stop
  *     core_lives.c    live transfers: their events, their place in line, their upload
  *     core_events.c   what is told of them, as events
+ *     core_batches.c  when a batch is complete
  *     core_rows.c     their rows, and what a committed end brings: answers for who waits, and the payload goes
  *
  * What others may call is in core.h. Thread: core's. */
@@ -36,9 +37,12 @@ struct live {
     bool write;   /* so that its row has to */
     bool in_line;
     bool resting;  /* prepared, and waits for the commit of its first row */
+    bool counted;  /* in its batch */
+    bool fileless; /* there is nothing of it in the spool, or it is another's to remove */
     bool unplaced; /* there was no memory for its place in line */
     struct {
-        enum transfer_state state; /* RECEIVING: it is new */
+        bool created; /* that it is there */
+        enum transfer_state state;
         uint64_t sent, received;
         int64_t at;
     } told;         /* by the last event of it */

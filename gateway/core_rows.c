@@ -152,7 +152,8 @@ void core_over(struct live *live)
 
     core_tell_end(gw, transfer_snapshot(live->transfer));
     outcome_count(core_record(live));
-    if (!downloads_keep(gw, core_record(live)))
+    core_leave_batch(gw, core_record(live));
+    if (!live->fileless && !downloads_keep(gw, core_record(live)))
         part_with_payload(gw, core_record(live));
     core_answer_waiters(live);
     core_forget(live);

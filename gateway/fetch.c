@@ -2,7 +2,8 @@
  * when the file is here, or fail with the reason. One file, which may be for several recipients (batch.c).
  *
  * Meanwhile the records are the batch's, the board shows them, and who waits for one, or cancels it, comes here. In the
- * pool, while the file is sealed, they are nobody else's to look at: then the board's snapshot is what is known. */
+ * pool, while the file is sealed, they are nobody else's to look at: then the board's snapshot is what is known. One
+ * that ends meanwhile does so as any transfer: core takes a copy, and has its row written and its end told. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,6 @@
 #include "base/text.h"
 #include "gateway/batch_parts.h"
 #include "gateway/http_get.h"
-#include "gateway/outcome.h"
 #include "gateway/source_url.h"
 
 enum { TELL_MS = 250, CANCEL_MS = 10 * 1000, TYPE_MOST = 128 };
@@ -35,25 +35,6 @@ struct fetch_waiter {
 
 /* ---- who looks on */
 
-static void answer_change(struct batch *b, const struct record *r);
-
-static void publish(struct batch *b, size_t i)
-{
-    struct snapshot *s = b->records[i] ? snapshot_take(record_snapshot(b->records[i])) : NULL;
-
-    if (s)
-        board_put(b->gw->board, s);
-    snapshot_release(&s);
-    if (b->records[i])
-        answer_change(b, b->records[i]);
-}
-
-static void publish_all(struct batch *b)
-{
-    for (size_t i = 0; i < batch_count(b); i++)
-        publish(b, i);
-}
-
 static void waiter_free(struct fetch_waiter *w)
 {
     alarm_stop(&w->alarm);
@@ -72,22 +53,6 @@ static void waiter_answer(struct fetch_waiter *w)
     waiter_free(w);
 }
 
-/* An end counts when it is committed: all who wait are answered then. */
-static bool sees_change(const struct fetch_waiter *w, const struct record *r)
-{
-    return w->for_change && !transfer_state_final(r->state) &&
-           (r->updated != w->was.updated || r->state != w->was.state || r->sent != w->was.sent);
-}
-
-static void answer_change(struct batch *b, const struct record *r)
-{
-    struct fetch_waiter *w, *next;
-
-    DL_FOREACH_SAFE(b->waiters, w, next)
-    if (strcmp(w->id, r->id) == 0 && sees_change(w, r))
-        waiter_answer(w);
-}
-
 static void on_due(void *user)
 {
     waiter_answer(user);
@@ -101,7 +66,7 @@ static void answer_all(struct batch *b)
     waiter_answer(w);
 }
 
-/* It goes on as any other does. */
+/* It is a transfer as any other now. */
 static void pass_on(struct fetch_waiter *w, struct live *live)
 {
     int64_t left = w->due - clock_ms();
@@ -112,27 +77,83 @@ static void pass_on(struct fetch_waiter *w, struct live *live)
     waiter_free(w);
 }
 
-static bool add_waiter(struct batch *b, const char *id, int64_t wait_ms, bool cancels, const struct record_stamp *was,
-                       gateway_record_fn *done, void *user)
+static void pass_on_all(struct batch *b, const char *id, struct live *live)
+{
+    struct fetch_waiter *w, *next;
+
+    DL_FOREACH_SAFE(b->waiters, w, next)
+    if (strcmp(w->id, id) == 0)
+        pass_on(w, live);
+}
+
+static bool sees_change(const struct fetch_waiter *w, const struct record *r)
+{
+    return w->for_change && (r->updated != w->was.updated || r->state != w->was.state);
+}
+
+static void answer_change(struct batch *b, const struct record *r)
+{
+    struct fetch_waiter *w, *next;
+
+    DL_FOREACH_SAFE(b->waiters, w, next)
+    if (strcmp(w->id, r->id) == 0 && sees_change(w, r))
+        waiter_answer(w);
+}
+
+/* NULL: it is over, or memory is short. */
+static struct snapshot *show(struct batch *b, size_t i)
+{
+    struct record *r = b->records[i];
+    struct snapshot *s = transfer_state_final(r->state) ? NULL : snapshot_take(record_snapshot(r));
+
+    if (s)
+        board_put(b->gw->board, s);
+    return s;
+}
+
+static void publish_all(struct batch *b)
+{
+    for (size_t i = 0; i < batch_count(b); i++) {
+        struct snapshot *s = show(b, i);
+
+        if (s)
+            answer_change(b, b->records[i]);
+        snapshot_release(&s);
+    }
+}
+
+static void announce_all(struct batch *b)
+{
+    for (size_t i = 0; i < batch_count(b); i++) {
+        struct snapshot *s = show(b, i);
+
+        core_join_batch(b->gw, b->records[i]);
+        if (s)
+            core_tell_created(b->gw, s);
+        else
+            events_lose(b->gw->events);
+        snapshot_release(&s);
+    }
+}
+
+static struct fetch_waiter *add_waiter(struct batch *b, const char *id, int64_t wait_ms, gateway_record_fn *done,
+                                       void *user)
 {
     struct fetch_waiter *w = calloc(1, sizeof *w);
 
     if (!w)
-        return false;
-    *w = (struct fetch_waiter){
-        .batch = b, .due = clock_ms() + wait_ms, .cancels = cancels, .for_change = was, .done = done, .user = user};
-    if (was)
-        w->was = *was;
+        return NULL;
+    *w = (struct fetch_waiter){.batch = b, .due = clock_ms() + wait_ms, .done = done, .user = user};
     memcpy(w->id, id, ID_SIZE);
     DL_APPEND(b->waiters, w);
     uv_update_time(&b->gw->loop);
     if (alarm_set(&w->alarm, &b->gw->loop, wait_ms > 0 ? (uint64_t)wait_ms : 0, on_due, w))
-        return true;
+        return w;
     waiter_free(w);
-    return false;
+    return NULL;
 }
 
-/* ---- the end: the last rows, of what goes on and of what does not */
+/* ---- it does not come */
 
 static void leave(struct batch *b)
 {
@@ -140,145 +161,37 @@ static void leave(struct batch *b)
     batch_free(b);
 }
 
-static void tell_end(struct batch *b, size_t i)
+/* What can be done without memory: its row stays as it is, and the next start fails it. */
+static void lose(struct batch *b, const char *id)
 {
-    b->ended[i] = true;
-    core_tell_end(b->gw, record_snapshot(b->records[i]));
-    outcome_count(b->records[i]);
-}
-
-/* Of a batch some may have been cancelled meanwhile, and have their name in the spool nonetheless. */
-static void settle_one(struct batch *b, size_t i)
-{
-    struct gateway *gw = b->gw;
-    struct live *live = b->lives[i];
     struct fetch_waiter *w, *next;
-    char id[ID_SIZE];
 
-    memcpy(id, live ? core_record(live)->id : b->records[i]->id, ID_SIZE);
-    if (!live)
-        core_remove_payload(gw, id);
-    else if (b->error.code == ERR_NONE)
-        core_begin(live);
-    if (!live && !b->ended[i])
-        tell_end(b, i);
+    log_error("store.write_failed", log_str("transfer", id), log_str("error", "out of memory"));
     DL_FOREACH_SAFE(b->waiters, w, next)
-    {
-        if (strcmp(w->id, id) != 0)
-            continue;
-        if (live && b->error.code == ERR_NONE)
-            pass_on(w, live);
-        else
-            waiter_answer(w);
+    if (strcmp(w->id, id) == 0)
+        waiter_answer(w);
+    board_remove(b->gw->board, id);
+}
+
+/* The batch keeps a record that is over. */
+static void end_one(struct batch *b, size_t i, const struct error *why)
+{
+    struct record *r = b->records[i], *copy = record_copy(r);
+    struct live *live;
+
+    r->state = why->code == ERR_CANCELLED ? TRANSFER_CANCELLED : TRANSFER_FAILED;
+    if (copy) {
+        copy->state = TRANSFER_QUEUED; /* as what core begins with */
+        copy->upload = UPLOAD_ABORTED;
     }
-    if (live && b->error.code != ERR_NONE) { /* its row still says that it is received: so a restart fails it */
-        core_remove_payload(gw, id);
-        core_forget(live);
-    }
-    if (!live)
-        board_remove(gw->board, id);
-}
-
-static void handle_over(void *owner, struct message *m)
-{
-    struct gateway *gw = owner;
-    struct batch *b = (struct batch *)m;
-
-    gw->pending--;
-    if (b->error.code != ERR_NONE)
-        log_error("store.write_failed", log_str("batch", b->id), log_str("error", b->error.text));
-    for (size_t i = 0; i < batch_count(b); i++)
-        settle_one(b, i);
-    leave(b);
-}
-
-/* Writer's thread. */
-static void on_last_rows(void *user, const struct error *err)
-{
-    struct batch *b = user;
-
-    b->error = err ? *err : (struct error){0};
-    b->message.handle = handle_over;
-    inbox_post(b->gw->inbox, &b->message); /* open: gateway_stop() waits for all that is pending */
-}
-
-static void write_last(struct batch *b, struct record **rows)
-{
-    b->gw->pending++;
-    store_put_group(b->gw->store, rows, batch_count(b), NULL, on_last_rows, b);
-}
-
-static struct record **copies(const struct batch *b)
-{
-    struct record **rows = calloc(batch_count(b), sizeof(struct record *));
-
-    if (rows && batch_copy(b, rows))
-        return rows;
-    for (size_t i = 0; rows && i < batch_count(b); i++)
-        record_free(&rows[i]);
-    free(rows);
-    return NULL;
-}
-
-/* Writer's thread; without memory even to queue, core's. */
-static void on_end_row(void *user, const struct error *err)
-{
-    struct batch *b = user;
-
-    if (err)
-        b->error = *err;
-    if (atomic_fetch_sub(&b->open, 1) > 1)
-        return;
-    b->message.handle = handle_over;
-    inbox_post(b->gw->inbox, &b->message);
-}
-
-/* Each with what tells of it, unless that was done. Without memory they stay as they are, and the next start fails
- * them.
- */
-static void write_end(struct batch *b)
-{
-    struct record **rows = copies(b);
-
-    b->error = (struct error){0};
-    if (rows) {
-        b->gw->pending++;
-        atomic_store(&b->open, 1);
-        for (size_t i = 0; i < batch_count(b); i++) {
-            if (b->ended[i]) {
-                record_free(&rows[i]);
-                continue;
-            }
-            atomic_fetch_add(&b->open, 1);
-            core_put_row(b->gw, rows[i], NULL, on_end_row, b);
-        }
-        on_end_row(b, NULL);
-        free(rows);
+    live = copy ? core_prepare(b->gw, copy, NULL) : NULL;
+    if (!live) {
+        lose(b, r->id);
         return;
     }
-    log_error("store.write_failed", log_str("batch", b->id), log_str("error", "out of memory"));
-    answer_all(b);
-    for (size_t i = 0; i < batch_count(b); i++)
-        if (b->records[i])
-            board_remove(b->gw->board, b->records[i]->id);
-    leave(b);
-}
-
-static void end_one(struct batch *b, size_t i, enum transfer_state state, const struct error *why)
-{
-    struct record *r = b->records[i];
-
-    r->state = state;
-    r->upload = UPLOAD_ABORTED;
-    r->error_stage = STAGE_UPLOAD;
-    r->updated = r->finished = clock_wall_ms();
-    r->hold_until = 0;
-    record_fail(r, why);
-    record_step(r, STEP_LOCAL, "given up", error_name(why->code), why->text);
-    log_info("transfer.state", log_str("transfer", r->id), log_str("state", transfer_state_name(state)),
-             log_str("was", transfer_state_name(TRANSFER_RECEIVING)), log_str("code", error_name(why->code)),
-             log_str("error", why->text));
-    publish(b, i);
+    core_was_told(live);
+    core_end_fileless(live, why);
+    pass_on_all(b, r->id, live);
 }
 
 static void fail(struct batch *b, const struct error *why)
@@ -286,8 +199,8 @@ static void fail(struct batch *b, const struct error *why)
     spool_abandon(&b->uploads[0]->file);
     for (size_t i = 0; i < batch_count(b); i++)
         if (!transfer_state_final(b->records[i]->state))
-            end_one(b, i, TRANSFER_FAILED, why);
-    write_end(b);
+            end_one(b, i, why);
+    leave(b);
 }
 
 /* ---- the file is here */
@@ -302,11 +215,92 @@ static void go_on(struct record *r)
     record_step(r, STEP_RECEIVED, "fetch", "ok", r->type);
 }
 
+/* One that was cancelled meanwhile got its name in the spool nonetheless. */
+static void settle_one(struct batch *b, size_t i)
+{
+    struct live *live = b->lives[i];
+    const char *id = live ? core_record(live)->id : b->records[i]->id;
+    bool failed = b->error.code != ERR_NONE;
+
+    if (!live || failed)
+        core_remove_payload(b->gw, id);
+    if (live && failed)
+        core_end_fileless(live, &b->error);
+    else if (live)
+        core_begin(live);
+    if (live)
+        pass_on_all(b, id, live);
+}
+
+static void handle_here(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct batch *b = (struct batch *)m;
+
+    gw->pending--;
+    for (size_t i = 0; i < batch_count(b); i++)
+        settle_one(b, i);
+    leave(b);
+}
+
+/* Writer's thread. */
+static void on_last_rows(void *user, const struct error *err)
+{
+    struct batch *b = user;
+
+    b->error = err ? *err : (struct error){0};
+    b->message.handle = handle_here;
+    inbox_post(b->gw->inbox, &b->message); /* open: gateway_stop() waits for all that is pending */
+}
+
+/* Of those that go on; *count of them, at least one. NULL: out of memory. */
+static struct record **last_rows(const struct batch *b, size_t *count)
+{
+    struct record **rows = calloc(batch_count(b), sizeof(struct record *));
+    bool ok = rows != NULL;
+
+    *count = 0;
+    for (size_t i = 0; ok && i < batch_count(b); i++) {
+        if (transfer_state_final(b->records[i]->state))
+            continue;
+        rows[*count] = record_copy(b->records[i]);
+        ok = rows[*count] != NULL;
+        *count += ok;
+    }
+    if (ok)
+        return rows;
+    while (rows && *count > 0)
+        record_free(&rows[--*count]);
+    free(rows);
+    return NULL;
+}
+
+static void lose_all(struct batch *b, struct record **rows, size_t count)
+{
+    for (size_t i = 0; i < batch_count(b); i++) {
+        const char *id = b->lives[i] ? core_record(b->lives[i])->id : b->records[i] ? b->records[i]->id : NULL;
+
+        if (id)
+            core_remove_payload(b->gw, id);
+        if (b->lives[i])
+            core_forget(b->lives[i]);
+        b->lives[i] = NULL;
+    }
+    for (size_t i = 0; rows && i < count; i++) {
+        lose(b, rows[i]->id);
+        record_free(&rows[i]);
+    }
+    free(rows);
+    answer_all(b);
+    leave(b);
+}
+
 static void sealed(uv_work_t *work, int status)
 {
     struct batch *b = work->data;
     const struct error error = b->error;
     struct record **rows;
+    size_t count;
 
     (void)status;
     b->gw->pending--;
@@ -316,24 +310,17 @@ static void sealed(uv_work_t *work, int status)
     }
     for (size_t i = 0; i < batch_count(b); i++)
         go_on(b->records[i]);
-    rows = copies(b);
-    if (rows && batch_prepare(b)) {
-        write_last(b, rows);
-        free(rows);
+    rows = last_rows(b, &count);
+    if (!rows || !batch_prepare(b)) {
+        lose_all(b, rows, rows ? count : 0);
         return;
     }
-    for (size_t i = 0; rows && i < batch_count(b); i++) {
-        core_remove_payload(b->gw, rows[i]->id);
+    for (size_t i = 0; i < batch_count(b); i++)
         if (b->lives[i])
-            core_forget(b->lives[i]);
-        b->lives[i] = NULL;
-        board_remove(b->gw->board, rows[i]->id);
-        record_free(&rows[i]);
-    }
+            core_was_told(b->lives[i]);
+    b->gw->pending++;
+    store_put_group(b->gw->store, rows, count, NULL, on_last_rows, b);
     free(rows);
-    log_error("store.write_failed", log_str("batch", b->id), log_str("error", "out of memory"));
-    answer_all(b);
-    leave(b);
 }
 
 static void on_done(void *user, const struct error *err)
@@ -372,6 +359,7 @@ static bool note_head(struct batch *b, const struct http_head *h, struct record 
         text_name_check(name, strlen(name), NULL) && !record_text(&r->name, name))
         return false;
     r->size = h->length > 0 ? (uint64_t)h->length : 0;
+    r->updated = clock_wall_ms();
     return true;
 }
 
@@ -454,10 +442,8 @@ static void handle_kept(void *owner, struct message *m)
         batch_free(b);
         return;
     }
-    publish_all(b); /* first: whoever is told of it now may ask for it now */
-    for (size_t i = 0; i < batch_count(b); i++)
-        core_tell_created(gw, record_snapshot(b->records[i]));
     DL_APPEND(gw->fetches, b);
+    announce_all(b); /* first: whoever is told of it now may ask for it now */
     batch_answer(b);
     record_list_free(&b->answer);
     begin(b);
@@ -483,6 +469,18 @@ static void note_source(struct batch *b)
     snprintf(origin, sizeof origin, "%.*s", (int)(host + 3 - b->url + (ptrdiff_t)strcspn(host + 3, "/?#")), b->url);
     for (size_t i = 0; i < batch_count(b); i++)
         record_step(b->records[i], STEP_SENT, "fetch", "", origin);
+}
+
+static struct record **copies(const struct batch *b)
+{
+    struct record **rows = calloc(batch_count(b), sizeof(struct record *));
+
+    if (rows && batch_copy(b, rows))
+        return rows;
+    for (size_t i = 0; rows && i < batch_count(b); i++)
+        record_free(&rows[i]);
+    free(rows);
+    return NULL;
 }
 
 void batch_fetch(void *owner, struct message *m)
@@ -512,16 +510,19 @@ void batch_fetch(void *owner, struct message *m)
 
 /* ---- core.h */
 
-/* Among those that are fetched, or sealed; not one that is a transfer already. */
+/* Among those that are fetched, or sealed; not one that is core's already. */
 static struct batch *find(struct gateway *gw, const char *id, size_t *at)
 {
     struct batch *b;
 
     DL_FOREACH(gw->fetches, b)
     {
-        for (*at = 0; *at < batch_count(b); ++*at)
-            if (b->records[*at] && strcmp(b->records[*at]->id, id) == 0)
+        for (*at = 0; *at < batch_count(b); ++*at) {
+            const struct record *r = b->records[*at];
+
+            if (r && !transfer_state_final(r->state) && strcmp(r->id, id) == 0)
                 return b;
+        }
     }
     return NULL;
 }
@@ -531,26 +532,20 @@ bool fetches_wait(struct gateway *gw, const char *id, int64_t wait_ms, const str
 {
     size_t at;
     struct batch *b = find(gw, id, &at);
+    struct fetch_waiter *w = b ? add_waiter(b, id, wait_ms, done, user) : NULL;
+    struct record *shown;
 
-    if (!b || (b->fetching && transfer_state_final(b->records[at]->state)) ||
-        !add_waiter(b, id, wait_ms, false, was, done, user))
+    if (!w)
         return false;
-    if (b->fetching)
-        answer_change(b, b->records[at]);
+    if (!was)
+        return true;
+    w->for_change = true;
+    w->was = *was;
+    shown = board_get(gw->board, id);
+    if (shown && sees_change(w, shown))
+        waiter_answer(w);
+    record_free(&shown);
     return true;
-}
-
-bool fetches_have(struct gateway *gw, const char *batch)
-{
-    struct batch *b;
-
-    DL_FOREACH(gw->fetches, b)
-    {
-        for (size_t i = 0; strcmp(b->id, batch) == 0 && i < batch_count(b); i++)
-            if (b->records[i] && !b->ended[i])
-                return true;
-    }
-    return false;
 }
 
 static bool is_over(const struct batch *b)
@@ -561,42 +556,26 @@ static bool is_over(const struct batch *b)
     return true;
 }
 
-static void answer_those_of(struct batch *b, const char *id)
-{
-    struct fetch_waiter *w, *next;
-
-    DL_FOREACH_SAFE(b->waiters, w, next)
-    if (strcmp(w->id, id) == 0)
-        waiter_answer(w);
-}
-
 bool fetches_cancel(struct gateway *gw, const char *id, gateway_record_fn *done, void *user)
 {
     struct error error;
-    struct record *row;
     size_t at;
     struct batch *b = find(gw, id, &at);
+    struct fetch_waiter *w = b ? add_waiter(b, id, CANCEL_MS, done, user) : NULL;
 
-    if (!b || !add_waiter(b, id, CANCEL_MS, true, NULL, done, user))
+    if (!w)
         return false;
+    w->cancels = !b->fetching; /* as soon as it is core's */
     if (!b->fetching)
-        return true; /* once it is a transfer, or over */
-    if (!transfer_state_final(b->records[at]->state)) {
-        error_set(&error, ERR_CANCELLED, "cancelled by request");
-        end_one(b, at, TRANSFER_CANCELLED, &error);
-    }
-    if (is_over(b)) {
-        http_get_forget(gw->getter, b->ticket);
-        b->fetching = false;
-        spool_abandon(&b->uploads[0]->file);
-        write_end(b);
         return true;
-    }
-    row = record_copy(b->records[at]);
-    if (row)
-        core_put_row(gw, row, NULL, NULL, NULL);
-    tell_end(b, at);
-    answer_those_of(b, id);
+    error_set(&error, ERR_CANCELLED, "cancelled by request");
+    end_one(b, at, &error);
+    if (!is_over(b))
+        return true;
+    http_get_forget(gw->getter, b->ticket);
+    b->fetching = false;
+    spool_abandon(&b->uploads[0]->file);
+    leave(b);
     return true;
 }
 

@@ -99,6 +99,7 @@ static void handle_question(void *owner, struct message *m)
     struct gateway *gw = owner;
     struct question *q = (struct question *)m;
     struct live *live = core_live(gw, q->id);
+    const struct record_stamp *stamp = q->ask == ASK_CHANGE ? &q->was : NULL;
 
     if (q->ask == ASK_CANCEL && downloads_revoke(gw, q->id, q->done, q->user)) {
         free(q);
@@ -106,7 +107,7 @@ static void handle_question(void *owner, struct message *m)
     }
     if (!live && ((q->ask == ASK_CANCEL && fetches_cancel(gw, q->id, q->done, q->user)) ||
                   ((q->ask == ASK_WAIT || q->ask == ASK_CHANGE) &&
-                   fetches_wait(gw, q->id, q->wait_ms, q->ask == ASK_CHANGE ? &q->was : NULL, q->done, q->user)))) {
+                   fetches_wait(gw, q->id, q->wait_ms, stamp, q->done, q->user)))) {
         free(q);
         return;
     }
@@ -122,8 +123,7 @@ static void handle_question(void *owner, struct message *m)
     }
     if (q->ask == ASK_CANCEL)
         core_cancel(live);
-    core_wait(gw, live, q->ask == ASK_CANCEL ? CANCEL_MS : q->wait_ms, q->ask == ASK_CHANGE ? &q->was : NULL, q->done,
-              q->user);
+    core_wait(gw, live, q->ask == ASK_CANCEL ? CANCEL_MS : q->wait_ms, stamp, q->done, q->user);
     free(q);
 }
 

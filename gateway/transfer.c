@@ -74,7 +74,7 @@ void transfer_forget_method_events(struct transfer *t)
 enum stage transfer_stage(const struct transfer *t)
 {
     if (t->record->state == TRANSFER_QUEUED || t->record->state == TRANSFER_HELD)
-        return STAGE_QUEUE;
+        return t->record->upload == UPLOAD_ABORTED ? STAGE_UPLOAD : STAGE_QUEUE;
     if (t->record->state == TRANSFER_CONNECTING)
         return STAGE_CONNECT;
     if (t->record->state == TRANSFER_TRANSFERRING)

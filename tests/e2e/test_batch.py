@@ -4,9 +4,10 @@ import os
 import uuid
 
 from case import Case, DIRECT, QUICK, STREAMS_ALONE
-from lab import DOMAIN, wait_until
+from lab import DOMAIN, LOOPBACK, wait_until
 from test_events import Stream
 from test_tokens import Commands
+from test_webhooks import Receiver
 
 BIG = 3 << 20
 
@@ -62,15 +63,31 @@ class Batches(Commands, Case):
         self.assertEqual(answer.json["transfers"][1]["error"]["code"], "recipient_offline")
         alice.wait("file", sha256=digest(b"abc"))
 
-    def test_its_end_is_an_event(self):
-        gateway, alice = self.gateway(**QUICK), self.recipient("alice")
-        stream = Stream(gateway, "/v1/events?type=transfer.delivered,transfer.failed,batch.completed")
-        made = self.post(gateway, ("file", "a.txt", b"abc"), ("to", alice.jid), ("to", f"dave@{DOMAIN}"))
-        told = stream.until("batch.completed")
-        self.assertEqual(sorted(event["event"] for event in told),
-                         ["batch.completed", "transfer.delivered", "transfer.failed"])
-        self.assertEqual(told[-1]["body"]["data"], {"batch": {"id": made.json["id"]}})
-        self.assertTrue(gateway.get(f"/v1/batches/{made.json['id']}").json["final"])
+    def test_that_it_is_complete_is_told_once(self):
+        receiver, ini = Receiver(), self.path("jidpost.ini")
+        self.addCleanup(receiver.stop)
+        ini.write_text(f"[webhook ci]\nurl = http://{LOOPBACK}:{receiver.port}/\nallow_nets = {LOOPBACK}\n"
+                       "secret = whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nevents = batch.completed\n")
+        gateway = self.gateway(start=False, **QUICK)
+        gateway.arguments = ["--config", str(ini)]
+        headers = {name: self.create(gateway, name, "--scopes", "send,read,events") for name in ("mine", "other")}
+        gateway.start()
+        alice = self.recipient("alice")
+        streams = {name: Stream(gateway, "/v1/events?type=batch.completed", headers=headers[name]) for name in headers}
+        parts = ("file", "a.txt", b"abc"), ("to", alice.jid), ("to", f"dave@{DOMAIN}")
+        first = self.post(gateway, *parts, headers=headers["mine"]).json["id"]
+        told = streams["mine"].event()
+        self.assertEqual((told["event"], told["body"]["data"]), ("batch.completed", {"batch": {"id": first}}))
+        batch = gateway.get(f"/v1/batches/{first}", headers=headers["mine"]).json
+        self.assertEqual((batch["final"], batch["totals"]["delivered"], batch["totals"]["failed"]), (True, 1, 1))
+        receiver.wait(1)
+        gateway.stop()
+        self.assertIsNone(streams["other"].event())
+        gateway.start()
+        second = self.post(gateway, *parts, headers=headers["other"]).json["id"]
+        self.assertEqual([got.json["data"]["batch"]["id"] for got in receiver.wait(2)], [first, second])
+        for stream in streams.values():
+            stream.close()
 
     def test_a_file_lies_in_the_spool_once_whoever_it_is_for(self):
         gateway = self.gateway(SPOOL_MAX_BYTES="4M", SPOOL_MAX_FILE="4M", DELIVERY_HOLD="1h")

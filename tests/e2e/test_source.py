@@ -10,9 +10,10 @@ import time
 
 from case import Case, DIRECT, STREAMS_ALONE
 from lab import DOMAIN, LOOPBACK, wait_until
-from test_events import Stream
+from test_events import Stream, course
 from test_https import Authority
 from test_tokens import Commands
+from test_webhooks import Receiver
 
 MEBIBYTE = 1 << 20
 
@@ -334,6 +335,67 @@ class Urls(Orders):
         for identifier in first, second:
             self.assertEqual(gateway.transfer(identifier)["state"], "cancelled")
         wait_until(lambda: gateway.spooled() == [], 10, "an empty spool")
+
+    def slow(self, path, body=bytes(1000)):
+        """A page that stops half-way until the returned go_on is set; half: it does."""
+        half, go_on = threading.Event(), threading.Event()
+        self.addCleanup(go_on.set)
+        self.web.pages[path] = page(body, then=lambda: (half.set(), go_on.wait(1.5)))
+        return half, go_on
+
+    def test_its_story_is_told_as_any_other(self):
+        receiver, ini = Receiver(), self.path("jidpost.ini")
+        self.addCleanup(receiver.stop)
+        ini.write_text(f"[webhook ci]\nurl = http://{LOOPBACK}:{receiver.port}/\nallow_nets = {LOOPBACK}\n"
+                       "secret = whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\nevents = transfer.*,batch.completed\n")
+        gateway, alice = self.gateway(start=False), self.recipient("alice")
+        gateway.arguments = ["--config", str(ini)]
+        gateway.start()
+        every = Stream(gateway, "/v1/events?to=" + alice.jid)
+        self.addCleanup(every.close)
+        half, go_on = self.slow("/slow")
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        answer = self.order(gateway, {"url": self.web.url + "/slow"}, [alice.jid, f"bob@{DOMAIN}"],
+                            headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+        delivered, cancelled = (child["id"] for child in answer.json["transfers"])
+        created = every.event()
+        self.assertEqual((created["event"], created["transfer"]["state"], created["transfer"]["id"]),
+                         ("transfer.created", "receiving", delivered))
+        self.assertTrue(half.wait(10))
+        self.assertEqual(gateway.request("DELETE", f"/v1/transfers/{cancelled}").json["error"]["stage"], "upload")
+        go_on.set()
+        story = course(every.until("transfer.delivered"))
+        self.assertEqual([kind for kind in story if kind != "progress"], ["queued", "offered", "accepted", "delivered"])
+        failed = self.order(gateway, {"url": self.web.url + "/none"}, alice.jid).json["id"]
+        told = every.until("transfer.failed")
+        self.assertEqual(course(told), ["created", "failed"])
+        self.assertEqual(told[-1]["transfer"], gateway.transfer(failed))
+        wait_until(lambda: len(receiver.got) >= 10, 10, "what is told")
+        for identifier, story in ((delivered, ["created", "queued", "offered", "accepted", "delivered"]),
+                                  (cancelled, ["created", "cancelled"]), (failed, ["created", "failed"])):
+            self.assertEqual([g.type for g in receiver.got if g.json["data"].get("transfer", {}).get("id") == identifier],
+                             [f"transfer.{kind}" for kind in story])
+        self.assertEqual([g.json["data"] for g in receiver.got if g.type == "batch.completed"],
+                         [{"batch": {"id": answer.json["id"]}}])
+        metrics = gateway.get("/metrics").body.decode()
+        for state, code in (("delivered", "none"), ("cancelled", "cancelled"), ("failed", "source_failed")):
+            self.assertIn(f'jidpost_transfers_total{{state="{state}",code="{code}"}} 1\n', metrics)
+        ends = [line for line in gateway.logged("transfer.state") if line["transfer"] == cancelled]
+        self.assertEqual([(line["state"], line["trace_id"]) for line in ends], [("cancelled", trace)])
+
+    def test_a_long_poll_sees_it_come(self):
+        gateway, alice = self.gateway(), self.recipient("alice")
+        half, go_on = self.slow("/slow", os.urandom(MEBIBYTE))
+        target = "/v1/transfers/" + self.order(gateway, {"url": self.web.url + "/slow"}, alice.jid).json["id"]
+        self.assertTrue(half.wait(10))
+        known, states = gateway.get(target).headers["etag"], []
+        while not states or states[-1] != "delivered":
+            answer = gateway.get(target + "?wait=30", headers={"If-None-Match": known})
+            self.assertEqual(answer.status, 200, states)
+            self.assertNotEqual(answer.headers["etag"], known)
+            known = answer.headers["etag"]
+            states.append(answer.json["state"])
+            go_on.set()
 
     def test_a_stop_or_a_crash_fails_what_was_coming(self):
         gateway = self.gateway()

@@ -2302,6 +2302,45 @@ static void every_change_of_state_is_an_event_and_its_end_is_committed(void **st
     }
 }
 
+/* How many batches were told of as complete; each of them is this one. */
+static size_t completed(struct fixture *f, const char *batch)
+{
+    const struct event_filter filter = {.types = EVENT_BIT(EVENT_BATCH_COMPLETED)};
+    uint64_t after = 0;
+    struct event *e;
+    size_t n = 0;
+
+    for (; events_next(gateway_events(f->gw), &filter, &after, &e) == EVENTS_FOUND; event_release(&e), n++) {
+        assert_string_equal(e->subject, batch);
+        assert_null(e->transfer);
+    }
+    return n;
+}
+
+/* One that is cancelled each time; a restart takes up what is left of it, and nothing of what is complete. */
+static void a_batch_is_complete_once_when_the_last_of_it_is_over(void **state)
+{
+    struct fixture *f = *state;
+    char batch[ID_SIZE] = "";
+    struct answer a;
+
+    start(f, NEVER_ANSWERS);
+    assert_int_equal(send_parcel(f, TWEAK_NONE, &a), 4);
+    for (size_t i = 0; i < 4; i++) {
+        struct record *r = one(f, gateway_cancel, a.ids[i], ERR_NONE);
+
+        assert_int_equal(r->state, TRANSFER_CANCELLED);
+        memcpy(batch, r->batch, ID_SIZE);
+        record_free(&r);
+        assert_int_equal(completed(f, batch), i == 3);
+        stop(f);
+        start(f, NEVER_ANSWERS);
+        assert_int_equal(completed(f, batch), 0);
+    }
+    free_ids(&a);
+    stop(f);
+}
+
 /* ---- who waits for a change */
 
 static struct record *wait_change(struct fixture *f, const char *id, const struct record_stamp *was, int64_t wait_ms)
@@ -2667,6 +2706,7 @@ int main(void)
         T(a_stream_has_no_digest_where_every_file_has_one),
         T(a_parcel_makes_a_transfer_for_each_file_and_recipient),
         T(a_parcel_is_all_there_or_not_at_all),
+        T(a_batch_is_complete_once_when_the_last_of_it_is_over),
         T(a_stream_nobody_takes_is_refused_before_its_first_byte),
         T(a_full_window_waits_for_the_reader_or_the_end),
         T(an_upload_dropped_while_it_waits_for_room_is_woken),
