@@ -131,6 +131,7 @@ bool api_events_begin(struct request *rq, struct error *err)
         return error_set(err, ERR_INTERNAL, "out of memory");
     s->look = false;
     s->filter.to = to ? rq->to.text : NULL;
+    s->filter.labels = rq->params.value[PARAM_LABEL];
     return read_types(rq->params.value[PARAM_TYPE], &s->filter.types, err);
 }
 

@@ -16,7 +16,7 @@ enum {
     FORM = SEND_NAMED | B(TO),
     LOOK = B(RESOURCE) | B(METHODS) | B(SIZE),
     FOLLOW = B(LAST_EVENT_ID),
-    FOLLOW_ALL = FOLLOW | B(TYPE) | B(TO),
+    FOLLOW_ALL = FOLLOW | B(TYPE) | B(TO) | B(LABEL),
     TOLD = B(STATE) | B(LIMIT) | B(CURSOR),
     LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR) | B(LABEL),
 };

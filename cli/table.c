@@ -24,6 +24,7 @@ const struct cli_option cli_options[] = {
      "receiving queued held offering connecting transferring delivered link_sent link_fetched failed cancelled expired",
      .groups = IN_LS},
     {OPT_TO, "to", "JID", "those to this address alone", .groups = IN_LS},
+    {OPT_LABEL, "label", "KEY:VALUE", "those with this label alone; of several, with all of them", .groups = IN_LS},
     {OPT_SINCE, "since", "TIME", "those made since then: 2026-11-22T19:00:00Z, or 1h ago", .groups = IN_LS},
     {OPT_LIMIT, "limit", "N", "so many at most, 50 unless said", .groups = IN_LS},
     {OPT_HOOK_ID, "id", "ID", "the header webhook-id", .groups = IN_VERIFY},

@@ -134,12 +134,15 @@ static int list(struct talk *t)
     struct buf target = {0};
     json_t *page, *transfer;
     const json_t *items;
+    const char *label;
     int status;
-    size_t i;
+    size_t i, at = 0;
 
     buf_printf(&target, "/v1/transfers?limit=%s", cli_value(line, OPT_LIMIT) ? cli_value(line, OPT_LIMIT) : "50");
     add_filter(&target, "state", cli_value(line, OPT_STATE));
     add_filter(&target, "to", cli_value(line, OPT_TO));
+    while ((label = cli_next(line, OPT_LABEL, &at)))
+        add_filter(&target, "label", label);
     if (cli_value(line, OPT_SINCE))
         add_since(&target, cli_value(line, OPT_SINCE));
     request.target = target.data ? target.data : "/";

@@ -57,7 +57,7 @@ void core_put_row(struct gateway *gw, struct record *row, const struct record_ke
     struct told *t;
     struct error err;
 
-    if (!webhooks_want(gw->webhooks, EVENT_BIT(event_of(row)) & ENDS, row->to)) {
+    if (!webhooks_want(gw->webhooks, EVENT_BIT(event_of(row)) & ENDS, row)) {
         store_put_keyed(gw->store, row, key, done, user);
         return;
     }

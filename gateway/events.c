@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/labels.h"
 
 enum { LISTENERS = 4, BUCKETS = 256, RUN_BYTES = 4 };
 
@@ -152,6 +153,8 @@ bool event_fits(const struct event *e, const struct event_filter *f)
     if (*f->id && (!r || strcmp(r->id, f->id) != 0))
         return false;
     if (f->token && !types[e->type].everyones && (!owner || strcmp(owner, f->token) != 0))
+        return false;
+    if (f->labels && (!r || !labels_have(r->labels, f->labels)))
         return false;
     return !f->to || (r && goes_to(r, f->to));
 }

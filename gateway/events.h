@@ -94,10 +94,11 @@ void events_listen(struct events *ev, void (*fn)(void *user, const struct event 
 
 /* Strings are borrowed as long as the filter is in use. */
 struct event_filter {
-    uint32_t types;    /* EVENT_BIT() each; 0: all */
-    char id[ID_SIZE];  /* of this transfer; empty: whatever it is about */
-    const char *token; /* of what this one made, and what is everyone's; NULL: all */
-    const char *to;    /* of transfers to this address; a bare one: with any resource; NULL: all */
+    uint32_t types;     /* EVENT_BIT() each; 0: all */
+    char id[ID_SIZE];   /* of this transfer; empty: whatever it is about */
+    const char *token;  /* of what this one made, and what is everyone's; NULL: all */
+    const char *to;     /* of transfers to this address; a bare one: with any resource; NULL: all */
+    const char *labels; /* of transfers with all of these (base/labels.h); NULL: all */
 };
 
 bool event_fits(const struct event *e, const struct event_filter *f);

@@ -9,10 +9,12 @@
 #include <openssl/crypto.h>
 
 #include "base/jid.h"
+#include "base/labels.h"
 #include "base/text.h"
 #include "gateway/config_values.h"
 #include "gateway/egress.h"
 #include "gateway/events.h"
+#include "gateway/record.h"
 #include "gateway/token.h"
 
 #define USUAL_EVENTS                                                                                                   \
@@ -162,6 +164,19 @@ static bool read_to(struct webhook *w, const char *value, struct error *err)
     return keep(&w->to_text, value, err);
 }
 
+static bool read_labels(struct webhook *w, const char *value, struct error *err)
+{
+    char **labels = value_list(value);
+    bool ok = true;
+
+    if (!labels)
+        return out_of_memory(err);
+    for (char **label = labels; ok && *label; label++)
+        ok = labels_read(&w->labels, *label, err);
+    value_list_free(labels);
+    return ok && keep(&w->labels_text, value, err);
+}
+
 static bool read_nets(struct webhook *w, const char *value, struct error *err)
 {
     w->allow_nets = value_list(value);
@@ -183,6 +198,7 @@ static const struct webhook_key_help helps[] = {
     {"secret_old_file", "the path of a file with that"},
     {"events", "globs on types; usual: the final ones of every transfer"},
     {"to", "globs on bare addresses, if only transfers to those are told of"},
+    {"labels", "name:value, if only transfers with all of these are told of"},
     {"allow_nets", "networks (CIDR) it may lie in beside the public ones"},
     {"ca", "PEM file of authorities trusted beside the system's"},
     {NULL, NULL},
@@ -193,7 +209,7 @@ enum { KEYS = sizeof helps / sizeof *helps - 1 };
 /* In the order of the helps. */
 static bool (*const readers[KEYS])(struct webhook *w, const char *value, struct error *err) = {
     read_url,    read_secret, read_secret_file, read_old_secret, read_old_secret_file,
-    read_events, read_to,     read_nets,        read_ca,
+    read_events, read_to,     read_labels,      read_nets,       read_ca,
 };
 
 const struct webhook_key_help *webhook_keys(void)
@@ -247,7 +263,7 @@ bool webhook_complete(struct webhook *w, struct error *err)
                          "secret_file, or the credential webhook.%s.secret",
                          w->name, w->name);
     if ((!w->events_text && !read_events(w, USUAL_EVENTS, err)) || (!w->to && !read_to(w, "", err)) ||
-        (!w->allow_nets && !read_nets(w, "", err)))
+        (!w->labels_text && !read_labels(w, "", err)) || (!w->allow_nets && !read_nets(w, "", err)))
         return false;
     return strncasecmp(w->url, "https:", 6) == 0 || w->allow_nets[0] ||
            error_set(err, ERR_CONFIG,
@@ -256,12 +272,13 @@ bool webhook_complete(struct webhook *w, struct error *err)
                      w->name);
 }
 
-bool webhook_wants(const struct webhook *w, uint32_t type, const char *to)
+bool webhook_wants(const struct webhook *w, uint32_t type, const struct record *about)
 {
+    const char *to = about ? about->to : NULL;
     size_t len = to ? strcspn(to, "/") : 0;
     char bare[JID_MAX + 1];
 
-    if (!(w->types & type))
+    if (!(w->types & type) || (w->labels && (!about || !labels_have(about->labels, w->labels))))
         return false;
     if (!w->to[0])
         return true;
@@ -293,6 +310,8 @@ static void webhook_free(struct webhook *w)
     free(w->events_text);
     value_list_free(w->to);
     free(w->to_text);
+    free(w->labels);
+    free(w->labels_text);
     value_list_free(w->allow_nets);
     free(w->nets_text);
     free(w->ca);
@@ -343,7 +362,7 @@ static bool copy_one(struct webhook *to, const struct webhook *from)
     return copy_text(&to->url, from->url) && copy_text(&to->secret_file, from->secret_file) &&
            copy_text(&to->secret_old_file, from->secret_old_file) && copy_text(&to->ca, from->ca) &&
            read_events(to, from->events_text, NULL) && read_to(to, from->to_text, NULL) &&
-           read_nets(to, from->nets_text, NULL);
+           read_labels(to, from->labels_text, NULL) && read_nets(to, from->nets_text, NULL);
 }
 
 bool webhook_list_copy(struct webhook_list *to, const struct webhook_list *from)
@@ -369,5 +388,6 @@ bool webhook_equal(const struct webhook *a, const struct webhook *b)
 {
     return strcmp(a->url, b->url) == 0 && same_secret(&a->secret, &b->secret) && same_secret(&a->old, &b->old) &&
            strcmp(a->events_text, b->events_text) == 0 && strcmp(a->to_text, b->to_text) == 0 &&
-           strcmp(a->nets_text, b->nets_text) == 0 && strcmp(a->ca ? a->ca : "", b->ca ? b->ca : "") == 0;
+           strcmp(a->labels_text, b->labels_text) == 0 && strcmp(a->nets_text, b->nets_text) == 0 &&
+           strcmp(a->ca ? a->ca : "", b->ca ? b->ca : "") == 0;
 }

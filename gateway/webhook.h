@@ -27,6 +27,8 @@ struct webhook {
     char *events_text;
     char **to; /* globs on the bare recipient; empty: every one, and events of no transfer */
     char *to_text;
+    char *labels; /* as base/labels.h has them; NULL: all transfers, and events of none */
+    char *labels_text;
     char **allow_nets; /* CIDR, beside the public networks; http:// goes there alone */
     char *nets_text;
     char *ca;       /* PEM file beside the system's; NULL: none */
@@ -58,8 +60,9 @@ bool webhook_complete(struct webhook *w, struct error *err);
 
 bool webhook_equal(const struct webhook *a, const struct webhook *b);
 
-/* Whether it wants events of that type (EVENT_BIT()), about a transfer to that address (NULL: about none). */
-bool webhook_wants(const struct webhook *w, uint32_t type, const char *to);
+/* Whether it wants events of that type (EVENT_BIT()), about that transfer (NULL: about none). */
+struct record;
+bool webhook_wants(const struct webhook *w, uint32_t type, const struct record *about);
 
 /* Its URL as people may see it: without user, password, query and fragment. Yours to free(); NULL: out of memory. */
 char *webhook_shown_url(const struct webhook *w);

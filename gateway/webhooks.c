@@ -286,18 +286,18 @@ static struct delivery *delivery_of(const struct hook *h, const struct event *e,
     return d;
 }
 
-static bool wants(const struct hook *h, uint32_t type, const char *to)
+static bool wants(const struct hook *h, uint32_t type, const struct record *about)
 {
-    return !h->off && webhook_wants(h->is, type, to);
+    return !h->off && webhook_wants(h->is, type, about);
 }
 
-bool webhooks_want(const struct webhooks *w, uint32_t type, const char *to)
+bool webhooks_want(const struct webhooks *w, uint32_t type, const struct record *about)
 {
     const struct hook *h;
 
     TAILQ_FOREACH(h, &w->hooks, link)
     {
-        if (wants(h, type, to))
+        if (wants(h, type, about))
             return true;
     }
     return false;
@@ -305,7 +305,7 @@ bool webhooks_want(const struct webhooks *w, uint32_t type, const char *to)
 
 bool webhooks_make(struct webhooks *w, const struct event *e, struct delivery **out)
 {
-    const char *to = e->transfer ? snapshot_record(e->transfer)->to : NULL;
+    const struct record *about = e->transfer ? snapshot_record(e->transfer) : NULL;
     struct delivery **end = out;
     char *body = NULL;
     struct hook *h;
@@ -313,7 +313,7 @@ bool webhooks_make(struct webhooks *w, const struct event *e, struct delivery **
     *out = NULL;
     TAILQ_FOREACH(h, &w->hooks, link)
     {
-        if (!wants(h, EVENT_BIT(e->type), to))
+        if (!wants(h, EVENT_BIT(e->type), about))
             continue;
         if (!body)
             body = w->env.render(e);

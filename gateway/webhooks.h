@@ -54,8 +54,8 @@ void webhooks_destroy(struct webhooks **w);
  * stays as it was. */
 bool webhooks_replace(struct webhooks *w, const struct webhook_list *list, struct error *err);
 
-/* Whether any is to be told of such an event (EVENT_BIT()), about a transfer to that address (NULL: about none). */
-bool webhooks_want(const struct webhooks *w, uint32_t type, const char *to);
+/* Whether any is to be told of such an event (EVENT_BIT()), about that transfer (NULL: about none). */
+bool webhooks_want(const struct webhooks *w, uint32_t type, const struct record *about);
 
 /* The deliveries that tell of e; *out is NULL when nobody wants to know. They go into the store together with what they
  * tell, and once that is done, or has failed, webhooks_made() is due. false: out of memory. */

@@ -267,13 +267,14 @@ class Looking(Commands, Case):
         self.assertEqual((told[-1]["id"], told[-1]["state"]), (sent["id"], "delivered"))
         peer.wait("file", sha256=digest)
 
-    def test_ls_lists_by_state_recipient_and_age(self):
+    def test_ls_lists_by_state_recipient_label_and_age(self):
         gateway, peer = self.gateway(**DIRECT, **QUICK), self.recipient("alice")
         path, _ = self.file(1000)
-        good = self.lines(gateway, "send", "--wait", path, peer.jid)[-1]
+        good = self.lines(gateway, "send", "--wait", path, peer.jid, "--label", "job:a b", "--label", "n:1")[-1]
         bad = self.lines(gateway, "send", "--wait", path, f"bob@{DOMAIN}", code=5)[-1]
         for words, want in (((), [bad, good]), (("--state", "failed"), [bad]), (("--to", peer.jid), [good]),
-                            (("--since", "1h"), [bad, good]), (("--limit", "1"), [bad]),
+                            (("--since", "1h"), [bad, good]), (("--label", "n:1", "--label", "job:a b"), [good]),
+                            (("--label", "n:2"), []), (("--limit", "1"), [bad]),
                             (("--since", "2999-01-01T00:00:00Z"), [])):
             self.assertEqual([t["id"] for t in self.lines(gateway, "ls", *words)], [t["id"] for t in want], words)
         terminal = self.terminal(gateway, "ls")

@@ -122,6 +122,15 @@ class Events(Commands, Case):
         self.assertEqual(course(failed), ["created", "offered", "failed"])
         self.assertEqual(failed[-1]["transfer"]["error"]["code"], "recipient_declined")
 
+    def test_who_asks_for_a_label_is_told_of_what_is_marked_so(self):
+        gateway, peer = self.gateway(), self.recipient("alice")
+        marked = self.stream(gateway, "/v1/events?label=job:nightly&label=n:1")
+        self.assertFailed(gateway.get("/v1/events?label=nightly"), 422, "parameter_invalid")
+        gateway.put(peer.jid, b"x", label="job:nightly", wait=30)
+        both = gateway.request("PUT", gateway.target(peer.jid, "a.txt", wait=30) + "&label=job:nightly&label=n:1", b"y")
+        told = marked.until("transfer.delivered")
+        self.assertEqual({event["transfer"]["id"] for event in told}, {both.json["id"]})
+
     def test_progress_comes_twice_a_second_at_most(self):
         gateway = self.gateway()
         peer = self.recipient("alice", "--behave", "hold")

@@ -61,6 +61,17 @@ static void publish(struct events *ev, enum event_type type, unsigned n)
     publish_of(ev, type, n, "ana@example.org", NULL);
 }
 
+static void publish_marked(struct events *ev, enum event_type type, unsigned n, const char *labels)
+{
+    struct record *r = numbered(n, "ana@example.org", NULL);
+    struct snapshot *s;
+
+    record_text(&r->labels, labels);
+    s = snapshot_take(r);
+    events_publish(ev, &(struct event){.type = type, .transfer = s});
+    snapshot_release(&s);
+}
+
 /* "created1 held2 …": what comes after `after`; the transfer's number behind each. */
 static const char *told(struct events *ev, const struct event_filter *f, uint64_t after)
 {
@@ -158,6 +169,21 @@ static void a_reader_gets_what_he_asked_for(void **state)
     publish_of(ev, EVENT_CREATED, 3, "bob@example.org", "ci-2");
     events_publish(ev, &(struct event){.type = EVENT_XMPP_CONNECTED, .subject = (char *)"gw@example.org"});
     memcpy(rows[5].id, id_of(3), ID_SIZE);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_string_equal(told(ev, &rows[i], 0), want[i]);
+}
+
+static void who_asks_for_labels_is_told_of_transfers_with_all_of_them(void **state)
+{
+    static const struct event_filter rows[] = {
+        {.labels = "\njob:x\n"}, {.labels = "\nbuild:7\njob:x\n"}, {.labels = "\njob:y\n"}};
+    static const char *const want[] = {"held1 created2", "created2", ""};
+    static const char *const labels[] = {"\njob:x\n", "\nbuild:7\njob:x\n", NULL};
+    struct events *ev = *state;
+
+    for (unsigned i = 0; i < 3; i++)
+        publish_marked(ev, i == 0 ? EVENT_HELD : EVENT_CREATED, i + 1, labels[i]);
+    events_publish(ev, &(struct event){.type = EVENT_XMPP_CONNECTED, .subject = (char *)"gw@example.org"});
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_string_equal(told(ev, &rows[i], 0), want[i]);
 }
@@ -375,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_state_has_its_event),
         T(events_are_numbered_and_come_in_order),
         T(a_reader_gets_what_he_asked_for),
+        T(who_asks_for_labels_is_told_of_transfers_with_all_of_them),
         T(what_is_about_no_transfer_has_an_owner_or_is_for_all),
         T(who_is_too_late_is_told_of_the_gap),
         T(of_each_transfer_the_newest_progress_stands),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "gateway/events.h"
+#include "gateway/record.h"
 #include "gateway/webhook.h"
 #include "gateway/webhook_schedule.h"
 #include "gateway/webhook_sign.h"
@@ -144,6 +145,7 @@ static void every_key_arrives(void **state)
     must_set(w, "secret_old_file", "/etc/old");
     must_set(w, "events", "transfer.*, xmpp.disconnected");
     must_set(w, "to", "*@Example.ORG");
+    must_set(w, "labels", "job:nightly, build:7");
     must_set(w, "allow_nets", "10.0.0.0/8 fd00::/8");
     must_set(w, "ca", "/etc/ca.pem");
     assert_true(webhook_set_secret(w, true, SECRET, NULL));
@@ -155,6 +157,7 @@ static void every_key_arrives(void **state)
     assert_int_equal(w->old.length, 24);
     assert_true(w->types & EVENT_BIT(EVENT_XMPP_DISCONNECTED));
     assert_false(w->types & EVENT_BIT(EVENT_XMPP_CONNECTED));
+    assert_string_equal(w->labels, "\nbuild:7\njob:nightly\n");
     assert_string_equal(w->allow_nets[1], "fd00::/8");
     assert_string_equal(w->ca, "/etc/ca.pem");
     shown = webhook_shown_url(w);
@@ -238,22 +241,28 @@ static void it_is_told_what_it_asks_for(void **state)
         enum event_type type;
         const char *about;
         bool told;
+        const char *wanted, *labels;
     } rows[] = {
-        {NULL, NULL, EVENT_DELIVERED, "ana@example.org", true},
-        {NULL, NULL, EVENT_FAILED, "ana@example.org", true},
-        {NULL, NULL, EVENT_LINK_FETCHED, "ana@example.org", true},
-        {NULL, NULL, EVENT_CREATED, "ana@example.org", false},
-        {NULL, NULL, EVENT_XMPP_CONNECTED, NULL, false},
-        {"transfer.*", NULL, EVENT_CREATED, "ana@example.org", true},
-        {"*", NULL, EVENT_PROGRESS, "ana@example.org", false},
-        {"*", NULL, EVENT_XMPP_CONNECTED, NULL, true},
-        {"*", "*@example.org", EVENT_FAILED, "ana@example.org/desk", true},
-        {"*", "*@example.org", EVENT_FAILED, "ana@example.net", false},
-        {"*", "*@example.org", EVENT_XMPP_CONNECTED, NULL, false},
+        {NULL, NULL, EVENT_DELIVERED, "ana@example.org", true, NULL, NULL},
+        {NULL, NULL, EVENT_FAILED, "ana@example.org", true, NULL, NULL},
+        {NULL, NULL, EVENT_LINK_FETCHED, "ana@example.org", true, NULL, NULL},
+        {NULL, NULL, EVENT_CREATED, "ana@example.org", false, NULL, NULL},
+        {NULL, NULL, EVENT_XMPP_CONNECTED, NULL, false, NULL, NULL},
+        {"transfer.*", NULL, EVENT_CREATED, "ana@example.org", true, NULL, NULL},
+        {"*", NULL, EVENT_PROGRESS, "ana@example.org", false, NULL, NULL},
+        {"*", NULL, EVENT_XMPP_CONNECTED, NULL, true, NULL, NULL},
+        {"*", "*@example.org", EVENT_FAILED, "ana@example.org/desk", true, NULL, NULL},
+        {"*", "*@example.org", EVENT_FAILED, "ana@example.net", false, NULL, NULL},
+        {"*", "*@example.org", EVENT_XMPP_CONNECTED, NULL, false, NULL, NULL},
+        {NULL, NULL, EVENT_DELIVERED, "ana@example.org", true, "job:x", "\nbuild:7\njob:x\n"},
+        {NULL, NULL, EVENT_DELIVERED, "ana@example.org", false, "job:x, build:8", "\nbuild:7\njob:x\n"},
+        {NULL, NULL, EVENT_DELIVERED, "ana@example.org", false, "job:x", NULL},
+        {"*", NULL, EVENT_XMPP_CONNECTED, NULL, false, "job:x", NULL},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
+        const struct record about = {.to = (char *)rows[i].about, .labels = (char *)rows[i].labels};
         struct webhook_list list = {0};
         struct webhook *w = hook_of(&list);
 
@@ -263,8 +272,10 @@ static void it_is_told_what_it_asks_for(void **state)
             must_set(w, "events", rows[i].events);
         if (rows[i].to)
             must_set(w, "to", rows[i].to);
+        if (rows[i].wanted)
+            must_set(w, "labels", rows[i].wanted);
         assert_true(webhook_complete(w, NULL));
-        if (webhook_wants(w, EVENT_BIT(rows[i].type), rows[i].about) != rows[i].told)
+        if (webhook_wants(w, EVENT_BIT(rows[i].type), rows[i].about ? &about : NULL) != rows[i].told)
             fail_msg("row %zu: %s", i, event_name(rows[i].type));
         webhook_list_free(&list);
     }
