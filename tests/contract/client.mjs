@@ -1,4 +1,4 @@
-// A web service's client, generated from openapi.yaml: uploads a file and watches it until it is delivered.
+// A web service's client, generated from openapi.yaml: uploads a file, and watches it by its events until it is delivered.
 //
 //     node client.mjs --url http://127.0.0.1:8080 --token TOKEN --to ana@example.org/desk
 //
@@ -45,6 +45,23 @@ function transfer(body) {
     return body;
 }
 
+/** The events of a stream, one after the other; EventSource would not do, for it sends no token.
+ * @param {ReadableStream<BufferSource> | null} stream
+ * @returns {AsyncGenerator<import("./api.js").components["schemas"]["Event"]>}
+ */
+async function* events(stream) {
+    let rest = "";
+    for await (const text of stream?.pipeThrough(new TextDecoderStream()) ?? []) {
+        const blocks = (rest + text).split("\n\n");
+        rest = blocks.pop() ?? "";
+        for (const block of blocks) {
+            const data = block.split("\n").find((line) => line.startsWith("data: "));
+            if (data)
+                yield JSON.parse(data.slice("data: ".length));
+        }
+    }
+}
+
 const root = must(await gateway.GET("/v1"));
 tell({ saw: "gateway", version: root.version });
 
@@ -58,6 +75,12 @@ const sent = transfer(must(await gateway.PUT("/v1/to/{jid}/{name}", {
     headers: { "Content-Type": "text/plain" },
 })));
 tell({ saw: "sent", id: sent.id, state: sent.state });
+
+for await (const event of events(must(await gateway.GET("/v1/transfers/{id}/events", {
+    params: { path: { id: sent.id } },
+    parseAs: "stream",
+}))))
+    tell({ saw: "event", type: event.type });
 
 const done = transfer(must(await gateway.GET("/v1/transfers/{id}", {
     params: { path: { id: sent.id }, query: { wait: "60" } },

@@ -117,6 +117,7 @@ class Contract(Case):
         self.run_program([str(NPM / "tsc"), "-p", "tsconfig.json"], cwd=work)
         said = self.run_program(["node", "client.mjs", "--url", gateway.url, "--token", TOKEN, "--to", peer.jid], cwd=work)
         seen = {line["saw"]: line for line in map(json.loads, said.splitlines())}
+        self.assertEqual(seen["event"]["type"], "transfer.delivered", said)  # the last of them
         self.assertEqual(seen["done"]["state"], "delivered", said)
         received = peer.wait("file", name="from a client.txt")
         self.assertEqual(received["size"], len("made by a generated client\n"))
