@@ -20,6 +20,7 @@ struct client {
     struct client_config config;
 
     const struct client_request *request; /* the one under way, with what follows */
+    curl_mime *form;                      /* NULL: none */
     struct buf body, line;
     int64_t told_at;
     bool enough;
@@ -203,7 +204,7 @@ static struct curl_slist *headers_of(const struct client *c, const struct client
         list = curl_slist_append(list, c->authorization);
     if (r->header)
         list = curl_slist_append(list, r->header);
-    if (r->body)
+    if (r->body && !r->file)
         list = curl_slist_append(list, "Content-Type:"); /* the gateway looks itself */
     return list;
 }
@@ -222,9 +223,25 @@ static void set_where(struct client *c, const char *url)
         curl_easy_setopt(c->easy, CURLOPT_CAINFO, c->config.ca);
 }
 
+/* What fails here for want of memory leaves a form that the gateway refuses. */
+static void set_form(struct client *c, const struct client_request *r)
+{
+    curl_mimepart *part;
+
+    c->form = curl_mime_init(c->easy);
+    part = curl_mime_addpart(c->form);
+    curl_mime_name(part, "file");
+    curl_mime_filename(part, r->file);
+    curl_mime_type(part, "application/octet-stream"); /* the gateway looks itself */
+    curl_mime_data_cb(part, (curl_off_t)r->size, on_read, NULL, NULL, c);
+    curl_easy_setopt(c->easy, CURLOPT_MIMEPOST, c->form);
+}
+
 static void set_request(struct client *c, const struct client_request *r)
 {
-    if (r->body) {
+    if (r->file) {
+        set_form(c, r);
+    } else if (r->body) {
         curl_easy_setopt(c->easy, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(c->easy, CURLOPT_READFUNCTION, on_read);
         curl_easy_setopt(c->easy, CURLOPT_READDATA, c);
@@ -291,6 +308,8 @@ void client_ask(struct client *c, const struct client_request *request, struct c
     rc = url.failed ? CURLE_OUT_OF_MEMORY : curl_easy_perform(c->easy);
     fill(c, rc, words, answer);
     curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, NULL);
+    curl_mime_free(c->form);
+    c->form = NULL;
     curl_slist_free_all(headers);
     buf_free(&url);
 }

@@ -43,6 +43,7 @@ struct client_request {
     const char *header;          /* one more, whole; NULL: none */
     FILE *body;                  /* NULL: none */
     int64_t size;                /* of it; -1: not known */
+    const char *file;            /* the body is the file of a form, so called there; NULL: it is all there is */
     int64_t deadline;            /* clock_ms(); 0: none */
 
     /* All may be NULL. on_upload comes several times a second. on_line gets each line of an answer with status 200,

@@ -10,10 +10,16 @@
 #include "cli/exit_code.h"
 #include "cli/follow.h"
 
-/* One file on its way to one person. */
+/* A form has so many at most, as the gateway says. */
+enum { TOGETHER = 100 };
+
+/* One file on its way to one person, or to several. */
 struct sending {
     struct talk *t;
-    const char *path, *name, *to;
+    const char *path, *name;
+    const char *const *people;
+    size_t count;
+    char to[120]; /* as it is shown */
     FILE *file;
     int64_t size; /* -1: not known */
     struct progress_rate rate;
@@ -71,10 +77,17 @@ static char *target_of(const struct sending *s)
     const char *label;
     size_t at = 0;
 
-    buf_puts(&target, "/v1/to");
-    add_segment(&target, s->to);
-    if (*s->name)
-        add_segment(&target, s->name);
+    if (s->count > 1) {
+        buf_puts(&target, "/v1/transfers");
+        for (size_t i = 0; i < s->count; i++)
+            add_parameter(&target, "to", s->people[i]);
+        add_parameter(&target, "name", s->name);
+    } else {
+        buf_puts(&target, "/v1/to");
+        add_segment(&target, s->people[0]);
+        if (*s->name)
+            add_segment(&target, s->name);
+    }
     for (size_t i = 0; i < s->t->line->given_count; i++) {
         const struct cli_given *given = &s->t->line->given[i];
 
@@ -106,7 +119,7 @@ static bool open_file(struct sending *s, struct error *err)
     return true;
 }
 
-/* The transfer that was made, or NULL with the exit status. */
+/* The transfer that was made, or the batch of them; or NULL with the exit status. */
 static json_t *upload(struct sending *s, int *status)
 {
     struct error error;
@@ -122,6 +135,7 @@ static json_t *upload(struct sending *s, int *status)
     request.target = target ? target : "/";
     request.body = s->file;
     request.size = s->size;
+    request.file = s->count > 1 ? s->name : NULL;
     *status = talk_ask(s->t, &request, &transfer);
 out:
     if (s->file && s->file != stdin)
@@ -143,28 +157,42 @@ static const char *name_of(const struct cli_line *line, const char *path)
     return slash ? slash + 1 : path;
 }
 
-static void send_one(struct errand *e, const char *path, const char *to)
+static void note_made(struct errand *e, const json_t *transfer)
 {
-    struct sending s = {.t = &e->talk, .path = path, .name = name_of(e->talk.line, path), .to = to};
-    int status = EXIT_OK;
-    json_t *transfer = upload(&s, &status);
-    const char *id = transfer ? json_text_at(transfer, "id") : NULL;
+    const char *id = json_text_at(transfer, "id");
 
+    if (e->talk.waits && id) {
+        e->ids[e->made++] = strdup(id);
+        return;
+    }
+    talk_json(&e->talk, transfer);
+    follow_tell(&e->talk, transfer);
+    if (id && !json_true_at(transfer, "final"))
+        talk_say(&e->talk, TONE_PLAIN, "  jidpost watch %s shows how it goes", id);
+}
+
+static void send_one(struct errand *e, const char *path, const char *const *people, size_t count)
+{
+    struct sending s = {
+        .t = &e->talk, .path = path, .name = name_of(e->talk.line, path), .people = people, .count = count};
+    int status = EXIT_OK;
+    json_t *made, *transfer;
+    size_t i;
+
+    if (count > 1)
+        snprintf(s.to, sizeof s.to, "%zu people", count);
+    else
+        snprintf(s.to, sizeof s.to, "%s", people[0]);
+    made = upload(&s, &status);
     if (e->status == EXIT_OK)
         e->status = status;
     if (status == EXIT_INTERRUPTED)
         talk_complain(&e->talk, "  %s had not been sent whole: it will not arrive", *s.name ? s.name : "the input");
-    if (!transfer)
-        return;
-    if (!e->talk.waits || !id) {
-        talk_json(&e->talk, transfer);
-        follow_tell(&e->talk, transfer);
-        if (id && !json_true_at(transfer, "final"))
-            talk_say(&e->talk, TONE_PLAIN, "  jidpost watch %s shows how it goes", id);
-    } else {
-        e->ids[e->made++] = strdup(id);
-    }
-    json_decref(transfer);
+    if (made && count > 1)
+        json_array_foreach(json_object_get(made, "transfers"), i, transfer) note_made(e, transfer);
+    else if (made)
+        note_made(e, made);
+    json_decref(made);
 }
 
 static bool check(const struct errand *e, struct error *err)
@@ -207,9 +235,13 @@ static bool sort_words(struct errand *e, const struct cli_line *line, struct err
 
 static void send_all(struct errand *e)
 {
+    size_t people = 0;
+
+    while (e->people[people])
+        people++;
     for (const char **file = e->files; *file; file++) {
-        for (const char **to = e->people; *to && !client_interrupted(); to++)
-            send_one(e, *file, *to);
+        for (size_t i = 0; i < people && !client_interrupted(); i += TOGETHER)
+            send_one(e, *file, &e->people[i], people - i < TOGETHER ? people - i : TOGETHER);
     }
     talk_begin_wait(&e->talk);
     for (char **id = e->ids; *id; id++) {

@@ -64,7 +64,8 @@ const struct cli_command cli_commands[] = {
      "SIGTERM ends it once what flows is through, a second one at once; SIGHUP reads the configuration anew.", NULL,
      IN_ALL, NULL},
     {"send", "FILE... JID", 1, SIZE_MAX, "send files to somebody's XMPP client",
-     "Each file goes to each recipient. FILE - is the standard input. A resource may stand behind the address "
+     "Each file goes to each recipient, and is uploaded once; one recipient who is refused refuses it. FILE - is the "
+     "standard input. A resource may stand behind the address "
      "(ana@example.org/desk). Without --wait the command is done when the gateway has the file.",
      NULL, SENDER | IN_WAITS | IN_SEND, command_send},
     {"status", "ID", 1, 1, "one transfer, and what was tried", NULL, NULL, SENDER, command_status},

@@ -106,6 +106,20 @@ class Sending(Commands, Case):
             for _, digest in files:
                 peer.wait("file", sha256=digest)
 
+    def test_a_file_for_several_is_uploaded_once(self):
+        gateway = self.gateway(DELIVERY_HOLD="1h", SPOOL_MAX_BYTES="3M", SPOOL_MAX_FILE="3M")
+        path, _ = self.file(2_000_000, 'ä "x".bin')
+        people = [f"{name}@{DOMAIN}" for name in ("alice", "bob", "carol")]
+        to = [word for jid in people for word in ("--to", jid)]
+        told = self.lines(gateway, "send", path, *to, "--caption", "für & dich", "--label", "job:x")
+        self.assertEqual([(t["to"], t["file"]["name"], t["caption"], t["labels"]) for t in told],
+                         [(jid, path.name, "für & dich", {"job": "x"}) for jid in people])
+        self.assertEqual(len({t["batch"] for t in told}), 1)
+        self.run_cli(gateway, "send", path, *to, code=7)
+        self.assertIn("spool", self.said)
+        self.run_cli(gateway, "send", path, *to[:2], "--to", "@@", code=2)
+        self.assertEqual(len(gateway.get("/v1/transfers").json["items"]), 3)
+
     def test_the_standard_input_gets_a_name_and_the_options_reach_the_gateway(self):
         gateway, peer = self.gateway(**DIRECT), self.recipient("alice")
         told = self.lines(gateway, "send", "-", "--name", "täglich.txt", "--caption", "für & dich", "--mode=spool",
