@@ -63,6 +63,9 @@ enum MHD_Result api_tus_delete(struct request *rq);
 void api_tus_drop(struct request *rq); /* the request is over before its upload was let go */
 void api_tus_free(struct request *rq);
 
+/* Before the server serves: uploads that are whole, and say whom for, become transfers. */
+void api_tus_start(struct gateway *gw, const struct tokens *tokens);
+
 /* tus.c, for a request that names a complete upload in place of a file: that becomes rq->upload, with what it says of
  * its name and type, unless the request has said so. Its transfer has the same digits; a key it cannot have. */
 bool api_tus_source(struct request *rq, const char *id, struct error *err);

@@ -549,6 +549,7 @@ struct api *api_start(struct gateway *gw, struct error *err)
     api->drainer = drainer_start(on_second, api, err);
     if (!api->drainer)
         goto fail;
+    api_tus_start(gw, api->tokens);
     if (!start_daemons(api, config, err))
         goto fail;
     log_listening(api);

@@ -103,6 +103,19 @@ bool tokens_any(const struct tokens *tokens)
     return tokens->list.count > 0;
 }
 
+static const struct token *still_good(const struct token *found, struct error *err)
+{
+    if (!found) {
+        error_set(err, ERR_AUTH_INVALID, "the token is none of this gateway's");
+        return NULL;
+    }
+    if (found->expires && clock_wall_ms() >= found->expires) {
+        error_set(err, ERR_AUTH_EXPIRED, "the token %s has expired", found->id);
+        return NULL;
+    }
+    return found;
+}
+
 const struct token *tokens_find(const struct tokens *tokens, const char *text, struct error *err)
 {
     unsigned char digest[TOKEN_DIGEST];
@@ -114,15 +127,12 @@ const struct token *tokens_find(const struct tokens *tokens, const char *text, s
                 found = &tokens->list.items[i];
     }
     OPENSSL_cleanse(digest, sizeof digest);
-    if (!found) {
-        error_set(err, ERR_AUTH_INVALID, "the token is none of this gateway's");
-        return NULL;
-    }
-    if (found->expires && clock_wall_ms() >= found->expires) {
-        error_set(err, ERR_AUTH_EXPIRED, "the token %s has expired", found->id);
-        return NULL;
-    }
-    return found;
+    return still_good(found, err);
+}
+
+const struct token *tokens_named(const struct tokens *tokens, const char *id, struct error *err)
+{
+    return still_good(of_id(&tokens->list, id), err);
 }
 
 bool tokens_still_have(const struct tokens *now, const struct token *t)

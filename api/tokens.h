@@ -25,6 +25,9 @@ bool tokens_any(const struct tokens *tokens);
 /* Whose it is, good as long as the table is held. ERR_AUTH_INVALID, ERR_AUTH_EXPIRED. */
 const struct token *tokens_find(const struct tokens *tokens, const char *text, struct error *err);
 
+/* Of that id, likewise. */
+const struct token *tokens_named(const struct tokens *tokens, const char *id, struct error *err);
+
 /* Whether what began with t (NULL: none was asked for) could begin now under the same rules. */
 bool tokens_still_have(const struct tokens *now, const struct token *t);
 

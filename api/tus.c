@@ -2,8 +2,8 @@
  * creation-defer-length, checksum, expiration and termination.
  *
  * An upload with `to` in its metadata becomes a transfer with its last byte; until it has, whoever asks for it whole
- * (HEAD, or an empty PATCH at its end) tries again. Without `to` it waits for a request that names it. Afterwards its
- * transfer answers for it: both have the same digits. */
+ * (HEAD, or an empty PATCH at its end) tries again, and so does the next start (tus_start.c). Without `to` it waits for
+ * a request that names it. Afterwards its transfer answers for it: both have the same digits. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -148,6 +148,9 @@ struct upload *gateway_partial_upload(struct partial **p, struct error *err);
 /* Ends it, and drops its bytes. Consumes *p. */
 void gateway_partial_end(struct partial **p);
 
+/* The ids of those that are whole, and not held; to be freed, NULL: there is none, or no memory. */
+char (*gateway_partials_whole(struct gateway *gw, size_t *count))[ID_SIZE];
+
 /* The transfer that an upload becomes, or has become. false: the id is none of an upload. */
 bool gateway_partial_transfer(const char *id, char transfer[static ID_SIZE]);
 /* ---- several files, several recipients, one call: a batch of transfers, that is all there or not there at all */

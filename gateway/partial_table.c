@@ -124,6 +124,27 @@ bool partials_has(struct partials *t, const char *id)
     return has;
 }
 
+static bool is_whole(const struct entry *e)
+{
+    return !e->gone && !e->held && e->info.length >= 0 && e->info.offset == (uint64_t)e->info.length;
+}
+
+char (*gateway_partials_whole(struct gateway *gw, size_t *count))[ID_SIZE]
+{
+    struct partials *t = gw->partials;
+    struct entry *e, *next;
+    char(*ids)[ID_SIZE];
+
+    *count = 0;
+    pthread_mutex_lock(&t->lock);
+    ids = t->all ? malloc(HASH_COUNT(t->all) * sizeof *ids) : NULL;
+    HASH_ITER(hh, t->all, e, next)
+    if (ids && is_whole(e))
+        memcpy(ids[(*count)++], e->info.id, ID_SIZE);
+    pthread_mutex_unlock(&t->lock);
+    return ids;
+}
+
 struct entry *partial_entry(const struct partial_info *info)
 {
     struct entry *e = calloc(1, sizeof *e);

@@ -402,6 +402,29 @@ class Owners(Tus, Commands, Case):
         self.assertOffset(self.patch(gateway, other, 0, bytes(600), two), 204, 600)
         self.assertFailed(self.patch(gateway, paths[0], 0, bytes(600), two), 429, "quota_exceeded")
 
+    def test_a_whole_one_whose_last_request_never_ended_is_sent_by_the_next_start(self):
+        """As if: the note is made to say that what has come is all of it."""
+        gateway, peer = self.gateway(start=False, **DIRECT, **AGAIN), self.recipient("alice")
+        tokens = {name: self.create_token(gateway, name) for name in ("kept", "lost")}
+        gateway.start()
+        paths = {name: self.begin(gateway, None, headers=tokens[name], to=peer.jid, filename=f"{name}.txt")
+                 for name in tokens}
+        nobody = self.begin(gateway, None, headers=tokens["kept"], filename="later.txt")
+        for path, token in *((paths[name], tokens[name]) for name in tokens), (nobody, tokens["kept"]):
+            self.assertOffset(self.patch(gateway, path, 0, b"abc", token), 204, 3)
+        gateway.kill()
+        for note in (gateway.state / "spool").glob("*.note"):
+            note.write_text(note.read_text().replace(f"length={-1:020d}", f"length={3:020d}"))
+        self.command(gateway, "revoke", "lost")
+        gateway.start()
+        peer.wait("file", name="kept.txt", sha256=hashlib.sha256(b"abc").hexdigest())
+        sent = gateway.get("/v1/transfers", headers=tokens["kept"]).json["items"]
+        self.assertEqual([each["file"]["name"] for each in sent], ["kept.txt"])
+        self.assertEqual(self.head(gateway, paths["kept"], tokens["kept"]).headers["transfer-location"],
+                         f"/v1/transfers/{sent[0]['id']}")
+        self.assertEqual(self.head(gateway, nobody, tokens["kept"]).headers["upload-offset"], "3")
+        self.assertEqual(len(gateway.logged("upload.not_started")), 1)
+
     def create_token(self, *arguments):
         return Commands.create(self, *arguments)
 
@@ -455,7 +478,8 @@ class Restarts(Tus, Case):
             gateway.kill()
             connection.close()
             gateway.start()
-            answer = self.head(gateway, path)
+            # While the start makes a transfer of it, it is held.
+            answer = wait_until(lambda: (told := self.head(gateway, path)).status == 200 and told, 10, "the upload")
             if "transfer-location" not in answer.headers:
                 offset = int(answer.headers["upload-offset"])
                 self.assertLess(offset, len(body), answer.headers)

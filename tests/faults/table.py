@@ -86,7 +86,9 @@ def kill_part(slices):
     return ("## kill -9 at random moments\n\nOn one state, under mixed load: four recipients (direct, through the proxy, one that closes "
             "first), sizes from 0 to 6 MiB, modes auto, spool and stream, waited for and not, uploads cut off half-way; "
             "killed again while it recovers. After each restart every promise is held against what the recipients have, "
-            "and the store's own check runs on the files as the kill left them.\n\n"
+            "and the store's own check runs on the files as the kill left them. Uploads in parts are not among them: "
+            "tests/e2e/test_tus.py kills the gateway between and in their pieces, and around their last byte, at each "
+            "of its runs.\n\n"
             + rows(("what", "how many"), counts)
             + f"\nSlowest: ready {max(one['slowest ready s'] for one in slices)} s after the restart, the last "
             f"transfer settled after {slowest} s. Seeds: {', '.join(str(one['seed']) for one in slices)}. {when(slices)}.\n"

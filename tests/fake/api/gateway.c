@@ -911,6 +911,13 @@ bool gateway_partial_append(struct partial *p, const void *data, size_t len, boo
     abort();
 }
 
+char (*gateway_partials_whole(struct gateway *gw, size_t *count))[ID_SIZE]
+{
+    (void)gw;
+    *count = 0;
+    return NULL;
+}
+
 void gateway_partial_release(struct partial **p)
 {
     (void)p; /* nothing is ever held here, and without assertions nobody would look */
