@@ -37,11 +37,13 @@ struct auto_network {
     uv_loop_t *loop;
     uv_timer_t turn;
     struct {
+        uint64_t ticket;
         network_recipient_fn *done;
         void *user;
         struct jid to;
     } finds[64];
     size_t find_count;
+    uint64_t last_ticket;
     struct method *methods; /* that have something to report */
     _Atomic enum sight sight;
     _Atomic enum news { NO_NEWS, NEWS_PRESENCE, NEWS_GRANTED, NEWS_REFUSED, NEWS_ROSTER, NEWS_DOWN, NEWS_UP } news;
@@ -213,18 +215,25 @@ static uint64_t auto_find(struct network *network, const struct jid *to, network
 {
     struct auto_network *n = (struct auto_network *)network;
 
+    n->finds[n->find_count].ticket = ++n->last_ticket;
     n->finds[n->find_count].done = done;
     n->finds[n->find_count].user = user;
     jid_copy(&n->finds[n->find_count].to, to);
-    return ++n->find_count;
+    n->find_count++;
+    return n->last_ticket;
 }
 
 static void auto_forget(struct network *network, uint64_t ticket)
 {
     struct auto_network *n = (struct auto_network *)network;
 
-    memmove(&n->finds[ticket - 1], &n->finds[ticket], (n->find_count - ticket) * sizeof n->finds[0]);
-    n->find_count--;
+    for (size_t i = 0; i < n->find_count; i++) {
+        if (n->finds[i].ticket != ticket)
+            continue;
+        memmove(&n->finds[i], &n->finds[i + 1], (n->find_count - i - 1) * sizeof n->finds[0]);
+        n->find_count--;
+        return;
+    }
 }
 
 static enum sight auto_sight(struct network *network, const struct jid *to)
