@@ -15,8 +15,9 @@ class Reference(Case):
         gateway = self.gateway(start=False, HTTP_TOKEN=TOKEN)
         gateway.headers["Authorization"] = f"Bearer {TOKEN}"
         gateway.start()
-        paths = yaml.safe_load((TESTS.parent / "openapi.yaml").read_text())["paths"]
-        operations = sum("operationId" in operation for path in paths.values() for operation in path.values())
+        document = yaml.safe_load((TESTS.parent / "openapi.yaml").read_text())
+        operations = sum("operationId" in operation for part in ("paths", "webhooks")
+                         for path in document[part].values() for operation in path.values())
         done = subprocess.run(["node", str(TESTS / "page" / "docs.mjs"), "--url", gateway.url, "--token", TOKEN,
                                "--operations", str(operations)], capture_output=True, text=True, timeout=120)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
