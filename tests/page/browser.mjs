@@ -20,7 +20,8 @@ export async function ask(what, more = {}) {
 export class Visit {
   static async open({ path = "/", ...context } = {}) {
     const visit = new Visit();
-    const args = process.getuid() === 0 ? ["--no-sandbox"] : [];
+    const args = ["--disable-dev-shm-usage"]; // which is small in a container
+    if (process.getuid() === 0) args.push("--no-sandbox");
     visit.browser = await chromium.launch({ executablePath: options.chromium, args });
     visit.context = await visit.browser.newContext({ viewport: { width: 1180, height: 860 }, locale: "en-GB", ...context });
     visit.context.setDefaultTimeout(20000);

@@ -9,7 +9,7 @@ import { chromium } from "playwright-core";
 
 const text = { type: "string" };
 const { values: given } = parseArgs({ options: { url: text, token: text, operations: text } });
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 try {
   const page = await browser.newPage();
   const complaints = [];
