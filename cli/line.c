@@ -29,7 +29,7 @@ const char *cli_option_help(const struct cli_option *option)
     if (option->id != OPT_TOKEN_KEY)
         return option->help;
     cli_option_key(option, key);
-    for (const struct token_key_help *help = token_keys(); help->name; help++) {
+    for (const struct section_key *help = token_keys(); help->name; help++) {
         if (strcmp(help->name, key) == 0)
             return help->help;
     }

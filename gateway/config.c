@@ -761,7 +761,7 @@ void config_keys(FILE *out)
         free(value);
     }
     fputs("\n; [token ID]: one section for each token beside http.token; in no environment variable.\n", out);
-    for (const struct token_key_help *key = token_keys(); key->name; key++)
+    for (const struct section_key *key = token_keys(); key->name; key++)
         fprintf(out, "; %s = %s\n", key->name, key->help);
     config_webhooks_keys(out);
 }

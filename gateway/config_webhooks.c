@@ -93,6 +93,6 @@ void config_webhooks_keys(FILE *out)
     fputs(
         "\n; [webhook NAME]: one section for each receiver of events; SIGHUP applies it; in no environment variable.\n",
         out);
-    for (const struct webhook_key_help *key = webhook_keys(); key->name; key++)
+    for (const struct section_key *key = webhook_keys(); key->name; key++)
         fprintf(out, "; %s = %s\n", key->name, key->help);
 }

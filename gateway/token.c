@@ -172,7 +172,7 @@ static bool read_note(struct token *t, const char *value, struct error *err)
 
 /* ---- the section */
 
-static const struct token_key_help helps[] = {
+static const struct section_key helps[] = {
     {"hash", "sha256:<hex digits>, of the whole token; 'jidpost token create' makes both"},
     {"scopes", "send, upload (by tus, and no more), read (its own transfers), read:all, cancel, recipients, events, "
                "webhooks, metrics, admin (all); "
@@ -195,42 +195,22 @@ static bool (*const readers[KEYS])(struct token *t, const char *value, struct er
     read_active, read_daily_bytes, read_expires,  read_note,
 };
 
-const struct token_key_help *token_keys(void)
+const struct section_key *token_keys(void)
 {
     return helps;
 }
 
-static bool unknown_key(const struct token *t, const char *key, struct error *err)
-{
-    const char *names[KEYS], *nearest;
-    char shown[60];
-
-    for (size_t i = 0; i < KEYS; i++)
-        names[i] = helps[i].name;
-    nearest = text_nearest(key, names, KEYS);
-    text_clean(key, shown, sizeof shown);
-    if (nearest)
-        return error_set(err, ERR_CONFIG, "[token %s] has no key '%s'; did you mean '%s'?", t->id, shown, nearest);
-    return error_set(err, ERR_CONFIG, "[token %s] has no key '%s'; 'jidpost config keys' lists them all", t->id, shown);
-}
-
 bool token_set(struct token *t, const char *key, const char *value, struct error *err)
 {
+    char title[TOKEN_ID + sizeof "token "];
     struct error why = {0};
-    size_t i = 0;
+    int i;
 
-    while (i < KEYS && strcmp(helps[i].name, key) != 0)
-        i++;
-    if (i == KEYS)
-        return unknown_key(t, key, err);
-    if (t->given & 1u << i)
-        return error_set(err, ERR_CONFIG, "[token %s] %s is given twice", t->id, key);
-    t->given |= 1u << i;
-    if (!text_is_xml(value, strlen(value)) || strpbrk(value, "\t\r\n"))
-        return error_set(err, ERR_CONFIG, "[token %s] %s has control characters or is not valid UTF-8", t->id, key);
-    if (readers[i](t, value, &why))
-        return true;
-    return error_set(err, why.code, "[token %s] %s: %s", t->id, key, why.text);
+    snprintf(title, sizeof title, "token %s", t->id);
+    i = section_take(title, helps, key, value, &t->given, err);
+    if (i < 0)
+        return false;
+    return readers[i](t, value, &why) || error_set(err, why.code, "[%s] %s: %s", title, key, why.text);
 }
 
 bool token_complete(struct token *t, struct error *err)

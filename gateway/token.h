@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "gateway/config_section.h"
 
 enum { TOKEN_ID = 33, TOKEN_DIGEST = 32, TOKEN_SECRET = 43, TOKEN_TEXT = 3 + TOKEN_ID + TOKEN_SECRET + 1 };
 
@@ -76,10 +77,7 @@ bool token_id_valid(const char *id);
 const char *token_scope_name(unsigned scope);
 
 /* The keys of a section with a line of help each; NULL at the end. */
-struct token_key_help {
-    const char *name, *help;
-};
-const struct token_key_help *token_keys(void);
+const struct section_key *token_keys(void);
 
 /* The digest that a token is known by. false: the library has no SHA-256. */
 bool token_digest(const char *text, unsigned char out[static TOKEN_DIGEST]);

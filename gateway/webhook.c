@@ -190,7 +190,7 @@ static bool read_nets(struct webhook *w, const char *value, struct error *err)
 
 /* ---- the section */
 
-static const struct webhook_key_help helps[] = {
+static const struct section_key helps[] = {
     {"url", "https://host/path; http:// only to networks of its allow_nets"},
     {"secret", "whsec_<base64>; or secret_file, or the credential webhook.NAME.secret"},
     {"secret_file", "the path of a file with it"},
@@ -212,45 +212,26 @@ static bool (*const readers[KEYS])(struct webhook *w, const char *value, struct 
     read_events, read_to,     read_labels,      read_nets,       read_ca,
 };
 
-const struct webhook_key_help *webhook_keys(void)
+const struct section_key *webhook_keys(void)
 {
     return helps;
 }
 
-static bool unknown_key(const struct webhook *w, const char *key, struct error *err)
-{
-    const char *names[KEYS], *nearest;
-    char shown[60];
-
-    for (size_t i = 0; i < KEYS; i++)
-        names[i] = helps[i].name;
-    nearest = text_nearest(key, names, KEYS);
-    text_clean(key, shown, sizeof shown);
-    if (nearest)
-        return error_set(err, ERR_CONFIG, "[webhook %s] has no key '%s'; did you mean '%s'?", w->name, shown, nearest);
-    return error_set(err, ERR_CONFIG, "[webhook %s] has no key '%s'; 'jidpost config keys' lists them all", w->name,
-                     shown);
-}
-
 bool webhook_set(struct webhook *w, const char *key, const char *value, struct error *err)
 {
+    char title[sizeof w->name + sizeof "webhook "];
     struct error why = {0};
-    size_t i = 0;
+    int i;
 
-    while (i < KEYS && strcmp(helps[i].name, key) != 0)
-        i++;
-    if (i == KEYS)
-        return unknown_key(w, key, err);
-    if (w->given & 1u << i)
-        return error_set(err, ERR_CONFIG, "[webhook %s] %s is given twice", w->name, key);
-    w->given |= 1u << i;
-    if (!text_is_xml(value, strlen(value)) || strpbrk(value, "\t\r\n"))
-        return error_set(err, ERR_CONFIG, "[webhook %s] %s has control characters or is not valid UTF-8", w->name, key);
+    snprintf(title, sizeof title, "webhook %s", w->name);
+    i = section_take(title, helps, key, value, &w->given, err);
+    if (i < 0)
+        return false;
     if (readers[i](w, value, &why))
         return true;
     if (strncmp(key, "secret", 6) == 0 && !strstr(key, "file"))
         return error_set(err, why.code, "%s", why.text);
-    return error_set(err, why.code, "[webhook %s] %s: %s", w->name, key, why.text);
+    return error_set(err, why.code, "[%s] %s: %s", title, key, why.text);
 }
 
 bool webhook_complete(struct webhook *w, struct error *err)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "gateway/config_section.h"
 #include "gateway/webhook_sign.h"
 
 enum { WEBHOOK_NAME = 33 };
@@ -68,9 +69,6 @@ bool webhook_wants(const struct webhook *w, uint32_t type, const struct record *
 char *webhook_shown_url(const struct webhook *w);
 
 /* The keys of a section with a line of help each; NULL at the end. */
-struct webhook_key_help {
-    const char *name, *help;
-};
-const struct webhook_key_help *webhook_keys(void);
+const struct section_key *webhook_keys(void);
 
 #endif

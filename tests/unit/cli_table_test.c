@@ -127,7 +127,7 @@ static void every_option_says_what_it_is_for(void **state)
 static void every_key_of_a_token_is_an_option_but_its_hash(void **state)
 {
     (void)state;
-    for (const struct token_key_help *key = token_keys(); key->name; key++) {
+    for (const struct section_key *key = token_keys(); key->name; key++) {
         const struct cli_option *o = cli_options;
 
         while (o->name && !is_option_of_key(o, key->name))
