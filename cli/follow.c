@@ -17,9 +17,9 @@ struct follow {
     struct client *stream; /* beside the one that asks */
     struct sse sse;
     struct progress_rate rate;
-    json_t *seen;   /* id → the state that was told */
+    json_t *seen;   /* id → the state that was told, and since when it is as it was then */
     json_t *last;   /* the transfer as it is, when it is one */
-    bool looked;    /* since the stream began */
+    bool looked;    /* at all of them since the stream began */
     int status;     /* of a look that failed */
     int64_t failed; /* looks in a row */
 };
@@ -88,17 +88,31 @@ void follow_tell(struct talk *t, const json_t *transfer)
         tell_failure(t, transfer);
 }
 
+/* Whether one of all says what is older than what was told. Of all of them, the list is asked for while events already
+ * come, and is ahead of those that wait to be read. */
+static bool is_past(const struct follow *f, const json_t *transfer, const json_t *told)
+{
+    const char *updated = json_text_at(transfer, "updated"), *before = json_text_at(told, "updated");
+
+    return !f->id && updated && before && strcmp(updated, before) < 0;
+}
+
 /* A transfer as it is now. */
 static void take(struct follow *f, json_t *transfer)
 {
-    const char *id = json_text_at(transfer, "id"), *state = json_text_at(transfer, "state"), *told;
+    const char *id = json_text_at(transfer, "id"), *state = json_text_at(transfer, "state"), *was;
     bool final = json_true_at(transfer, "final");
+    const json_t *told;
 
     if (!id || !state || (f->id && strcmp(id, f->id) != 0))
         return;
-    told = json_string_value(json_object_get(f->seen, id));
-    if (!told || strcmp(told, state) != 0) {
-        json_object_set_new(f->seen, id, json_string(state));
+    told = json_object_get(f->seen, id);
+    if (is_past(f, transfer, told))
+        return;
+    was = json_text_at(told, "state");
+    if (!was || strcmp(was, state) != 0) {
+        json_object_set_new(f->seen, id,
+                            json_pack("{s:s, s:s?}", "state", state, "updated", json_text_at(transfer, "updated")));
         talk_json(f->t, transfer);
         if (final || !f->id)
             follow_tell(f->t, transfer);
@@ -165,17 +179,16 @@ static bool on_line(void *user, const char *line)
     struct follow *f = user;
     json_t *event, *transfer;
 
-    if (!f->looked) { /* what happened before the stream began is not in it */
+    /* A stream of one begins, and goes on after a gap, with how it is; one of all with what happens next. */
+    if (!f->id && !f->looked) {
         f->looked = true;
         if (!look(f, 0))
             return false;
     }
-    if (over(f))
-        return false;
     if (!sse_line(&f->sse, line))
         return true;
     if (strcmp(f->sse.event, "reset") == 0)
-        return look(f, 0) && !over(f);
+        return f->id || look(f, 0);
     event = json_loads(f->sse.data.data, 0, NULL);
     transfer = json_object_get(json_object_get(event, "data"), "transfer");
     if (transfer)

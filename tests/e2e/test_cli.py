@@ -356,27 +356,48 @@ class Told(BaseHTTPRequestHandler):
 
 
 class Events(Commands, Case):
-    @staticmethod
-    def transfer(state, final=False):
-        return {"id": "tr_1", "state": state, "final": final, "to": "a@b", "file": {"name": "x", "size": 1}}
-
-    def event(self, number, state, final=False):
-        data = {"type": "transfer." + state, "data": {"transfer": self.transfer(state, final)}}
-        return f"id: {number}\r\nevent: transfer.{state}\r\ndata: {json.dumps(data)}\r\n\r\n"
-
-    def test_they_are_followed_over_a_broken_stream(self):
+    def serve(self, transfer, told):
         server = ThreadingHTTPServer((LOOPBACK, 0), Told)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
-        server.transfer, server.asked = self.transfer("queued"), []
-        server.told = ["retry: 3000\n\n" + self.event(7, "offering") + ": ping\n\nid: 8\nevent: transfer.conn",
-                       self.event(9, "delivered", True)]
-        told = self.lines(None, "watch", "tr_1", JIDPOST_URL=f"http://{LOOPBACK}:{server.server_port}")
-        # Asking in between, as after every new stream, says queued once more here.
-        self.assertEqual([t["state"] for t in told if t["state"] != "queued"], ["offering", "delivered"])
+        server.transfer, server.told, server.asked = transfer, told, []
+        return server
+
+    @staticmethod
+    def url(server):
+        return f"http://{LOOPBACK}:{server.server_port}"
+
+    @staticmethod
+    def transfer(state, final=False, second=0):
+        return {"id": "tr_1", "state": state, "final": final, "to": "a@b", "file": {"name": "x", "size": 1},
+                "updated": f"2026-01-02T03:04:{second:02}.000Z"}
+
+    def event(self, number, state, final=False):
+        data = {"type": "transfer." + state, "data": {"transfer": self.transfer(state, final, number)}}
+        return f"id: {number}\r\nevent: transfer.{state}\r\ndata: {json.dumps(data)}\r\n\r\n"
+
+    def test_they_are_followed_over_a_broken_stream(self):
+        server = self.serve(self.transfer("queued"), [
+            "retry: 3000\n\n" + self.event(7, "offering") + ": ping\n\nid: 8\nevent: transfer.conn",
+            self.event(9, "delivered", True)])
+        told = self.lines(None, "watch", "tr_1", JIDPOST_URL=self.url(server))
+        self.assertEqual([t["state"] for t in told], ["queued", "offering", "delivered"])
         self.assertEqual(server.asked[0], None)
         self.assertIn(server.asked[1], ("7", "8"))
+
+    def test_of_all_the_list_may_be_ahead_of_the_events_and_nothing_is_told_twice(self):
+        states = "offering", "accepted", "transferring"
+        server = self.serve({"items": [self.transfer("transferring", second=3)]}, [
+            "retry: 3000\n\n" + "".join(self.event(n + 1, state) for n, state in enumerate(states)) +
+            self.event(4, "delivered", True)])
+        watching = subprocess.Popen([self.program, "watch"], stdout=subprocess.PIPE,
+                                    env=self.environment(None, JIDPOST_URL=self.url(server)))
+        self.addCleanup(watching.stdout.close)
+        self.addCleanup(watching.wait)
+        self.addCleanup(watching.kill)
+        self.assertEqual([json.loads(watching.stdout.readline())["state"] for _ in range(2)],
+                         ["transferring", "delivered"])
 
 
 class Webhooks(Commands, Case):
