@@ -8,7 +8,7 @@
 #include <uv.h>
 
 #include "base/fd.h"
-#include "base/inbox.h"
+#include "base/mailbox.h"
 
 enum {
     DRAIN_MS = 2000,
@@ -32,7 +32,7 @@ struct drain {
 struct drainer {
     uv_loop_t loop;
     pthread_t thread;
-    struct inbox *inbox;
+    struct mailbox *mailbox;
     uv_timer_t second;
     void (*every_second)(void *user);
     void *user;
@@ -145,7 +145,7 @@ void drainer_take(struct drainer *drainer, int fd)
     }
     a->message = (struct message){.handle = on_arrival, .discard = discard};
     a->fd = fd;
-    if (!inbox_post(drainer->inbox, &a->message))
+    if (!mailbox_post(drainer->mailbox, &a->message))
         discard(&a->message);
 }
 
@@ -157,7 +157,7 @@ static void on_stop(void *owner, struct message *m)
     while (drainer->drains)
         drain_end(drainer->drains);
     uv_close((uv_handle_t *)&drainer->second, NULL);
-    inbox_destroy(&drainer->inbox); /* the loop's last handle: uv_run() returns */
+    mailbox_destroy(&drainer->mailbox); /* the loop's last handle: uv_run() returns */
 }
 
 static void on_second(uv_timer_t *timer)
@@ -187,13 +187,13 @@ struct drainer *drainer_start(void (*every_second)(void *user), void *user, stru
     uv_timer_init(&drainer->loop, &drainer->second);
     drainer->second.data = drainer;
     uv_timer_start(&drainer->second, on_second, SECOND_MS, SECOND_MS);
-    drainer->inbox = inbox_create(&drainer->loop, drainer);
-    if (!drainer->inbox || pthread_create(&drainer->thread, NULL, run, drainer) != 0)
+    drainer->mailbox = mailbox_create(&drainer->loop, drainer);
+    if (!drainer->mailbox || pthread_create(&drainer->thread, NULL, run, drainer) != 0)
         goto no_thread;
     return drainer;
 no_thread:
     uv_close((uv_handle_t *)&drainer->second, NULL);
-    inbox_destroy(&drainer->inbox);
+    mailbox_destroy(&drainer->mailbox);
     uv_run(&drainer->loop, UV_RUN_DEFAULT);
     uv_loop_close(&drainer->loop);
 no_loop:
@@ -210,7 +210,7 @@ void drainer_stop(struct drainer **drainer)
     *drainer = NULL;
     if (!l)
         return;
-    inbox_post(l->inbox, &l->stop);
+    mailbox_post(l->mailbox, &l->stop);
     pthread_join(l->thread, NULL);
     rc = uv_loop_close(&l->loop);
     assert(rc == 0);

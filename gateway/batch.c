@@ -102,7 +102,7 @@ static void on_rows(void *user, const struct error *err)
     if (err)
         b->error = *err;
     b->message.handle = handle_committed;
-    inbox_post(b->gw->inbox, &b->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(b->gw->mailbox, &b->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 bool batch_copy(const struct batch *b, struct record **to)
@@ -391,6 +391,6 @@ void gateway_parcel_finish(struct gateway *gw, const struct parcel *p, gateway_l
     take_uploads(b, p);
     if (!make_records(b, p))
         end(b);
-    else if (!inbox_post(gw->inbox, &b->message))
+    else if (!mailbox_post(gw->mailbox, &b->message))
         refuse_batch(&b->message);
 }

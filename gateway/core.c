@@ -252,8 +252,8 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     gw->links = links_create();
     gw->keys = keys_create();
     gw->partials = partials_create(gw);
-    gw->inbox = inbox_create(&gw->loop, gw);
-    if (!gw->board || !gw->events || !gw->turns || !gw->links || !gw->keys || !gw->partials || !gw->inbox) {
+    gw->mailbox = mailbox_create(&gw->loop, gw);
+    if (!gw->board || !gw->events || !gw->turns || !gw->links || !gw->keys || !gw->partials || !gw->mailbox) {
         error_set(err, ERR_SYSTEM, "out of memory");
         gateway_destroy(&gw);
     }
@@ -352,7 +352,7 @@ void gateway_limit(struct gateway *gw, size_t parallel, size_t per_recipient)
     }
     *limits =
         (struct new_limits){.message.handle = handle_limits, .parallel = parallel, .per_recipient = per_recipient};
-    if (!inbox_post(gw->inbox, &limits->message))
+    if (!mailbox_post(gw->mailbox, &limits->message))
         free(limits);
 }
 
@@ -375,7 +375,7 @@ static void post_new(struct gateway *gw, void (*handle)(void *owner, struct mess
     if (!m)
         abort(); /* at shutdown, with nothing to lose: everything promised is in the store */
     m->handle = handle;
-    if (!inbox_post(gw->inbox, m))
+    if (!mailbox_post(gw->mailbox, m))
         free(m);
 }
 
@@ -475,8 +475,8 @@ void gateway_destroy(struct gateway **gw)
     uv_close((uv_handle_t *)&g->again, NULL);
     if (!uv_is_closing((uv_handle_t *)&g->meter.prepare))
         meter_close(&g->meter);
-    if (g->inbox)
-        inbox_destroy(&g->inbox);
+    if (g->mailbox)
+        mailbox_destroy(&g->mailbox);
     uv_run(&g->loop, UV_RUN_DEFAULT); /* the close callbacks */
     if (uv_loop_close(&g->loop) != 0)
         log_error("core.loop_busy", log_str("advice", "a handle was left open; this is a bug"));

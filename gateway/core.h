@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-#include "base/inbox.h"
+#include "base/mailbox.h"
 #include "base/meter.h"
 #include "gateway/board.h"
 #include "gateway/events.h"
@@ -45,7 +45,7 @@ struct gateway {
 
     /* core's thread alone */
     uv_loop_t loop;
-    struct inbox *inbox;
+    struct mailbox *mailbox;
     struct transfer_env env;
     struct live *lives;   /* by id */
     struct live *rowless; /* those that have no row yet */

@@ -193,7 +193,7 @@ static void on_final_row(void *user, const struct error *err)
     if (err)
         log_error("store.write_failed", log_str("transfer", c->id), log_str("error", err->text),
                   log_opt("trace_id", *c->trace ? c->trace : NULL));
-    inbox_post(c->gw->inbox, &c->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(c->gw->mailbox, &c->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 void core_write_row(struct live *live)

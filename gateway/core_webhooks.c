@@ -37,7 +37,7 @@ static void on_told(void *user, const struct error *err)
 
     if (t->done)
         t->done(t->user, err);
-    inbox_post(t->gw->inbox, &t->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(t->gw->mailbox, &t->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 /* The deliveries that tell of this row. */
@@ -101,7 +101,7 @@ void gateway_render_events(struct gateway *gw, char *(*render)(const struct even
 bool core_start_webhooks(struct gateway *gw, struct error *err)
 {
     const struct webhooks_env env = {.loop = &gw->loop,
-                                     .inbox = gw->inbox,
+                                     .mailbox = gw->mailbox,
                                      .store = gw->store,
                                      .pending = &gw->pending,
                                      .render = gw->render,
@@ -148,7 +148,7 @@ void gateway_take_webhooks(struct gateway *gw, const struct webhook_list *list)
     }
     n->message.handle = handle_hooks;
     n->message.discard = drop_hooks;
-    if (!inbox_post(gw->inbox, &n->message))
+    if (!mailbox_post(gw->mailbox, &n->message))
         drop_hooks(&n->message);
 }
 
@@ -270,7 +270,7 @@ static struct question *question(struct gateway *gw, enum ask what, const char *
 
 static void post(struct question *q)
 {
-    if (!inbox_post(q->gw->inbox, &q->message))
+    if (!mailbox_post(q->gw->mailbox, &q->message))
         refuse(&q->message);
 }
 

@@ -146,7 +146,7 @@ void gateway_download(struct gateway *gw, const char *secret, const char *name, 
     if (!link_digest(secret, f->digest)) {
         no_such_link(&f->error);
         fetch_answer(f);
-    } else if (!inbox_post(gw->inbox, &f->message)) {
+    } else if (!mailbox_post(gw->mailbox, &f->message)) {
         refuse_fetch(&f->message);
     }
 }
@@ -210,7 +210,7 @@ static void on_written(void *user, const struct error *err)
     if (err)
         c->error = *err;
     c->message.handle = handle_written;
-    inbox_post(c->gw->inbox, &c->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(c->gw->mailbox, &c->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 static void apply(struct record *r, enum what what)
@@ -322,7 +322,7 @@ void gateway_downloaded(struct gateway *gw, const char *id, uint64_t from, uint6
     memcpy(f->id, id, ID_SIZE);
     f->from = from;
     f->to = to;
-    if (!inbox_post(gw->inbox, &f->message))
+    if (!mailbox_post(gw->mailbox, &f->message))
         free(f);
 }
 

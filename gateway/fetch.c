@@ -250,7 +250,7 @@ static void on_last_rows(void *user, const struct error *err)
 
     b->error = err ? *err : (struct error){0};
     b->message.handle = handle_here;
-    inbox_post(b->gw->inbox, &b->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(b->gw->mailbox, &b->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 /* Of those that go on; *count of them, at least one. NULL: out of memory. */
@@ -457,7 +457,7 @@ static void on_first_rows(void *user, const struct error *err)
     if (err)
         b->error = *err;
     b->message.handle = handle_kept;
-    inbox_post(b->gw->inbox, &b->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(b->gw->mailbox, &b->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 /* Whose file it is may be a secret of the URL; where from is none. */

@@ -79,7 +79,7 @@ static void on_failed(void *user, struct record *r, const struct error *err)
 
     (void)err;
     record_free(&r);
-    if (atomic_load(&q->gw->draining) || !inbox_post(q->gw->inbox, &q->message))
+    if (atomic_load(&q->gw->draining) || !mailbox_post(q->gw->mailbox, &q->message))
         refuse_question(&q->message);
 }
 
@@ -162,7 +162,7 @@ static void ask(struct gateway *gw, enum ask what, const char *id, int64_t wait_
         q->was = *was;
     q->done = done;
     q->user = user;
-    if (!inbox_post(gw->inbox, &q->message))
+    if (!mailbox_post(gw->mailbox, &q->message))
         refuse_question(&q->message);
 }
 
@@ -388,7 +388,7 @@ void gateway_list(struct gateway *gw, const struct record_filter *filter, gatewa
         listing_answer(l);
         return;
     }
-    if (!inbox_post(gw->inbox, &l->message))
+    if (!mailbox_post(gw->mailbox, &l->message))
         refuse_listing(&l->message);
 }
 
@@ -515,7 +515,7 @@ void gateway_find(struct gateway *gw, const struct jid *to, const char *methods,
                          .done = done,
                          .user = user};
     jid_copy(&s->to, to);
-    if (!inbox_post(gw->inbox, &s->message))
+    if (!mailbox_post(gw->mailbox, &s->message))
         refuse_search(&s->message);
 }
 

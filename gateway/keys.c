@@ -264,7 +264,7 @@ void gateway_reserve(struct gateway *gw, const struct record_key *key, gateway_r
                         .key = *key,
                         .done = done,
                         .user = user};
-    if (!inbox_post(gw->inbox, &c->message))
+    if (!mailbox_post(gw->mailbox, &c->message))
         discard_claim(&c->message);
 }
 
@@ -287,6 +287,6 @@ void gateway_release(struct reservation **reservation)
     if (!r)
         return;
     r->message.handle = handle_release;
-    if (!inbox_post(r->gw->inbox, &r->message))
+    if (!mailbox_post(r->gw->mailbox, &r->message))
         free(r);
 }

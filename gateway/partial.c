@@ -378,7 +378,7 @@ void gateway_partial_settle(struct partial **held, gateway_partial_fn *done, voi
         return;
     }
     p->message = (struct message){.handle = handle_settle, .discard = discard_settle};
-    if (!inbox_post(p->gw->inbox, &p->message))
+    if (!mailbox_post(p->gw->mailbox, &p->message))
         discard_settle(&p->message);
 }
 

@@ -72,7 +72,7 @@ static void on_row(void *user, const struct error *err)
     if (err)
         t->error = *err;
     t->message.handle = handle_committed;
-    inbox_post(t->gw->inbox, &t->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(t->gw->mailbox, &t->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 static bool take_payload(struct retry *t)

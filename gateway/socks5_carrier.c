@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "base/inbox.h"
+#include "base/mailbox.h"
 #include "base/log.h"
 #include "gateway/egress.h"
 #include "socks5/socks5.h"
@@ -22,7 +22,7 @@ enum { BUCKETS = 1024, ADDRESSES_MAX = 8, SPARES = 32 };
 struct socks5_carrier {
     struct carrier carrier;
     uv_loop_t *loop;
-    struct inbox *inbox; /* the engine's events */
+    struct mailbox *mailbox; /* the engine's events */
     struct socks5_engine *engine;
     struct egress *egress;
     struct carrier_address advertised; /* port 0: nothing is */
@@ -297,7 +297,7 @@ static void on_engine_event(void *user, const struct socks5_event *event)
     }
     e->message.handle = on_event_message;
     e->event = *event;
-    if (!inbox_post(c->inbox, &e->message))
+    if (!mailbox_post(c->mailbox, &e->message))
         free(e);
 }
 
@@ -446,8 +446,8 @@ struct carrier *socks5_carrier_create(uv_loop_t *core_loop, const struct socks5_
     c->egress = egress_create(config->allow_nets, err);
     if (!c->egress)
         goto failed;
-    c->inbox = inbox_create(core_loop, c);
-    if (!c->inbox || !make_spares(c)) {
+    c->mailbox = mailbox_create(core_loop, c);
+    if (!c->mailbox || !make_spares(c)) {
         error_set(err, ERR_SYSTEM, "event loop: out of memory or descriptors");
         goto failed;
     }
@@ -466,8 +466,8 @@ void socks5_carrier_destroy(struct carrier **carrier)
     *carrier = NULL;
     if (!c)
         return;
-    socks5_engine_destroy(&c->engine); /* it posts, so it ends before the inbox */
-    inbox_destroy(&c->inbox);
+    socks5_engine_destroy(&c->engine); /* it posts, so it ends before the mailbox */
+    mailbox_destroy(&c->mailbox);
     for (size_t i = 0; i < BUCKETS; i++) {
         struct carrier_stream *next;
 

@@ -239,7 +239,7 @@ static void end_feed(struct upload *u, enum feed_state how)
 
     u->message.handle = upload_handle_end;
     u->message.discard = refuse_finish;
-    if (!inbox_post(u->gw->inbox, &u->message))
+    if (!mailbox_post(u->gw->mailbox, &u->message))
         refuse_finish(&u->message);
     if (how != FEED_GROWING)
         feed_end(feed, how);
@@ -285,7 +285,7 @@ void gateway_upload_finish(struct upload **up, const struct submission *s, gatew
     }
     u->message.handle = handle_finish;
     u->message.discard = refuse_finish;
-    if (!inbox_post(u->gw->inbox, &u->message))
+    if (!mailbox_post(u->gw->mailbox, &u->message))
         refuse_finish(&u->message);
 }
 

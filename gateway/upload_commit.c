@@ -43,7 +43,7 @@ static void on_kept(void *user, const struct error *err)
         log_warn("store.key_lost", log_str("transfer", u->id), log_str("error", err->text),
                  log_opt("trace_id", trace_id(u->record->traceparent, trace)));
     u->message.handle = handle_kept;
-    inbox_post(u->gw->inbox, &u->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(u->gw->mailbox, &u->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 /* While we stop nobody might wait for that. */
@@ -98,7 +98,7 @@ static void on_row(void *user, const struct error *err)
     if (err)
         u->error = *err;
     u->message.handle = handle_committed;
-    inbox_post(u->gw->inbox, &u->message); /* open: gateway_stop() waits for all that is pending */
+    mailbox_post(u->gw->mailbox, &u->message); /* open: gateway_stop() waits for all that is pending */
 }
 
 void upload_put_row(struct upload *u, struct record *row)

@@ -134,7 +134,7 @@ bool upload_begin_early(struct upload *u, gateway_record_fn *opened, void *user)
     memcpy(in->id, u->id, ID_SIZE);
     u->intake = in;
     u->record = NULL;
-    if (inbox_post(u->gw->inbox, &in->message))
+    if (mailbox_post(u->gw->mailbox, &in->message))
         return true;
     u->record = in->record;
     u->intake = NULL;

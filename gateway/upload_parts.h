@@ -15,7 +15,7 @@
 #include <uv.h>
 
 #include "base/feed.h"
-#include "base/inbox.h"
+#include "base/mailbox.h"
 #include "gateway/core.h"
 
 struct room;

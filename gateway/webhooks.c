@@ -366,7 +366,7 @@ static void on_told(void *user, const struct error *err)
 
     t->failed = err != NULL;
     t->message.handle = handle_told;
-    inbox_post(t->w->env.inbox, &t->message);
+    mailbox_post(t->w->env.mailbox, &t->message);
 }
 
 void webhooks_tell(struct webhooks *w, const struct event *e)

@@ -20,7 +20,7 @@
 #include <uv.h>
 
 #include "base/error.h"
-#include "base/inbox.h"
+#include "base/mailbox.h"
 #include "gateway/events.h"
 #include "gateway/gateway.h"
 #include "gateway/store.h"
@@ -31,7 +31,7 @@ struct webhooks;
 /* What they are lent; all of it outlives them. */
 struct webhooks_env {
     uv_loop_t *loop;
-    struct inbox *inbox; /* of that loop */
+    struct mailbox *mailbox; /* of that loop */
     struct store *store;
     size_t *pending;                                                 /* counts what will come back to the loop */
     char *(*render)(const struct event *e);                          /* the body, to be freed; NULL: out of memory */

@@ -115,7 +115,7 @@ static void on_again(void *user, const struct error *err)
     if (err)
         a->error = *err;
     a->message.handle = handle_again;
-    inbox_post(a->w->env.inbox, &a->message);
+    mailbox_post(a->w->env.mailbox, &a->message);
 }
 
 static struct delivery *head_of(const struct delivery *d)

@@ -47,11 +47,11 @@ static void handle_settled(void *owner, struct message *m)
 static void on_settled(void *user, const struct error *err)
 {
     struct flight *f = user;
-    struct inbox *inbox = f->hook->all->env.inbox;
+    struct mailbox *mailbox = f->hook->all->env.mailbox;
 
     f->failed = err != NULL;
     f->message.handle = handle_settled;
-    inbox_post(inbox, &f->message); /* open: who stops waits for all that is pending */
+    mailbox_post(mailbox, &f->message); /* open: who stops waits for all that is pending */
 }
 
 static void switch_off(struct hook *h)

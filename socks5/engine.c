@@ -126,7 +126,7 @@ static struct command *command_new(uint64_t stream, void (*handle)(void *owner, 
 
 static void command_post(struct socks5_engine *engine, struct command *c)
 {
-    bool posted = inbox_post(engine_home(engine, c->stream)->inbox, &c->message);
+    bool posted = mailbox_post(engine_home(engine, c->stream)->mailbox, &c->message);
 
     assert(posted); /* commands end before the engine does */
     (void)posted;

@@ -102,7 +102,7 @@ static void hand_over(struct front *f, struct session *s, uint64_t stream)
     claim->message.discard = discard_claim;
     claim->stream = stream;
     claim->session = s;
-    if (!inbox_post(engine_home(f->worker->engine, stream)->inbox, &claim->message))
+    if (!mailbox_post(engine_home(f->worker->engine, stream)->mailbox, &claim->message))
         discard_claim(&claim->message);
 }
 

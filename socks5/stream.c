@@ -20,7 +20,7 @@ enum { PROGRESS_MS = 250 };
 struct hunger {
     struct feed_waiter waiter; /* first */
     struct message message;
-    struct inbox *inbox;
+    struct mailbox *mailbox;
     uint64_t stream;
 };
 
@@ -226,7 +226,7 @@ static void on_news(struct feed_waiter *w)
 {
     struct hunger *h = (struct hunger *)w;
 
-    if (!inbox_post(h->inbox, &h->message))
+    if (!mailbox_post(h->mailbox, &h->message))
         free(h);
 }
 
@@ -267,7 +267,7 @@ static void starve(struct stream *st, struct session *s)
     }
     *h = (struct hunger){.waiter.wake = on_news,
                          .message = {.handle = on_fed, .discard = discard_hunger},
-                         .inbox = st->home->worker->inbox,
+                         .mailbox = st->home->worker->mailbox,
                          .stream = st->id};
     st->hunger = h;
     if (!feed_await_news(st->job.feed, s->pump.seen, &h->waiter))

@@ -43,7 +43,7 @@ static void shut(struct worker *w)
     poller_close(&w->poller);
     uv_close((uv_handle_t *)&w->sweep, NULL);
     meter_close(&w->meter);
-    inbox_destroy(&w->inbox);
+    mailbox_destroy(&w->mailbox);
 }
 
 static void on_stop(void *owner, struct message *m)
@@ -68,10 +68,10 @@ bool worker_open(struct worker *w, struct socks5_engine *engine, const int *list
     failed = uv_loop_init(&w->loop);
     if (failed)
         return error_set(err, ERR_SYSTEM, "event loop: %s", uv_strerror(failed));
-    w->inbox = inbox_create(&w->loop, w);
-    if (!w->inbox) {
+    w->mailbox = mailbox_create(&w->loop, w);
+    if (!w->mailbox) {
         error_set(err, ERR_SYSTEM, "event loop: out of memory or descriptors");
-        goto no_inbox;
+        goto no_mailbox;
     }
     if (!poller_open(&w->poller, &w->loop, err))
         goto no_poller;
@@ -86,8 +86,8 @@ bool worker_open(struct worker *w, struct socks5_engine *engine, const int *list
     meter_close(&w->meter);
     poller_close(&w->poller);
 no_poller:
-    inbox_destroy(&w->inbox);
-no_inbox:
+    mailbox_destroy(&w->mailbox);
+no_mailbox:
     uv_run(&w->loop, UV_RUN_DEFAULT);
     uv_loop_close(&w->loop);
     w->engine = NULL;
@@ -124,7 +124,7 @@ void worker_close(struct worker *w)
 
         assert(m); /* a thread that cannot be told to stop cannot be left behind either */
         m->message.handle = on_stop;
-        posted = inbox_post(w->inbox, &m->message);
+        posted = mailbox_post(w->mailbox, &m->message);
         assert(posted);
         (void)posted;
         uv_thread_join(&w->thread);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <uv.h>
 
-#include "base/inbox.h"
+#include "base/mailbox.h"
 #include "base/meter.h"
 #include "socks5/engine.h"
 #include "socks5/front.h"
@@ -15,7 +15,7 @@
 
 struct worker {
     struct socks5_engine *engine;
-    struct inbox *inbox; /* messages' handlers get the worker */
+    struct mailbox *mailbox; /* messages' handlers get the worker */
     uv_loop_t loop;
     uv_timer_t sweep; /* runs while there is anything with a deadline */
     uint64_t sweep_due;

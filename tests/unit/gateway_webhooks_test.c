@@ -28,7 +28,7 @@ static const int64_t second = 1000, minute = 60 * 1000, hour = 60 * 60 * 1000;
 struct fixture {
     uv_loop_t loop;
     uv_timer_t nudge; /* so that no wait is for ever */
-    struct inbox *inbox;
+    struct mailbox *mailbox;
     char dir[64], url[96];
     struct store *store;
     size_t pending;
@@ -80,7 +80,7 @@ static void add_hook(struct fixture *f, const char *name, const char *url)
 static void begin(struct fixture *f)
 {
     const struct webhooks_env env = {.loop = &f->loop,
-                                     .inbox = f->inbox,
+                                     .mailbox = f->mailbox,
                                      .store = f->store,
                                      .pending = &f->pending,
                                      .render = render,
@@ -108,7 +108,7 @@ static int setup(void **state)
     uv_loop_init(&f->loop);
     uv_timer_init(&f->loop, &f->nudge);
     uv_timer_start(&f->nudge, on_nudge, 5, 5);
-    f->inbox = inbox_create(&f->loop, f);
+    f->mailbox = mailbox_create(&f->loop, f);
     f->receiver = fake_receiver_create(&f->loop);
     f->other = fake_receiver_create(&f->loop);
     add_hook(f, "ci", fake_receiver_url(f->receiver));
@@ -136,7 +136,7 @@ static int teardown(void **state)
     fake_receiver_destroy(&f->receiver);
     fake_receiver_destroy(&f->other);
     uv_close((uv_handle_t *)&f->nudge, NULL);
-    inbox_destroy(&f->inbox);
+    mailbox_destroy(&f->mailbox);
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&f->loop), 0);
     store_close(&f->store);

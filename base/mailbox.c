@@ -1,12 +1,12 @@
-/* base/inbox.c - messages from many posters to one loop, see inbox.h. */
-#include "base/inbox.h"
+/* base/mailbox.c - messages from many posters to one loop, see mailbox.h. */
+#include "base/mailbox.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "base/meter.h"
 
-struct inbox {
+struct mailbox {
     uv_async_t wake;
     void *owner;
     pthread_mutex_t lock; /* guards the rest; the loop's thread alone writes closed */
@@ -15,7 +15,7 @@ struct inbox {
     bool closed;
 };
 
-static struct message *take_all(struct inbox *box)
+static struct message *take_all(struct mailbox *box)
 {
     struct message *list;
 
@@ -36,7 +36,7 @@ static void discard(struct message *m)
 }
 
 /* What its turn was too short for: before everything posted meanwhile. */
-static void put_back(struct inbox *box, struct message *rest)
+static void put_back(struct mailbox *box, struct message *rest)
 {
     struct message *last = rest;
 
@@ -54,7 +54,7 @@ static void put_back(struct inbox *box, struct message *rest)
 /* A handler may destroy the box: its memory stays until the loop turns, but the owner is no longer to be called. */
 static void on_wake(uv_async_t *wake)
 {
-    struct inbox *box = wake->data;
+    struct mailbox *box = wake->data;
     struct message *m = take_all(box);
     struct share share = share_begin();
 
@@ -74,9 +74,9 @@ static void on_wake(uv_async_t *wake)
     }
 }
 
-struct inbox *inbox_create(uv_loop_t *loop, void *owner)
+struct mailbox *mailbox_create(uv_loop_t *loop, void *owner)
 {
-    struct inbox *box = calloc(1, sizeof(*box));
+    struct mailbox *box = calloc(1, sizeof(*box));
 
     if (!box)
         return NULL;
@@ -97,15 +97,15 @@ no_lock:
 
 static void on_closed(uv_handle_t *wake)
 {
-    struct inbox *box = wake->data;
+    struct mailbox *box = wake->data;
 
     pthread_mutex_destroy(&box->lock);
     free(box);
 }
 
-void inbox_destroy(struct inbox **box)
+void mailbox_destroy(struct mailbox **box)
 {
-    struct inbox *b = *box;
+    struct mailbox *b = *box;
     struct message *m;
 
     *box = NULL;
@@ -125,7 +125,7 @@ void inbox_destroy(struct inbox **box)
     uv_close((uv_handle_t *)&b->wake, on_closed);
 }
 
-bool inbox_post(struct inbox *box, struct message *m)
+bool mailbox_post(struct mailbox *box, struct message *m)
 {
     bool open;
 

@@ -1,4 +1,4 @@
-/* base/inbox: every message is handled once or discarded once, in order, on the loop's thread. */
+/* base/mailbox: every message is handled once or discarded once, in order, on the loop's thread. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "base/inbox.h"
+#include "base/mailbox.h"
 #include "base/meter.h"
 
 enum { POSTERS = 4, EACH = 2000 };
 
 struct owner {
     uv_loop_t loop;
-    struct inbox *box;
+    struct mailbox *box;
     pthread_t thread;
     int handled, discarded;
     int wanted; /* closes the box once that many were handled; 0: never */
@@ -41,7 +41,7 @@ static void count(void *user, struct message *m)
     o->handled++;
     free(n);
     if (o->handled == o->wanted)
-        inbox_destroy(&o->box);
+        mailbox_destroy(&o->box);
 }
 
 static void drop(struct message *m)
@@ -68,7 +68,7 @@ static int set_up(void **state)
     assert_non_null(o);
     assert_int_equal(uv_loop_init(&o->loop), 0);
     o->thread = pthread_self();
-    o->box = inbox_create(&o->loop, o);
+    o->box = mailbox_create(&o->loop, o);
     assert_non_null(o->box);
     *state = o;
     return 0;
@@ -78,7 +78,7 @@ static int tear_down(void **state)
 {
     struct owner *o = *state;
 
-    inbox_destroy(&o->box); /* NULL is fine */
+    mailbox_destroy(&o->box); /* NULL is fine */
     uv_run(&o->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&o->loop), 0); /* EBUSY: the box left a handle behind */
     free(o);
@@ -90,7 +90,7 @@ static void one_wake_up_delivers_everything_posted_in_order(void **state)
     struct owner *o = *state;
 
     for (int i = 0; i < 100; i++)
-        assert_true(inbox_post(o->box, note(o, 0, i)));
+        assert_true(mailbox_post(o->box, note(o, 0, i)));
     assert_int_equal(o->handled, 0); /* posting never calls back */
     uv_run(&o->loop, UV_RUN_ONCE);
     assert_int_equal(o->handled, 100);
@@ -102,7 +102,7 @@ static void it_wakes_the_loop_again_after_each_batch(void **state)
     struct owner *o = *state;
 
     for (int i = 0; i < 5; i++) {
-        assert_true(inbox_post(o->box, note(o, 0, i)));
+        assert_true(mailbox_post(o->box, note(o, 0, i)));
         uv_run(&o->loop, UV_RUN_ONCE); /* would hang without a wake-up */
         assert_int_equal(o->handled, i + 1);
     }
@@ -112,7 +112,7 @@ static void post_again(void *user, struct message *m)
 {
     struct owner *o = user;
 
-    assert_true(inbox_post(o->box, note(o, 0, 0)));
+    assert_true(mailbox_post(o->box, note(o, 0, 0)));
     free(m);
 }
 
@@ -123,7 +123,7 @@ static void a_handler_may_post_to_its_own_box(void **state)
 
     n->message.handle = post_again;
     o->wanted = 1;
-    assert_true(inbox_post(o->box, &n->message));
+    assert_true(mailbox_post(o->box, &n->message));
     uv_run(&o->loop, UV_RUN_DEFAULT);
     assert_int_equal(o->handled, 1);
 }
@@ -140,7 +140,7 @@ static void *post_many(void *arg)
     for (int i = 0; i < EACH; i++) {
         struct message *m = note(p->to, p->index, i);
 
-        if (!inbox_post(p->to->box, m))
+        if (!mailbox_post(p->to->box, m))
             free(m);
     }
     return NULL;
@@ -187,7 +187,7 @@ static void many_messages_leave_the_loop_time_for_others(void **state)
         struct message *m = note(o, 0, i);
 
         m->handle = work_for_1_ms;
-        assert_true(inbox_post(o->box, m));
+        assert_true(mailbox_post(o->box, m));
     }
     while (o->handled < 40) {
         int before = o->handled;
@@ -195,7 +195,7 @@ static void many_messages_leave_the_loop_time_for_others(void **state)
         uv_run(&o->loop, UV_RUN_ONCE);
         assert_in_range(o->handled - before, 1, 2 + SHARE_ITEMS);
         if (turns++ == 0)
-            assert_true(inbox_post(o->box, note(o, 0, 40))); /* behind all that wait */
+            assert_true(mailbox_post(o->box, note(o, 0, 40))); /* behind all that wait */
     }
     uv_run(&o->loop, UV_RUN_NOWAIT);
     assert_int_equal(o->handled, 41);
@@ -207,8 +207,8 @@ static void what_is_queued_when_the_box_closes_is_discarded(void **state)
     struct owner *o = *state;
 
     for (int i = 0; i < 3; i++)
-        assert_true(inbox_post(o->box, note(o, 0, i)));
-    inbox_destroy(&o->box);
+        assert_true(mailbox_post(o->box, note(o, 0, i)));
+    mailbox_destroy(&o->box);
     assert_null(o->box);
     assert_int_equal(o->discarded, 3);
     uv_run(&o->loop, UV_RUN_DEFAULT);
@@ -221,19 +221,19 @@ static void a_message_without_its_own_way_is_freed(void **state)
     struct note *n = (struct note *)note(o, 0, 0);
 
     n->message.discard = NULL;
-    assert_true(inbox_post(o->box, &n->message));
-    inbox_destroy(&o->box); /* the leak checker says whether it was */
+    assert_true(mailbox_post(o->box, &n->message));
+    mailbox_destroy(&o->box); /* the leak checker says whether it was */
     assert_int_equal(o->discarded, 0);
 }
 
 static void a_closed_box_leaves_the_message_with_its_poster(void **state)
 {
     struct owner *o = *state;
-    struct inbox *closed = o->box;
+    struct mailbox *closed = o->box;
     struct message *m = note(o, 0, 0);
 
-    inbox_destroy(&o->box);
-    assert_false(inbox_post(closed, m)); /* its memory lasts until the loop turns */
+    mailbox_destroy(&o->box);
+    assert_false(mailbox_post(closed, m)); /* its memory lasts until the loop turns */
     free(m);
 }
 
@@ -243,7 +243,7 @@ static void a_handler_that_closes_the_box_gets_no_more_of_the_batch(void **state
 
     o->wanted = 2;
     for (int i = 0; i < 5; i++)
-        assert_true(inbox_post(o->box, note(o, 0, i)));
+        assert_true(mailbox_post(o->box, note(o, 0, i)));
     uv_run(&o->loop, UV_RUN_DEFAULT);
     assert_int_equal(o->handled, 2);
     assert_int_equal(o->discarded, 3);
@@ -262,5 +262,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_closed_box_leaves_the_message_with_its_poster, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_handler_that_closes_the_box_gets_no_more_of_the_batch, set_up, tear_down),
     };
-    return cmocka_run_group_tests_name("base/inbox", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("base/mailbox", tests, NULL, NULL);
 }
