@@ -208,6 +208,10 @@ struct problem problem_of(enum error_code code)
     case ERR_TRUNCATED:
         return problem(502, AGAIN, "The stream ended before the file did",
                        "Send again; progress.sent is how far it came.");
+    case ERR_SIZE_EXCEEDED:
+        return problem(502, AGAIN, "More was sent than was announced", "The sender's client is at fault: send again.");
+    case ERR_SENDER_NOT_ALLOWED:
+        return problem(403, FINAL, "No rule takes files from that sender", "Add the sender to [inbox] accept.");
     case ERR_HASH_MISMATCH:
         return problem(502, AGAIN, "The recipient found the file damaged",
                        "Send again; if it happens again, ask for its SHA-256 (?digest=sha-256) and compare.");

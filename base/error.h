@@ -96,6 +96,8 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     /* the delivery: the stream and the way there */                     \
     X(ERR_STREAM_BROKEN,            "stream_broken",            LATER)   \
     X(ERR_TRUNCATED,                "truncated",                LATER)   \
+    X(ERR_SIZE_EXCEEDED,            "size_exceeded",            LATER)   \
+    X(ERR_SENDER_NOT_ALLOWED,       "sender_not_allowed",       NEVER)   \
     X(ERR_HASH_MISMATCH,            "hash_mismatch",            LATER)   \
     X(ERR_STALLED,                  "stalled",                  LATER)   \
     X(ERR_SECURITY_REFUSED,         "security_refused",         NEVER)   \

@@ -45,6 +45,7 @@ int exit_of_error(enum error_code code)
     case ERR_RECIPIENT_NOT_ALLOWED:
     case ERR_HOST_NOT_ALLOWED:
     case ERR_SOURCE_REFUSED:
+    case ERR_SENDER_NOT_ALLOWED:
         return EXIT_AUTH;
     case ERR_NOT_FOUND:
     case ERR_GONE:
@@ -90,6 +91,7 @@ int exit_of_error(enum error_code code)
     case ERR_LINK_FAILED:
     case ERR_STREAM_BROKEN:
     case ERR_TRUNCATED:
+    case ERR_SIZE_EXCEEDED:
     case ERR_SOURCE_FAILED:
     case ERR_HASH_MISMATCH:
     case ERR_STALLED:

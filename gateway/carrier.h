@@ -25,13 +25,15 @@ enum carrier_event_kind {
     CARRIER_CLAIMED,  /* a peer reached our listener and asked for one of the names */
     CARRIER_DIALED,   /* the proxy took our CONNECT */
     CARRIER_PROGRESS, /* moved so far */
-    CARRIER_DONE,     /* all sent and the other side closed cleanly after it */
+    CARRIER_DONE,     /* all sent and the other side closed cleanly after it; or received as much as was asked for, or
+                         until the other side's end, moved tells */
     CARRIER_FAILED    /* error, moved so far; the stream is of no more use, but still to be closed */
 };
 
 struct carrier_event {
     enum carrier_event_kind kind;
     uint64_t moved;
+    bool extra; /* CARRIER_DONE of a receive: more came than was asked for */
     struct error error;
 };
 
@@ -57,6 +59,11 @@ struct carrier_ops {
      * NULL; the stream follows it, is done only behind its end, and is cut, with CARRIER_FAILED, when it is aborted. */
     bool (*send)(struct carrier_stream *s, struct shared_fd *file, struct feed *feed, uint64_t offset, uint64_t length,
                  struct error *err);
+    /* Receives at most length bytes into file (held as long as it is written to) from offset on. Once per stream, and
+     * not beside send(). The other side's end before that is CARRIER_DONE too; a reset is CARRIER_FAILED. After
+     * CARRIER_DONE the connection stays until close(), which then ends it in good order. */
+    bool (*receive)(struct carrier_stream *s, struct shared_fd *file, uint64_t offset, uint64_t length,
+                    struct error *err);
     void (*close)(struct carrier_stream **s); /* NULL is fine; leaves *s NULL */
 };
 

@@ -14,6 +14,7 @@
 #include "base/jid.h"
 #include "gateway/config.h"
 #include "gateway/events.h"
+#include "gateway/inbox_item.h"
 #include "gateway/method.h"
 #include "gateway/network.h"
 #include "gateway/record.h"
@@ -243,6 +244,20 @@ void gateway_download(struct gateway *gw, const char *secret, const char *name, 
  * before it end or earlier, have covered the file since we started, the transfer is link_fetched. So a download that
  * broke off and was resumed does not count: what of its first piece arrived is not known. */
 void gateway_downloaded(struct gateway *gw, const char *id, uint64_t from, uint64_t to);
+
+/* ---- the inbox: files that were sent to us. Items handed to a callback are the callee's to free. */
+typedef void gateway_inbox_fn(void *user, struct inbox_item *item, const struct error *err);
+typedef void gateway_inbox_list_fn(void *user, struct inbox_list *list, const struct error *err); /* take its fields */
+
+void gateway_inbox_list(struct gateway *gw, const struct inbox_filter *filter, gateway_inbox_list_fn *done, void *user);
+void gateway_inbox_get(struct gateway *gw, const char *id, gateway_inbox_fn *done, void *user); /* ERR_NOT_FOUND */
+
+/* One that is INBOX_RECEIVED, and its file as for a download. ERR_NOT_FOUND; ERR_STATE_CONFLICT: it is not all here. */
+typedef void gateway_inbox_open_fn(void *user, struct inbox_item *item, struct download *d, const struct error *err);
+void gateway_inbox_open(struct gateway *gw, const char *id, gateway_inbox_open_fn *done, void *user);
+
+/* Forgets it with its file; one that is still being received is broken off. The answer is it, as it was. */
+void gateway_inbox_delete(struct gateway *gw, const char *id, gateway_inbox_fn *done, void *user);
 
 /* ---- recipients and the network */
 

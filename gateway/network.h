@@ -13,6 +13,8 @@
 #include "base/error.h"
 #include "base/jid.h"
 #include "gateway/method.h"
+#include "gateway/reception.h"
+#include "gateway/relay.h"
 
 /* One resource a file could go to. */
 struct candidate_resource {
@@ -83,6 +85,8 @@ struct network_events {
     /* Whether we are shown the presence of that bare JID changed; or we asked, and were refused. */
     void (*subscription)(void *user, const struct jid *who, bool granted);
     void *user;
+    struct receiver *receiver; /* who takes files that are sent to us; NULL: nobody, and that is announced */
+    struct relay *relay;       /* joins others' bytestreams, in component mode; NULL: we are no proxy */
 };
 
 struct network_ops {

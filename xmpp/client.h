@@ -36,8 +36,10 @@ struct client {
     struct upload_service *uploads;
     struct messages *messages;
     struct rooms *rooms;
-    struct http *http; /* gateway/http_put.h */
-    struct jid self;   /* bound full JID while online, else as configured */
+    struct http *http;         /* gateway/http_put.h */
+    struct receiver *receiver; /* gateway/reception.h; NULL: nothing is received */
+    struct relay *relay;       /* gateway/relay.h; NULL: we are no proxy */
+    struct jid self;           /* bound full JID while online, else as configured */
     bool online;
 };
 

@@ -317,6 +317,8 @@ static bool start(struct network *network, uv_loop_t *loop, const struct network
 
     n->base.client.loop = loop;
     n->events = *events;
+    n->base.client.receiver = events->receiver;
+    n->base.client.relay = events->relay;
     if (!make_parts(n)) {
         destroy_parts(n);
         return error_set(err, ERR_SYSTEM, "the XMPP side: out of memory");

@@ -76,6 +76,19 @@ static bool send_file(struct carrier_stream *s, struct shared_fd *file, struct f
     return true;
 }
 
+static bool receive(struct carrier_stream *s, struct shared_fd *file, uint64_t offset, uint64_t length,
+                    struct error *err)
+{
+    assert(s->job == FAKE_EXPECTING || s->job == FAKE_DIALING);
+    if (!ready_for_command(s, err))
+        return false;
+    s->fd = file->fd;
+    s->offset = offset;
+    s->length = length;
+    s->job = FAKE_RECEIVING;
+    return true;
+}
+
 static void close_stream(struct carrier_stream **s)
 {
     if (*s) {
@@ -87,7 +100,7 @@ static void close_stream(struct carrier_stream **s)
 
 void fake_carrier_init(struct fake_carrier *c)
 {
-    static const struct carrier_ops ops = {advertised, open_stream, expect, dial, send_file, close_stream};
+    static const struct carrier_ops ops = {advertised, open_stream, expect, dial, send_file, receive, close_stream};
 
     *c =
         (struct fake_carrier){.carrier = {&ops}, .advertises = true, .address = {.host = "198.51.100.7", .port = 5086}};

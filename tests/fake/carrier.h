@@ -4,7 +4,7 @@
 
 #include "gateway/carrier.h"
 
-enum fake_job { FAKE_IDLE, FAKE_EXPECTING, FAKE_DIALING, FAKE_SENDING };
+enum fake_job { FAKE_IDLE, FAKE_EXPECTING, FAKE_DIALING, FAKE_SENDING, FAKE_RECEIVING };
 
 struct carrier_stream {
     struct fake_carrier *owner;
