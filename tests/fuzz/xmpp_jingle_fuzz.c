@@ -110,10 +110,9 @@ static void close_stream(struct carrier_stream **s)
     *s = NULL;
 }
 
-static bool receive(struct carrier_stream *s, struct shared_fd *file, uint64_t offset, uint64_t length,
-                    struct error *err)
+static bool receive(struct carrier_stream *s, struct shared_fd *to, uint64_t offset, uint64_t length, struct error *err)
 {
-    (void)s, (void)file, (void)offset, (void)length, (void)err;
+    (void)s, (void)to, (void)offset, (void)length, (void)err;
     return true;
 }
 

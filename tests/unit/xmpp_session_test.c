@@ -139,7 +139,7 @@ static void serve(struct fixture *f, talk_script_fn *script)
 
 static void start(struct fixture *f)
 {
-    struct network_events events = {on_changed, on_presence, on_roster, on_subscription, f};
+    struct network_events events = {on_changed, on_presence, on_roster, on_subscription, f, NULL, NULL};
     struct error err;
 
     f->network = xmpp_create(&f->settings, &err);
