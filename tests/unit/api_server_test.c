@@ -2284,10 +2284,18 @@ static void who_hangs_up_waits_no_longer(void **state)
 
 static atomic_bool epoll_is_full;
 
-/* The library's as well as ours. */
+static bool is_socket(int fd)
+{
+    int type;
+    socklen_t len = sizeof type;
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
+}
+
+/* The library's as well as ours; but libuv's, which gives up the process, waits for none of these sockets. */
 int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
 {
-    if (what == EPOLL_CTL_ADD && epoll_is_full) {
+    if (what == EPOLL_CTL_ADD && epoll_is_full && is_socket(fd)) {
         errno = ENOSPC; /* /proc/sys/fs/epoll/max_user_watches */
         return -1;
     }
