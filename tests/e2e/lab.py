@@ -26,6 +26,7 @@ PASSWORD = "secret"
 CONTACTS = ("gateway", "alice", "bob", "carol", "dave")
 STRANGERS = ("erin", "frank")
 COMPONENT = "fakeproxy." + DOMAIN
+FILES = "files." + DOMAIN  # the gateway's own, in component mode; the secret of both is PASSWORD
 PROXY = "proxy." + DOMAIN
 UPLOAD = "upload." + DOMAIN
 ROOMS = "rooms." + DOMAIN
@@ -286,6 +287,8 @@ class Prosody(Server):
             VirtualHost "{DOMAIN}"
             Component "{COMPONENT}"
                 component_secret = "{PASSWORD}"
+            Component "{FILES}"
+                component_secret = "{PASSWORD}"
         """
         if self.proxy:
             text += f"""
@@ -335,7 +338,7 @@ class Ejabberd(Server):
               - {{ port: {self.port}, ip: "{LOOPBACK}", module: ejabberd_c2s, access: anyone,
                   starttls: {str(self.starttls).lower()}, max_stanza_size: 1048576 }}
               - {{ port: {self.component_port}, ip: "{LOOPBACK}", module: ejabberd_service, access: anyone,
-                  hosts: {{ {COMPONENT}: {{ password: {PASSWORD} }} }} }}
+                  hosts: {{ {COMPONENT}: {{ password: {PASSWORD} }}, {FILES}: {{ password: {PASSWORD} }} }} }}
               - {{ port: {self.api_port}, ip: "{LOOPBACK}", module: ejabberd_http,
                   request_handlers: {{ /api: mod_http_api }} }}
               {self.upload_listener()}
