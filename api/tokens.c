@@ -199,6 +199,11 @@ bool token_sees_all(const struct token *t)
     return !t || t->scopes & SCOPE_READ_ALL;
 }
 
+bool token_sees_inbox(const struct token *t, const char *bare)
+{
+    return !t || (t->scopes & SCOPE_INBOX && token_globs_allow(t->inbox_of, bare));
+}
+
 bool token_sees(const struct token *t, const struct record *r)
 {
     return token_sees_all(t) || (r->token && strcmp(r->token, t->id) == 0);

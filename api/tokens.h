@@ -43,4 +43,7 @@ bool token_may_send(const struct token *t, uint64_t size, char rule[static RULE_
 bool token_sees(const struct token *t, const struct record *r);
 bool token_sees_all(const struct token *t);
 
+/* Whether it sees what was sent to that bare address of ours, if anything that was sent to us. */
+bool token_sees_inbox(const struct token *t, const char *bare);
+
 #endif

@@ -40,6 +40,7 @@ const struct cli_option cli_options[] = {
     {OPT_TOKEN_KEY, "rate", "N[/BURST]", NULL, .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "active", "N", NULL, .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "daily-bytes", "SIZE", NULL, .groups = IN_TOKEN},
+    {OPT_TOKEN_KEY, "inbox-of", "LIST", NULL, .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "expires", "DATE", NULL, .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "note", "TEXT", NULL, .groups = IN_TOKEN},
     {OPT_MAN, "man", NULL, "print the manual page itself", .groups = IN_MANUAL, .hidden = true},

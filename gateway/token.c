@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "gateway/config_values.h"
 
-#define SCOPE_WORDS  "send, upload, read, read:all, cancel, recipients, events, webhooks, metrics, admin"
+#define SCOPE_WORDS  "send, upload, read, read:all, cancel, recipients, events, webhooks, inbox, metrics, admin"
 #define USUAL_SCOPES "send,read,cancel,recipients,events"
 
 static bool out_of_memory(struct error *err)
@@ -57,6 +57,7 @@ static const struct {
     {"webhooks", SCOPE_WEBHOOKS},
     {"read:all", SCOPE_READ_ALL | SCOPE_READ},
     {"metrics", SCOPE_METRICS},
+    {"inbox", SCOPE_INBOX},
     {"admin", SCOPE_ALL},
 };
 /* clang-format on */
@@ -96,19 +97,29 @@ static bool read_scopes(struct token *t, const char *value, struct error *err)
 }
 
 /* Addresses are compared in their prepared form, whose ASCII letters are small. */
-static bool read_allow_to(struct token *t, const char *value, struct error *err)
+static bool read_globs(char ***globs, char **text, const char *value, struct error *err)
 {
-    t->allow_to = value_list(value);
-    if (!t->allow_to)
+    *globs = value_list(value);
+    if (!*globs)
         return out_of_memory(err);
-    for (char **glob = t->allow_to; *glob; glob++) {
+    for (char **glob = *globs; *glob; glob++) {
         if (strchr(*glob, '/') || strcmp(*glob, "!") == 0)
             return error_set(err, ERR_CONFIG,
                              "'%.60s' fits no bare address; write *@example.org, or !ana@example.org to deny", *glob);
         for (char *at = *glob; *at; at++)
             *at = (char)tolower((unsigned char)*at);
     }
-    return keep(&t->allow_text, value, err);
+    return keep(text, value, err);
+}
+
+static bool read_allow_to(struct token *t, const char *value, struct error *err)
+{
+    return read_globs(&t->allow_to, &t->allow_text, value, err);
+}
+
+static bool read_inbox_of(struct token *t, const char *value, struct error *err)
+{
+    return read_globs(&t->inbox_of, &t->inbox_text, value, err);
 }
 
 static bool read_size(uint64_t *out, const char *value, struct error *err)
@@ -175,13 +186,15 @@ static bool read_note(struct token *t, const char *value, struct error *err)
 static const struct section_key helps[] = {
     {"hash", "sha256:<hex digits>, of the whole token; 'jidpost token create' makes both"},
     {"scopes", "send, upload (by tus, and no more), read (its own transfers), read:all, cancel, recipients, events, "
-               "webhooks, metrics, admin (all); "
+               "webhooks, inbox, metrics, admin (all); "
                "usual: " USUAL_SCOPES},
     {"allow_to", "globs on bare addresses; !glob denies, and goes before; left out: everybody"},
     {"max_size", "of one file"},
     {"rate", "requests a minute, and how many of them at once: 60/10"},
     {"active", "transfers under way at once"},
     {"daily_bytes", "of uploads, a day of UTC"},
+    {"inbox_of",
+     "with the scope inbox: globs on our own bare addresses whose files it sees; !glob denies; left out: all"},
     {"expires", "2027-01-31, or 2027-01-31T12:00:00Z"},
     {"note", "for people"},
     {NULL, NULL},
@@ -192,7 +205,7 @@ enum { KEYS = sizeof helps / sizeof *helps - 1 };
 /* In the order of the helps. */
 static bool (*const readers[KEYS])(struct token *t, const char *value, struct error *err) = {
     read_hash,   read_scopes,      read_allow_to, read_max_size, read_rate,
-    read_active, read_daily_bytes, read_expires,  read_note,
+    read_active, read_daily_bytes, read_inbox_of, read_expires,  read_note,
 };
 
 const struct section_key *token_keys(void)
@@ -218,7 +231,8 @@ bool token_complete(struct token *t, struct error *err)
     if (!(t->given & 1))
         return error_set(err, ERR_CONFIG, "[token %s] has no hash; make both: jidpost token create --id %s", t->id,
                          t->id);
-    return (t->scopes_text || read_scopes(t, USUAL_SCOPES, err)) && (t->allow_to || read_allow_to(t, "", err));
+    return (t->scopes_text || read_scopes(t, USUAL_SCOPES, err)) && (t->allow_to || read_allow_to(t, "", err)) &&
+           (t->inbox_of || read_inbox_of(t, "", err));
 }
 
 /* ---- several */
@@ -228,6 +242,8 @@ static void token_free(struct token *t)
     free(t->scopes_text);
     value_list_free(t->allow_to);
     free(t->allow_text);
+    value_list_free(t->inbox_of);
+    free(t->inbox_text);
     free(t->note);
 }
 
@@ -237,6 +253,21 @@ void token_list_free(struct token_list *list)
         token_free(&list->items[i]);
     free(list->items);
     *list = (struct token_list){0};
+}
+
+bool token_globs_allow(char *const *globs, const char *text)
+{
+    bool listed = false, allowed = false;
+
+    for (; globs && *globs; globs++) {
+        if (**globs == '!' && text_glob(*globs + 1, text))
+            return false;
+        if (**globs != '!') {
+            listed = true;
+            allowed |= text_glob(*globs, text);
+        }
+    }
+    return allowed || !listed;
 }
 
 bool token_id_valid(const char *id)
@@ -272,17 +303,21 @@ bool token_copy(struct token *to, const struct token *from)
     t.scopes_text = from->scopes_text ? strdup(from->scopes_text) : NULL;
     t.allow_to = from->allow_to ? copy_list(from->allow_to) : NULL;
     t.allow_text = from->allow_text ? strdup(from->allow_text) : NULL;
+    t.inbox_of = from->inbox_of ? copy_list(from->inbox_of) : NULL;
+    t.inbox_text = from->inbox_text ? strdup(from->inbox_text) : NULL;
     t.note = from->note ? strdup(from->note) : NULL;
     memcpy(t.id, to->id, sizeof t.id);
     *to = t;
     return !from->scopes_text == !t.scopes_text && !from->allow_to == !t.allow_to &&
-           !from->allow_text == !t.allow_text && !from->note == !t.note;
+           !from->allow_text == !t.allow_text && !from->inbox_of == !t.inbox_of && !from->inbox_text == !t.inbox_text &&
+           !from->note == !t.note;
 }
 
 bool token_equal(const struct token *a, const struct token *b)
 {
     return memcmp(a->digest, b->digest, sizeof a->digest) == 0 && a->scopes == b->scopes &&
            strcmp(a->allow_text ? a->allow_text : "", b->allow_text ? b->allow_text : "") == 0 &&
+           strcmp(a->inbox_text ? a->inbox_text : "", b->inbox_text ? b->inbox_text : "") == 0 &&
            a->max_size == b->max_size && a->rate == b->rate && a->burst == b->burst && a->active == b->active &&
            a->daily_bytes == b->daily_bytes && a->expires == b->expires;
 }

@@ -30,7 +30,8 @@ enum token_scope {
     SCOPE_WEBHOOKS = 64,
     SCOPE_METRICS = 128,
     SCOPE_UPLOAD = 256, /* send has it in it */
-    SCOPE_ALL = 511
+    SCOPE_INBOX = 512,  /* files that were sent to us: to see, fetch and delete them */
+    SCOPE_ALL = 1023
 };
 
 /* 0 is "no limit" for all numbers. */
@@ -41,6 +42,8 @@ struct token {
     char *scopes_text;
     char **allow_to; /* globs on bare addresses, in small letters; "!glob" denies; NULL at the end; never NULL */
     char *allow_text;
+    char **inbox_of; /* globs likewise, on our own bare addresses: whose inbox it sees; empty: everyone's */
+    char *inbox_text;
     uint64_t max_size;
     uint64_t rate, burst; /* requests a minute; at once */
     uint64_t active;      /* transfers under way at once */
@@ -72,6 +75,10 @@ bool token_copy(struct token *to, const struct token *from);
 
 /* The same secret under the same rules; whatever their notes say. */
 bool token_equal(const struct token *a, const struct token *b);
+
+/* Whether globs allow text: the first that denies ("!glob") decides; else one has to fit, if any allows. NULL or empty:
+ * everything. */
+bool token_globs_allow(char *const *globs, const char *text);
 
 bool token_id_valid(const char *id);
 const char *token_scope_name(unsigned scope);

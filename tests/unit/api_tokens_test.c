@@ -188,6 +188,36 @@ static void a_file_is_at_most_as_large_as_it_says(void **state)
     token_list_free(&c.tokens);
 }
 
+static void inbox_of_names_whose_files_it_sees(void **state)
+{
+    static const struct {
+        const char *scopes, *inbox_of, *to;
+        bool want;
+    } rows[] = {
+        {"inbox", "", "gw@example.org", true},
+        {"read:all", "", "gw@example.org", false},
+        {"inbox", "gw@example.org", "gw@example.org", true},
+        {"inbox", "gw@example.org", "reports@example.org", false},
+        {"inbox", "!gw@example.org", "gw@example.org", false},
+        {"inbox", "!gw@example.org", "reports@example.org", true},
+        {"inbox", "*@example.org,!gw@*", "gw@example.org", false},
+        {"admin", "", "gw@example.org", true},
+        {"admin", "reports@example.org", "gw@example.org", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct config c = {0};
+        const char *const keys[] = {"scopes", rows[i].scopes, "inbox_of", rows[i].inbox_of, NULL};
+        struct token *t = add(&c, "ci-1", "jp_ci-1_secret", keys);
+
+        if (token_sees_inbox(t, rows[i].to) != rows[i].want)
+            fail_msg("%s of %s: %s", rows[i].scopes, rows[i].inbox_of, rows[i].to);
+        token_list_free(&c.tokens);
+    }
+    assert_true(token_sees_inbox(NULL, "gw@example.org"));
+}
+
 static void a_transfer_is_there_for_who_made_it_and_who_may_see_all(void **state)
 {
     static const struct {
@@ -222,6 +252,7 @@ int main(void)
         cmocka_unit_test(scopes_are_what_a_token_is_for),
         cmocka_unit_test(allow_to_names_whom_it_may_reach_and_deny_wins),
         cmocka_unit_test(a_file_is_at_most_as_large_as_it_says),
+        cmocka_unit_test(inbox_of_names_whose_files_it_sees),
         cmocka_unit_test(a_transfer_is_there_for_who_made_it_and_who_may_see_all),
     };
 

@@ -45,6 +45,7 @@ static void every_key_arrives(void **state)
     must_set(t, "rate", "60/10");
     must_set(t, "active", "3");
     must_set(t, "daily_bytes", "1G");
+    must_set(t, "inbox_of", "*@Example.ORG !boss@example.org");
     must_set(t, "expires", "2027-01-31T12:00:00Z");
     must_set(t, "note", "the build");
     assert_true(token_complete(t, NULL));
@@ -60,6 +61,9 @@ static void every_key_arrives(void **state)
     assert_int_equal(t->burst, 10);
     assert_int_equal(t->active, 3);
     assert_int_equal(t->daily_bytes, 1 << 30);
+    assert_string_equal(t->inbox_of[0], "*@example.org");
+    assert_string_equal(t->inbox_of[1], "!boss@example.org");
+    assert_null(t->inbox_of[2]);
     assert_int_equal(t->expires, 1801396800000);
     assert_string_equal(t->note, "the build");
     token_list_free(&list);
@@ -79,6 +83,7 @@ static void a_hash_is_enough(void **state)
     assert_int_equal(t->scopes,
                      SCOPE_SEND | SCOPE_UPLOAD | SCOPE_READ | SCOPE_CANCEL | SCOPE_RECIPIENTS | SCOPE_EVENTS);
     assert_null(t->allow_to[0]);
+    assert_null(t->inbox_of[0]);
     assert_int_equal(t->max_size + t->rate + t->active + t->daily_bytes, 0);
     assert_int_equal(t->expires, 0);
     token_list_free(&list);
@@ -95,6 +100,7 @@ static void scopes_have_others_in_them(void **state)
         {"read", SCOPE_READ},
         {"read:all", SCOPE_READ | SCOPE_READ_ALL},
         {"cancel,recipients", SCOPE_CANCEL | SCOPE_RECIPIENTS},
+        {"inbox", SCOPE_INBOX},
         {"admin", SCOPE_ALL},
     };
 
@@ -113,6 +119,7 @@ static void scopes_have_others_in_them(void **state)
     assert_string_equal(token_scope_name(SCOPE_READ_ALL), "read:all");
     assert_string_equal(token_scope_name(SCOPE_CANCEL), "cancel");
     assert_string_equal(token_scope_name(SCOPE_RECIPIENTS), "recipients");
+    assert_string_equal(token_scope_name(SCOPE_INBOX), "inbox");
 }
 
 static void what_is_wrong_is_named(void **state)
@@ -131,6 +138,7 @@ static void what_is_wrong_is_named(void **state)
         {"scopes", "", "at least one of send"},
         {"allow_to", "ana@example.org/desk", "fits no bare address"},
         {"allow_to", "!", "fits no bare address"},
+        {"inbox_of", "gw@example.org/desk", "[token ci-1] inbox_of: 'gw@example.org/desk' fits no bare address"},
         {"max_size", "much", "expected a size"},
         {"max_size", "0", "expected a size"},
         {"rate", "0", "expected requests a minute"},
