@@ -102,6 +102,7 @@ void event_release(struct event **e)
     if (!k || atomic_fetch_sub(&k->holders, 1) > 1)
         return;
     snapshot_release(&k->event.transfer);
+    inbox_item_free(&k->event.item);
     free(k->event.subject);
     free(k->event.detail);
     free(k->event.token);
@@ -125,7 +126,8 @@ static struct kept *make(const struct event *news)
     e->type = news->type;
     e->at = clock_wall_ms();
     e->transfer = news->transfer ? snapshot_hold(news->transfer) : NULL;
-    if (!copy_text(&e->subject, news->subject) || !copy_text(&e->detail, news->detail) ||
+    e->item = news->item ? inbox_item_copy(news->item) : NULL;
+    if (!e->item != !news->item || !copy_text(&e->subject, news->subject) || !copy_text(&e->detail, news->detail) ||
         !copy_text(&e->token, news->token))
         event_release(&e);
     return (struct kept *)e;

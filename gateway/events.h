@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/inbox_item.h"
 #include "gateway/snapshot.h"
 
 /* clang-format off */
@@ -38,7 +39,8 @@
     X(EVENT_BATCH_COMPLETED,    "batch.completed",       false)                                                         \
     X(EVENT_XMPP_CONNECTED,     "xmpp.connected",        true)                                                          \
     X(EVENT_XMPP_DISCONNECTED,  "xmpp.disconnected",     true)                                                          \
-    X(EVENT_WEBHOOK_DISABLED,   "webhook.disabled",      false)
+    X(EVENT_WEBHOOK_DISABLED,   "webhook.disabled",      false)                                                         \
+    X(EVENT_INBOX_RECEIVED,     "inbox.received",        false) /* a file that was sent to us is there */
 
 enum event_type {
 #define X(type, name, everyones) type,
@@ -61,6 +63,7 @@ struct event {
     int64_t at; /* wall clock, ms */
     enum event_type type;
     struct snapshot *transfer; /* NULL: it is about none */
+    struct inbox_item *item;   /* likewise, a file that was sent to us */
     char *subject;             /* what else it is about: our JID, a batch, a webhook; NULL: a transfer */
     char *detail;              /* a sentence; NULL: none */
     char *token;               /* of whom a batch is; NULL: nobody's own */
@@ -79,8 +82,8 @@ uint64_t events_newest(struct events *ev);       /* its number; 0: none was publ
 
 /* ---- core's thread */
 
-/* news: seq and at are given by the journal; the snapshot is held, the texts are copied. Without memory the event is
- * lost, to the listeners too, and readers are told of a gap. */
+/* news: seq and at are given by the journal; the snapshot is held, item and texts are copied. Without memory the event
+ * is lost, to the listeners too, and readers are told of a gap. */
 void events_publish(struct events *ev, const struct event *news);
 
 /* One could not even be made, for want of memory. */
