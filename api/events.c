@@ -112,6 +112,10 @@ static struct stream *stream_new(struct request *rq)
     s->gap = last && !read_last(last, s->journal, &s->after);
     if (!token_sees_all(rq->token))
         s->filter.token = rq->token->id;
+    if (rq->token) {
+        s->filter.no_inbox = !(rq->token->scopes & SCOPE_INBOX);
+        s->filter.inbox_of = rq->token->inbox_of;
+    }
     s->look = !last;
     s->waiter.filter = &s->filter;
     atomic_init(&s->written, clock_ms());

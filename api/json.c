@@ -222,9 +222,57 @@ json_t *json_of_transfer(const struct record *r)
     return out;
 }
 
+/* ---- a file that was sent to us, in the words that transfers have */
+
+static json_t *of_item_error(const struct inbox_item *item)
+{
+    struct problem p = problem_of(item->error_code);
+
+    if (item->error_code == ERR_NONE)
+        return json_null();
+    return json_pack("{s:s, s:s, s:o, s:b, s:s}", "code", error_name(item->error_code), "title", p.title, "detail",
+                     json_of_text(item->error_text), "retryable", (int)p.retryable, "hint", p.hint);
+}
+
+static json_t *of_item_file(const struct inbox_item *item)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "name", json_of_text(item->name), "size",
+                     item->size < 0 ? json_null() : json_integer(item->size), "type", json_of_text(item->type),
+                     "sha256", json_of_text(item->sha256));
+}
+
+static json_t *of_item_links(const struct inbox_item *item)
+{
+    char self[64], content[80];
+
+    snprintf(self, sizeof self, "/v1/inbox/%s", item->id);
+    snprintf(content, sizeof content, "%s/content", self);
+    return json_pack("{s:s, s:o}", "self", self, "content",
+                     item->state == INBOX_RECEIVED ? json_string(content) : json_null());
+}
+
+json_t *json_of_inbox_item(const struct inbox_item *item)
+{
+    bool received = item->state == INBOX_RECEIVED;
+
+    return json_pack(
+        "{s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}, s:b, s:{s:o}, s:o, s:o, s:o, s:o, s:o,"
+        " s:o}",
+        "id", item->id, "object", "inbox_item", "state", inbox_state_name(item->state), "final",
+        (int)(item->state != INBOX_RECEIVING), "from", json_of_text(item->from), "to", json_of_text(item->to), "file",
+        of_item_file(item), "caption", json_of_text(item->caption), "method", "name", json_of_text(item->method),
+        "path", json_of_text(item->path), "streamhost", json_of_text(item->streamhost), "hash_confirmed",
+        (int)item->hash_confirmed, "progress", "received", of_count(item->received), "created",
+        json_of_time(item->created), "updated", json_of_time(item->updated), "received",
+        json_of_time(received ? item->finished : 0), "expires", json_of_time(item->expires), "error",
+        of_item_error(item), "links", of_item_links(item));
+}
+
 /* What it is about, when that is no transfer. */
 static json_t *of_subject(const struct event *e)
 {
+    if (e->item)
+        return json_pack("{s:o}", "item", json_of_inbox_item(e->item));
     if (e->type == EVENT_XMPP_CONNECTED || e->type == EVENT_XMPP_DISCONNECTED)
         return json_pack("{s:{s:o, s:b, s:o}}", "xmpp", "jid", json_of_text(e->subject), "online",
                          (int)(e->type == EVENT_XMPP_CONNECTED), "advice", json_of_text(e->detail));

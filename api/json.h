@@ -1,4 +1,4 @@
-/* api/json.h - records, recipients and the network's state as JSON.
+/* api/json.h - records, received files, recipients and the network's state as JSON.
  *
  * Every text passes text_clean() first: the JSON library refuses broken UTF-8 by returning NULL, and then the whole
  * answer would be lost. Every function returns a new reference, or NULL when memory is short. Pure functions. */
@@ -12,6 +12,7 @@
 json_t *json_of_text(const char *text); /* null for NULL and "" */
 json_t *json_of_time(int64_t wall_ms);  /* null for 0 */
 json_t *json_of_transfer(const struct record *r);
+json_t *json_of_inbox_item(const struct inbox_item *item);
 /* One event, of transfer (all of it) or else of e (what it is about); either may be NULL. */
 json_t *json_of_event(const char *type, int64_t wall_ms, const struct record *transfer, const struct event *e);
 /* view: for the ways that a bytestream could take. ladder may be NULL: not known. */

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/labels.h"
+#include "gateway/token.h"
 
 enum { LISTENERS = 4, BUCKETS = 256, RUN_BYTES = 4 };
 
@@ -145,6 +146,14 @@ static bool goes_to(const struct record *r, const char *to)
     return strncmp(r->to, to, len) == 0 && (!r->to[len] || (r->to[len] == '/' && !strchr(to, '/')));
 }
 
+/* A file that was sent to us is no token's own: the address decides who hears of it. */
+static bool item_fits(const struct inbox_item *item, const struct event_filter *f)
+{
+    if (f->no_inbox || *f->id || f->labels || !token_globs_allow(f->inbox_of, item->to))
+        return false;
+    return !f->to || strcmp(item->to, f->to) == 0;
+}
+
 bool event_fits(const struct event *e, const struct event_filter *f)
 {
     const struct record *r = record_of(e);
@@ -152,6 +161,8 @@ bool event_fits(const struct event *e, const struct event_filter *f)
 
     if (f->types && !(f->types & EVENT_BIT(e->type)))
         return false;
+    if (e->item)
+        return item_fits(e->item, f);
     if (*f->id && (!r || strcmp(r->id, f->id) != 0))
         return false;
     if (f->token && !types[e->type].everyones && (!owner || strcmp(owner, f->token) != 0))

@@ -100,8 +100,11 @@ struct event_filter {
     uint32_t types;     /* EVENT_BIT() each; 0: all */
     char id[ID_SIZE];   /* of this transfer; empty: whatever it is about */
     const char *token;  /* of what this one made, and what is everyone's; NULL: all */
-    const char *to;     /* of transfers to this address; a bare one: with any resource; NULL: all */
+    const char *to;     /* of files for this address; a bare one: with any resource; NULL: all */
     const char *labels; /* of transfers with all of these (base/labels.h); NULL: all */
+    /* Of files that were sent to us, to addresses that these globs allow (gateway/token.h; NULL: all), or of none. */
+    char *const *inbox_of;
+    bool no_inbox;
 };
 
 bool event_fits(const struct event *e, const struct event_filter *f);

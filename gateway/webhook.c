@@ -253,13 +253,12 @@ bool webhook_complete(struct webhook *w, struct error *err)
                      w->name);
 }
 
-bool webhook_wants(const struct webhook *w, uint32_t type, const struct record *about)
+bool webhook_wants(const struct webhook *w, uint32_t type, const char *to, const char *labels)
 {
-    const char *to = about ? about->to : NULL;
     size_t len = to ? strcspn(to, "/") : 0;
     char bare[JID_MAX + 1];
 
-    if (!(w->types & type) || (w->labels && (!about || !labels_have(about->labels, w->labels))))
+    if (!(w->types & type) || (w->labels && !labels_have(labels, w->labels)))
         return false;
     if (!w->to[0])
         return true;

@@ -26,7 +26,7 @@ struct webhook {
     char *secret_file, *secret_old_file; /* where they are read from; NULL: from nowhere */
     uint32_t types;                      /* EVENT_BIT() of those it wants */
     char *events_text;
-    char **to; /* globs on the bare recipient; empty: every one, and events of no transfer */
+    char **to; /* globs on the bare recipient; empty: every one, and events of no file */
     char *to_text;
     char *labels; /* as base/labels.h has them; NULL: all transfers, and events of none */
     char *labels_text;
@@ -61,9 +61,9 @@ bool webhook_complete(struct webhook *w, struct error *err);
 
 bool webhook_equal(const struct webhook *a, const struct webhook *b);
 
-/* Whether it wants events of that type (EVENT_BIT()), about that transfer (NULL: about none). */
-struct record;
-bool webhook_wants(const struct webhook *w, uint32_t type, const struct record *about);
+/* Whether it wants events of that type (EVENT_BIT()), about a file for that address (a transfer's recipient, or the one
+ * of ours it was sent to; NULL: about none), with those labels (NULL: none). */
+bool webhook_wants(const struct webhook *w, uint32_t type, const char *to, const char *labels);
 
 /* Its URL as people may see it: without user, password, query and fragment. Yours to free(); NULL: out of memory. */
 char *webhook_shown_url(const struct webhook *w);

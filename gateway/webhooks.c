@@ -286,9 +286,11 @@ static struct delivery *delivery_of(const struct hook *h, const struct event *e,
     return d;
 }
 
-static bool wants(const struct hook *h, uint32_t type, const struct record *about)
+static bool wants(const struct hook *h, uint32_t type, const struct record *about, const struct inbox_item *item)
 {
-    return !h->off && webhook_wants(h->is, type, about);
+    const char *to = about ? about->to : item ? item->to : NULL;
+
+    return !h->off && webhook_wants(h->is, type, to, about ? about->labels : NULL);
 }
 
 bool webhooks_want(const struct webhooks *w, uint32_t type, const struct record *about)
@@ -297,7 +299,7 @@ bool webhooks_want(const struct webhooks *w, uint32_t type, const struct record 
 
     TAILQ_FOREACH(h, &w->hooks, link)
     {
-        if (wants(h, type, about))
+        if (wants(h, type, about, NULL))
             return true;
     }
     return false;
@@ -313,7 +315,7 @@ bool webhooks_make(struct webhooks *w, const struct event *e, struct delivery **
     *out = NULL;
     TAILQ_FOREACH(h, &w->hooks, link)
     {
-        if (!wants(h, EVENT_BIT(e->type), about))
+        if (!wants(h, EVENT_BIT(e->type), about, e->item))
             continue;
         if (!body)
             body = w->env.render(e);

@@ -188,6 +188,36 @@ static void who_asks_for_labels_is_told_of_transfers_with_all_of_them(void **sta
         assert_string_equal(told(ev, &rows[i], 0), want[i]);
 }
 
+/* Who may not see the inbox hears nothing of it; whoever may, of the addresses that are his. */
+static void a_received_file_is_told_by_its_address(void **state)
+{
+    static char *const gw[] = {"gw@*", NULL}, *const not_gw[] = {"!gw@*", NULL};
+    static const struct {
+        struct event_filter f;
+        const char *want;
+    } rows[] = {
+        {{0}, "held1 received"},
+        {{.no_inbox = true}, "held1"},
+        {{.token = "ci-1"}, "received"},
+        {{.token = "ci-1", .no_inbox = true}, ""},
+        {{.inbox_of = gw}, "held1 received"},
+        {{.inbox_of = not_gw}, "held1"},
+        {{.to = "gw@example.org"}, "received"},
+        {{.to = "ana@example.org"}, "held1"},
+        {{.labels = "\njob:x\n"}, ""},
+        {{.id = "tr_00000000000000000000000001"}, "held1"},
+        {{.types = EVENT_BIT(EVENT_INBOX_RECEIVED)}, "received"},
+    };
+    struct inbox_item item = {.to = (char *)"gw@example.org", .name = (char *)"a.txt", .type = (char *)"text/plain"};
+    struct events *ev = *state;
+
+    publish(ev, EVENT_HELD, 1);
+    events_publish(ev, &(struct event){.type = EVENT_INBOX_RECEIVED, .item = &item});
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(told(ev, &rows[i].f, 0), rows[i].want) != 0)
+            fail_msg("row %zu: %s", i, told(ev, &rows[i].f, 0));
+}
+
 /* Only its owner, and who sees all, hears of a batch; only the latter of a webhook. */
 static void what_is_about_no_transfer_has_an_owner_or_is_for_all(void **state)
 {
@@ -402,6 +432,7 @@ int main(void)
         T(events_are_numbered_and_come_in_order),
         T(a_reader_gets_what_he_asked_for),
         T(who_asks_for_labels_is_told_of_transfers_with_all_of_them),
+        T(a_received_file_is_told_by_its_address),
         T(what_is_about_no_transfer_has_an_owner_or_is_for_all),
         T(who_is_too_late_is_told_of_the_gap),
         T(of_each_transfer_the_newest_progress_stands),

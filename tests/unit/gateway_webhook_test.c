@@ -258,11 +258,14 @@ static void it_is_told_what_it_asks_for(void **state)
         {NULL, NULL, EVENT_DELIVERED, "ana@example.org", false, "job:x, build:8", "\nbuild:7\njob:x\n"},
         {NULL, NULL, EVENT_DELIVERED, "ana@example.org", false, "job:x", NULL},
         {"*", NULL, EVENT_XMPP_CONNECTED, NULL, false, "job:x", NULL},
+        {NULL, NULL, EVENT_INBOX_RECEIVED, "gw@example.org", false, NULL, NULL},
+        {"inbox.*", NULL, EVENT_INBOX_RECEIVED, "gw@example.org", true, NULL, NULL},
+        {"inbox.received", "gw@*", EVENT_INBOX_RECEIVED, "gw@example.org", true, NULL, NULL},
+        {"inbox.received", "reports@*", EVENT_INBOX_RECEIVED, "gw@example.org", false, NULL, NULL},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        const struct record about = {.to = (char *)rows[i].about, .labels = (char *)rows[i].labels};
         struct webhook_list list = {0};
         struct webhook *w = hook_of(&list);
 
@@ -275,7 +278,7 @@ static void it_is_told_what_it_asks_for(void **state)
         if (rows[i].wanted)
             must_set(w, "labels", rows[i].wanted);
         assert_true(webhook_complete(w, NULL));
-        if (webhook_wants(w, EVENT_BIT(rows[i].type), rows[i].about ? &about : NULL) != rows[i].told)
+        if (webhook_wants(w, EVENT_BIT(rows[i].type), rows[i].about, rows[i].labels) != rows[i].told)
             fail_msg("row %zu: %s", i, event_name(rows[i].type));
         webhook_list_free(&list);
     }
