@@ -17,6 +17,7 @@ struct contacts;       /* xmpp/contacts.h: roster and presence */
 struct services;       /* xmpp/services.h: what our own server has, and what each of that is */
 struct proxies;        /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
 struct ibb_streams;    /* xmpp/ibb.h: what is being sent in-band */
+struct ibb_in_streams; /* xmpp/ibb_in.h: what comes in-band */
 struct jingle;         /* xmpp/jingle.h: the Jingle sessions there are */
 struct upload_service; /* xmpp/upload_service.h: where the own server takes files */
 struct rooms;          /* xmpp/rooms.h: rooms we are in for the moment, to say something */
@@ -32,6 +33,7 @@ struct client {
     struct services *services;
     struct proxies *proxies;
     struct ibb_streams *ibb;
+    struct ibb_in_streams *ibb_in;
     struct jingle *jingle;
     struct upload_service *uploads;
     struct messages *messages;
