@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "xmpp/ibb_in.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
@@ -509,7 +510,7 @@ static void peer_closed(struct ibb *b)
     fail(b, &err);
 }
 
-/* Of all that peers may send in-band, data is never for us: we take none. */
+/* What is about none of the streams that we send is about one that we receive, or about none at all. */
 static bool serve(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
 {
     struct ibb_streams *streams = user;
@@ -517,7 +518,9 @@ static bool serve(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_st
     const char *name = xmpp_stanza_get_name(payload);
     struct ibb *b = find(streams, from, stanza_attr(payload, "sid"));
 
-    if (strcmp(name, "open") == 0) {
+    if (!b && streams->client->ibb_in) {
+        ibb_in_serve(streams->client->ibb_in, iq, from, payload);
+    } else if (strcmp(name, "open") == 0) {
         serve_open(table, iq, b, payload);
     } else if (strcmp(name, "close") != 0 || !b || !(has_turn(b) || b->opened)) {
         iq_reply_error(table, iq, "cancel", "item-not-found");

@@ -11,6 +11,7 @@
 #include "xmpp/dns.h"
 #include "xmpp/finder.h"
 #include "xmpp/ibb.h"
+#include "xmpp/ibb_in.h"
 #include "xmpp/jingle.h"
 #include "xmpp/keepalive.h"
 #include "xmpp/messages.h"
@@ -280,8 +281,9 @@ static bool make_parts(struct xmpp_network *n)
     if (!(c->iq = iq_create(c->ctx, c->loop, session_send, n->session)) ||
         !(c->contacts = contacts_create(c, &events)) || !(c->disco = disco_create(c)) ||
         !(c->services = services_create(c)) || !(c->proxies = proxies_create(c, proxies_changed, n)) ||
-        !(c->ibb = ibb_streams_create(c)) || !(c->jingle = jingle_create(c)) ||
-        !(c->uploads = upload_service_create(c)) || !(c->messages = messages_create(c, session_send, n->session)) ||
+        !(c->ibb = ibb_streams_create(c)) || !(c->ibb_in = ibb_in_streams_create(c)) ||
+        !(c->jingle = jingle_create(c)) || !(c->uploads = upload_service_create(c)) ||
+        !(c->messages = messages_create(c, session_send, n->session)) ||
         !(c->rooms = rooms_create(c, session_send, n->session)) ||
         !(c->http = http_create(c->loop, n->settings.ca, n->settings.allow_nets, NULL)) ||
         !(n->finder = finder_create(c, methods)) || !(n->keepalive = keepalive_create(c, on_silent, n)))
@@ -304,6 +306,7 @@ static void destroy_parts(struct xmpp_network *n)
     upload_service_destroy(&c->uploads);
     jingle_destroy(&c->jingle);
     ibb_streams_destroy(&c->ibb);
+    ibb_in_streams_destroy(&c->ibb_in);
     proxies_destroy(&c->proxies);
     services_destroy(&c->services);
     disco_destroy(&c->disco);

@@ -84,6 +84,16 @@ bool stanza_from(xmpp_stanza_t *s, struct jid *out)
     return from && jid_parse(out, from, strlen(from), NULL);
 }
 
+bool stanza_to(xmpp_stanza_t *s, const struct jid *self, struct jid *out)
+{
+    const char *to = stanza_attr(s, "to");
+
+    if (to)
+        return jid_parse(out, to, strlen(to), NULL);
+    jid_copy(out, self);
+    return true;
+}
+
 /* The end of a chain that failed: nothing of it is left. */
 static xmpp_stanza_t *spoilt(xmpp_stanza_t *s)
 {

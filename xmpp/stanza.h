@@ -22,6 +22,8 @@ const char *stanza_attr(xmpp_stanza_t *s, const char *name); /* NULL: absent, or
 const char *stanza_text(xmpp_stanza_t *s, char *out, size_t max);
 /* The prepared 'from'; false when absent or not an address. */
 bool stanza_from(xmpp_stanza_t *s, struct jid *out);
+/* The prepared 'to', self where there is none (RFC 6120 section 8.1.1.1); false when it is not an address. */
+bool stanza_to(xmpp_stanza_t *s, const struct jid *self, struct jid *out);
 
 xmpp_stanza_t *stanza_new(xmpp_ctx_t *ctx, const char *name, const char *ns);     /* ns NULL: inherits */
 xmpp_stanza_t *stanza_set(xmpp_stanza_t *s, const char *attr, const char *value); /* value NULL: left out */

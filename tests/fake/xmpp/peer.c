@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "xmpp/ibb.h"
+#include "xmpp/ibb_in.h"
 #include "xmpp/jingle.h"
 #include "xmpp/messages.h"
 #include "xmpp/ns.h"
@@ -91,6 +92,7 @@ void peer_start(struct peer *p, char *const *proxies)
     p->client->services = services_create(p->client);
     p->client->proxies = proxies_create(p->client, count_change, p);
     p->client->ibb = ibb_streams_create(p->client);
+    p->client->ibb_in = ibb_in_streams_create(p->client);
     p->client->jingle = jingle_create(p->client);
     p->client->uploads = upload_service_create(p->client);
     p->client->messages = messages_create(p->client, catch, p);
@@ -105,6 +107,7 @@ void peer_stop(struct peer *p)
     messages_destroy(&p->client->messages);
     rooms_destroy(&p->client->rooms);
     ibb_streams_destroy(&p->client->ibb);
+    ibb_in_streams_destroy(&p->client->ibb_in);
     jingle_destroy(&p->client->jingle);
     proxies_destroy(&p->client->proxies);
     services_destroy(&p->client->services);
