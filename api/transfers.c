@@ -1,5 +1,4 @@
 /* api/transfers.c - GET and DELETE /v1/transfers/{id}, POST /v1/transfers/{id}/retry, GET /v1/transfers. */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +7,13 @@
 
 #include "api/handlers.h"
 #include "api/json.h"
+#include "api/list.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "base/buf.h"
 #include "base/id.h"
-#include "base/labels.h"
 
-enum { LIST_DEFAULT = 50, LIST_MOST = 1000, ETAG = 80 };
+enum { ETAG = 80 };
 
 static enum MHD_Result add_preference(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
 {
@@ -232,9 +231,12 @@ enum MHD_Result api_transfer_retry(struct request *rq)
 static bool read_filter(const struct request *rq, struct record_filter *f, struct jid *to, struct error *err)
 {
     char *const *value = rq->params.value;
-    uint64_t limit = LIST_DEFAULT;
+    struct list_window window;
 
-    *f = (struct record_filter){.before = value[PARAM_CURSOR], .labels = value[PARAM_LABEL]};
+    if (!list_window_read(rq, "tr", &window, err))
+        return false;
+    *f = (struct record_filter){
+        .before = window.before, .since = window.since, .limit = window.limit, .labels = value[PARAM_LABEL]};
     if (!token_sees_all(rq->token))
         f->token = rq->token->id;
     if (value[PARAM_TO] && strchr(value[PARAM_TO], '\n'))
@@ -246,93 +248,23 @@ static bool read_filter(const struct request *rq, struct record_filter *f, struc
     f->by_state = value[PARAM_STATE] != NULL;
     if (f->by_state && !transfer_state_parse(value[PARAM_STATE], &f->state))
         return error_set(err, ERR_PARAMETER_INVALID, "state: there is no '%s'", value[PARAM_STATE]);
-    if (value[PARAM_SINCE] && !time_parse(value[PARAM_SINCE], &f->since))
-        return error_set(err, ERR_PARAMETER_INVALID, "since: a time like 2026-11-22T19:00:00Z");
-    if (value[PARAM_LIMIT] && !number_parse(value[PARAM_LIMIT], 1, LIST_MOST, &limit))
-        return error_set(err, ERR_PARAMETER_INVALID, "limit: a number from 1 to %d", LIST_MOST);
-    if (f->before && !id_valid(f->before, "tr"))
-        return error_set(err, ERR_PARAMETER_INVALID, "cursor: take it from 'next' of the page before");
-    f->limit = (unsigned)limit;
     return true;
 }
 
-static void add_encoded(struct buf *out, const char *text)
-{
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
-        buf_printf(out, (*p < 0x80 && isalnum(*p)) || strchr("-._~@:", *p) ? "%c" : "%%%02X", *p);
-}
-
-static void add_labels(struct buf *url, const char *labels)
-{
-    struct label l;
-
-    while (labels_next(&labels, &l)) {
-        char text[LABEL_NAME_MOST + LABEL_VALUE_MOST + 2];
-
-        snprintf(text, sizeof text, "%.*s", (int)(l.value + l.value_len - l.name), l.name);
-        buf_puts(url, "label=");
-        add_encoded(url, text);
-        buf_puts(url, "&");
-    }
-}
-
-/* The same question, from where this page ends. */
-static char *next_page(const struct request *rq)
-{
-    const struct record_list *list = &rq->got.list;
-    struct buf url = {0};
-
-    if (!list->more || list->count == 0)
-        return NULL;
-    buf_puts(&url, "/v1/transfers?");
-    for (size_t i = 0; i < PARAM_COUNT; i++) {
-        if (!rq->params.value[i] || i == PARAM_CURSOR || i == PARAM_LABEL)
-            continue;
-        buf_printf(&url, "%s=", param_name((enum param)i));
-        add_encoded(&url, rq->params.value[i]);
-        buf_puts(&url, "&");
-    }
-    add_labels(&url, rq->params.value[PARAM_LABEL]);
-    buf_printf(&url, "cursor=%s", list->items[list->count - 1]->id);
-    return buf_steal(&url);
-}
-
-static void add_line(struct buf *out, json_t *value)
-{
-    char *line = json_line(value);
-
-    if (line)
-        buf_add(out, line, strlen(line) - 1); /* but its line feed */
-    else
-        out->failed = true;
-    free(line);
-}
-
-/* One record after the other: a page of a thousand as one tree would need many times the memory of its text. */
 static enum MHD_Result listed(struct request *rq)
 {
     struct record_list *list = &rq->got.list;
-    struct buf page = {0};
-    char *next, *text;
+    struct list_page page = {0};
+    char last[ID_SIZE] = "";
 
     if (rq->got.error.code != ERR_NONE)
         return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
-    next = next_page(rq);
-    if (next)
-        reply_header(rq, "Link", "<%s>; rel=\"next\"", next);
-    buf_puts(&page, "{\"items\":[");
     for (size_t i = 0; i < list->count; i++) {
-        if (i > 0)
-            buf_puts(&page, ",");
-        add_line(&page, json_of_transfer(list->items[i]));
+        list_add(&page, json_of_transfer(list->items[i]));
+        memcpy(last, list->items[i]->id, sizeof last);
         record_free(&list->items[i]);
     }
-    buf_puts(&page, "],\"next\":");
-    add_line(&page, json_of_text(next));
-    buf_puts(&page, "}\n");
-    free(next);
-    text = buf_steal(&page);
-    return text ? reply_text(rq, 200, "application/json", text) : reply_json(rq, 500, NULL);
+    return list_reply(rq, &page, "/v1/transfers", list->more && *last ? last : NULL);
 }
 
 enum MHD_Result api_transfers_list(struct request *rq)
