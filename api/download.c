@@ -25,9 +25,9 @@ static const char *safe_type(const char *type)
 }
 
 /* What does not depend on the range. The last one keeps links out of search engines that were shown one. */
-static void add_headers(struct request *rq, const char *tag, const char *date)
+static void add_headers(struct request *rq, const char *name, const char *tag, const char *date)
 {
-    char *disposition = disposition_attachment(rq->target.segment[2]);
+    char *disposition = disposition_attachment(name);
 
     if (disposition)
         reply_header(rq, "Content-Disposition", "%s", disposition);
@@ -64,14 +64,13 @@ static enum MHD_Result send_file(struct request *rq, unsigned status)
     struct download *d = &rq->got.download;
     int fd = d->fd;
 
-    rq->sending.counts = !rq->head;
     if (d->size == 0) /* the library takes no file of none */
         return reply_text(rq, status, safe_type(d->type), NULL);
     d->fd = -1;
     return reply_file(rq, status, safe_type(d->type), fd, rq->sending.from, rq->sending.to);
 }
 
-static enum MHD_Result send_range(struct request *rq, const char *tag, const char *date)
+static enum MHD_Result send_range(struct request *rq, const char *name, const char *tag, const char *date)
 {
     uint64_t size = rq->got.download.size;
     struct error err;
@@ -82,7 +81,7 @@ static enum MHD_Result send_range(struct request *rq, const char *tag, const cha
         error_set(&err, ERR_RANGE_UNSATISFIABLE, "the file has %" PRIu64 " bytes", size);
         return reply_problem(rq, &err, STAGE_REQUEST, NULL);
     case RANGE_PART:
-        add_headers(rq, tag, date);
+        add_headers(rq, name, tag, date);
         reply_header(rq, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, rq->sending.from,
                      rq->sending.to - 1, size);
         return send_file(rq, 206);
@@ -91,23 +90,31 @@ static enum MHD_Result send_range(struct request *rq, const char *tag, const cha
     }
     rq->sending.from = 0;
     rq->sending.to = size;
-    add_headers(rq, tag, date);
+    add_headers(rq, name, tag, date);
     return send_file(rq, 200);
+}
+
+enum MHD_Result reply_download(struct request *rq, const char *name, const char *tag)
+{
+    char quoted[80], date[HTTP_DATE];
+
+    snprintf(quoted, sizeof quoted, "\"%s\"", tag);
+    http_date(rq->got.download.modified, date);
+    if (!is_known(rq, quoted, date))
+        return send_range(rq, name, quoted, date);
+    reply_header(rq, "ETag", "%s", quoted);
+    return reply_text(rq, 304, NULL, NULL);
 }
 
 static enum MHD_Result got_download(struct request *rq)
 {
-    const struct download *d = &rq->got.download;
-    char tag[sizeof d->tag + 2], date[HTTP_DATE];
+    enum MHD_Result result;
 
     if (rq->got.error.code != ERR_NONE)
         return reply_problem(rq, &rq->got.error, STAGE_REQUEST, NULL);
-    snprintf(tag, sizeof tag, "\"%s\"", d->tag);
-    http_date(d->modified, date);
-    if (!is_known(rq, tag, date))
-        return send_range(rq, tag, date);
-    reply_header(rq, "ETag", "%s", tag);
-    return reply_text(rq, 304, NULL, NULL);
+    result = reply_download(rq, rq->target.segment[2], rq->got.download.tag);
+    rq->sending.counts = !rq->head && (rq->status == 200 || rq->status == 206);
+    return result;
 }
 
 enum MHD_Result api_download_get(struct request *rq)

@@ -92,6 +92,16 @@ enum MHD_Result api_transfer_events_get(struct request *rq);
 
 /* download.c: GET /d/{secret}/{name}, what recipients of links fetch */
 enum MHD_Result api_download_get(struct request *rq);
+/* The file in rq->got.download, or the range of it that is asked for; tag: the same for the same bytes, unquoted. */
+enum MHD_Result reply_download(struct request *rq, const char *name, const char *tag);
+
+/* inbox.c; see also inbox_wait.h */
+bool api_inbox_list_begin(struct request *rq, struct error *err);
+bool api_inbox_begin(struct request *rq, struct error *err);
+enum MHD_Result api_inbox_list(struct request *rq);
+enum MHD_Result api_inbox_get(struct request *rq);
+enum MHD_Result api_inbox_content(struct request *rq);
+enum MHD_Result api_inbox_delete(struct request *rq);
 
 /* recipients.c */
 bool api_recipient_look(struct request *rq, struct error *err);     /* with the parameters of a look at somebody */

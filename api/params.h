@@ -34,7 +34,9 @@
     X(PARAM_TYPE,     "type",     false)         \
     X(PARAM_LAST_EVENT_ID, "last_event_id", false) \
     X(PARAM_VERBOSE,  "verbose",  false)         \
-    X(PARAM_LABEL,    "label",    true)
+    X(PARAM_LABEL,    "label",    true)          \
+    X(PARAM_FROM,     "from",     false)         \
+    X(PARAM_AFTER,    "after",    false)
 
 enum param {
 #define X(param, name, text) param,

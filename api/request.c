@@ -9,6 +9,7 @@
 
 #include "api/handlers.h"
 #include "api/head.h"
+#include "api/inbox_wait.h"
 #include "api/reply.h"
 #include "api/routes.h"
 #include "api/streams.h"
@@ -57,6 +58,9 @@ void request_release(struct request *rq)
     api_webhooks_drop(rq);
     free(rq->got.ladder);
     download_free(&rq->got.download);
+    inbox_item_free(&rq->got.item);
+    inbox_list_free(&rq->got.items);
+    inbox_wait_free(&rq->inbox);
     record_free(&rq->kept);
     stream_free(&rq->stream);
     for (size_t i = 0; i < rq->headers; i++)
@@ -690,6 +694,53 @@ void request_got_download(void *user, struct download *d, const struct error *er
             *d = (struct download){.fd = -1};
         }
         request_resume(rq);
+    }
+    request_release(rq);
+}
+
+void request_got_item(void *user, struct inbox_item *item, const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        rq->got.item = item;
+        keep_error(rq, item ? NULL : err);
+        request_resume(rq);
+    } else {
+        inbox_item_free(&item);
+    }
+    request_release(rq);
+}
+
+void request_got_items(void *user, struct inbox_list *list, const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        keep_error(rq, err);
+        if (!err) {
+            rq->got.items = *list;
+            memset(list, 0, sizeof *list);
+        }
+        request_resume(rq);
+    }
+    request_release(rq);
+}
+
+void request_got_content(void *user, struct inbox_item *item, struct download *d, const struct error *err)
+{
+    struct request *rq = user;
+
+    if (request_claim(rq, true)) {
+        rq->got.item = item;
+        keep_error(rq, item ? NULL : err);
+        if (item) {
+            rq->got.download = *d;
+            *d = (struct download){.fd = -1};
+        }
+        request_resume(rq);
+    } else {
+        inbox_item_free(&item);
     }
     request_release(rq);
 }

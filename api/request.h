@@ -28,6 +28,7 @@
 #include "base/trace.h"
 #include "gateway/gateway.h"
 
+struct inbox_wait;
 struct multipart;
 struct tus;
 struct several;
@@ -65,7 +66,7 @@ enum phase { PHASE_HEADERS, PHASE_BEFORE, PHASE_AGAIN, PHASE_BODY, PHASE_STEP, P
 
 enum {
     REQUEST_ID_MAX = 64,
-    REQUEST_HEADERS = 8,              /* of the answer, beside those every answer has */
+    REQUEST_HEADERS = 10,             /* of the answer, beside those every answer has */
     REQUEST_TRIMMED = 24,             /* looks at headers in the life of a request, at most */
     REQUEST_SWALLOW = 4 * 1024 * 1024 /* bytes of a body nobody asked for that are read and dropped */
 };
@@ -138,6 +139,8 @@ struct request {
         struct recipient recipient;
         struct gateway_ladder *ladder;
         struct download download;
+        struct inbox_item *item;
+        struct inbox_list items;
         struct gateway_hooks hooks;
         struct gateway_hook_test test;
         struct delivery_list deliveries;
@@ -146,8 +149,9 @@ struct request {
         char busy[ID_SIZE]; /* the transfer whose upload is under way */
         struct error error; /* ERR_NONE: the answer is there */
     } got;
-    struct stream *stream; /* the answer is one of events; NULL: it is not */
-    struct record *kept;   /* an upload that is committed and now waited for */
+    struct inbox_wait *inbox; /* a list of what was received is asked for; NULL: it is not */
+    struct stream *stream;    /* the answer is one of events; NULL: it is not */
+    struct record *kept;      /* an upload that is committed and now waited for */
 
     struct {
         uint64_t from, to;
@@ -183,6 +187,9 @@ void request_got_record(void *user, struct record *r, const struct error *err);
 void request_got_offset(void *user, uint64_t offset, int64_t expires, const struct error *err);
 void request_got_list(void *user, struct record_list *list, const struct error *err);
 void request_got_download(void *user, struct download *d, const struct error *err);
+void request_got_item(void *user, struct inbox_item *item, const struct error *err);
+void request_got_items(void *user, struct inbox_list *list, const struct error *err);
+void request_got_content(void *user, struct inbox_item *item, struct download *d, const struct error *err);
 void request_got_key(void *user, struct reservation *mine, struct record *made, const char *busy,
                      const struct error *err);
 void request_got_recipient(void *user, struct recipient *r, struct gateway_ladder *ladder, const struct error *err);

@@ -18,6 +18,7 @@ enum {
     FOLLOW = B(LAST_EVENT_ID),
     FOLLOW_ALL = FOLLOW | B(TYPE) | B(TO) | B(LABEL),
     TOLD = B(STATE) | B(LIMIT) | B(CURSOR),
+    RECEIVED = B(FROM) | B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR) | B(AFTER) | B(WAIT),
     LIST = B(TO) | B(STATE) | B(SINCE) | B(LIMIT) | B(CURSOR) | B(LABEL),
 };
 
@@ -42,7 +43,8 @@ enum {
     LOOKS = SCOPE_RECIPIENTS,
     HEARS = SCOPE_EVENTS,
     METERS = SCOPE_METRICS,
-    HOOKS = SCOPE_WEBHOOKS
+    HOOKS = SCOPE_WEBHOOKS,
+    INBOX = SCOPE_INBOX
 };
 
 /* clang-format off */
@@ -69,6 +71,10 @@ static const struct route routes[] = {
     {"POST",   "/v1/webhooks/{}/test", PLAIN, HOOKS, NONE,    NULL,               NULL,            api_webhook_test},
     {"GET",    "/v1/webhooks/{}/deliveries", PLAIN, HOOKS, TOLD, NULL,            NULL,            api_deliveries_list},
     {"POST",   "/v1/webhooks/{}/deliveries/{}/redeliver", PLAIN, HOOKS, NONE, api_redeliver_begin, NULL, api_redeliver},
+    {"GET",    "/v1/inbox",         PLAIN, INBOX, RECEIVED,   api_inbox_list_begin, NULL,          api_inbox_list},
+    {"GET",    "/v1/inbox/{}",      PLAIN, INBOX, NONE,       api_inbox_begin,    NULL,            api_inbox_get},
+    {"DELETE", "/v1/inbox/{}",      PLAIN, INBOX, NONE,       api_inbox_begin,    NULL,            api_inbox_delete},
+    {"GET",    "/v1/inbox/{}/content", PLAIN, INBOX, NONE,    api_inbox_begin,    NULL,            api_inbox_content},
     {"GET",    "/v1/recipients/{}", PLAIN, LOOKS, LOOK,       api_recipient_look, NULL,            api_recipient_get},
     {"GET",    "/v1/xmpp",          PLAIN, ANY,   NONE,       NULL,               NULL,            api_network_get},
     {"GET",    "/v1",               SLASH, ANY,   NONE,       NULL,               NULL,            api_root_get},

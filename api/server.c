@@ -17,6 +17,7 @@
 #include "api/handlers.h"
 #include "api/connections.h"
 #include "api/drain.h"
+#include "api/inbox_wait.h"
 #include "api/listener.h"
 #include "api/local.h"
 #include "api/request.h"
@@ -211,6 +212,7 @@ static void end_request(struct api *api, struct request *rq, enum MHD_RequestTer
         }
         api_upload_drop(rq);
         api_upload_settle(rq);
+        api_inbox_drop(rq);
         if (rq->sending.counts && why == MHD_REQUEST_TERMINATED_COMPLETED_OK)
             gateway_downloaded(rq->gw, rq->got.download.id, rq->sending.from, rq->sending.to);
         log_request(rq);
@@ -340,12 +342,30 @@ static void look_after_streams(struct api *api)
     resume_all(claimed);
 }
 
+/* Likewise of those who wait for a file. */
+static void end_waits(struct api *api)
+{
+    struct request *claimed = NULL;
+    int64_t now = clock_ms();
+
+    pthread_mutex_lock(&api->lock);
+    for (struct request *rq = api->requests; rq; rq = rq->next) {
+        if (atomic_load(&rq->waiting) != WAIT_ANSWER || !inbox_wait_is_over(rq, now) || !request_claim(rq, false))
+            continue;
+        rq->claimed = claimed;
+        claimed = rq;
+    }
+    pthread_mutex_unlock(&api->lock);
+    resume_all(claimed);
+}
+
 static void on_second(void *user)
 {
     struct api *api = user;
 
     wake_hung_up(api);
     look_after_streams(api);
+    end_waits(api);
     connections_sweep(api->gate.connections);
 }
 

@@ -26,6 +26,7 @@ from violations import violations
 DESCRIPTION = Path(__file__).resolve().parents[2] / "openapi.yaml"
 METHODS = ("get", "head", "put", "post", "patch", "delete", "options")
 NOBODY = "tr_" + "0" * 26
+NO_ITEM = "in_" + "0" * 26
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
 
@@ -472,6 +473,34 @@ def links(c, link, identifier):
     c.call("download", 410, path=path)
 
 
+def inbox(c, item):
+    """item: the id of a file in it, which is deleted; None: nothing was ever sent to the gateway."""
+    c.call("listInbox", 200, query={"from": "romeo@example.net", "to": "gw@example.org", "state": "failed", "limit": "1",
+                                    "since": "2020-01-01T00:00:00Z"})
+    waited = c.call("listInbox", 200, headers={"Prefer": "wait=1"})
+    c.check(waited.headers.get("preference-applied") == "wait=1", "GET /v1/inbox", f"waits not: {waited.headers}")
+    c.call("listInbox", 200, query={"wait": "1", "after": item or NO_ITEM})
+    for bad in {"state": "lost"}, {"limit": "0"}, {"cursor": "x"}, {"after": "x"}, {"wait": "soon"}:
+        c.call("listInbox", 422, query=bad)
+    c.call("listInbox", 400, query={"to": "@@"})
+    for name in "getInboxItem", "getInboxContent", "deleteInboxItem":
+        c.call(name, 404, path={"item": NO_ITEM})
+        if not item:
+            c.operations[name].seen.add(200)
+    if not item:
+        return
+    path = {"item": item}
+    c.check(item in [i["id"] for i in waited.json["items"]], "GET /v1/inbox", f"lacks {item}")
+    whole = c.call("getInboxContent", 200, path=path)
+    c.call("getInboxContent", 206, path=path, headers={"Range": "bytes=1-", "If-Range": whole.headers["etag"]})
+    c.call("getInboxContent", 304, path=path, headers={"If-None-Match": whole.headers["etag"]})
+    c.call("getInboxContent", 416, path=path, headers={"Range": f"bytes={len(whole.body)}-"})
+    got = c.call("getInboxItem", 200, path=path)
+    c.call("getInboxItem", 304, path=path, headers={"If-None-Match": got.headers["etag"]})
+    c.call("deleteInboxItem", 200, path=path)
+    c.call("deleteInboxItem", 404, path=path)
+
+
 def recipients(c, to):
     there = c.call("getRecipient", 200, path={"jid": to})
     c.check(there.json["reachable"], f"GET /v1/recipients/{to}", "is not reachable")
@@ -556,6 +585,7 @@ def main():
     arguments.add_argument("--revoke", required=True, help="the id of its transfer")
     arguments.add_argument("--validator", action="store_true", help="the URL is a Prism's in front of the gateway")
     arguments.add_argument("--webhook", required=True, help="the name of one")
+    arguments.add_argument("--received", help="the id of a file in the inbox")
     given = arguments.parse_args()
     c = Contract(given.url, given.token, given.validator)
     about_itself(c)
@@ -569,8 +599,11 @@ def main():
     recipients(c, given.to)
     values = {"jid": given.to, "name": "a", "id": ids[0], "batch": batch, "code": "internal", "webhook": given.webhook,
               "delivery": webhooks(c, given.webhook)}
+    if given.received:
+        values["item"] = given.received
     every_operation_is_guarded(c, values)
     every_path_names_its_methods(c, values)
+    inbox(c, given.received)
     links(c, given.link, given.revoke)
     sys.exit(0 if c.summary() else 1)
 

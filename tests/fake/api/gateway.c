@@ -15,7 +15,7 @@
 
 enum { RECORDS = 64 };
 
-/* An answer on its way: of these five exactly one function is set. */
+/* An answer on its way: of these exactly one function is set. */
 struct answer {
     struct answer *next;
     gateway_record_fn *record_fn;
@@ -23,6 +23,11 @@ struct answer {
     gateway_recipient_fn *recipient_fn;
     gateway_download_fn *download_fn;
     gateway_reserve_fn *reserve_fn;
+    gateway_inbox_fn *inbox_fn;
+    gateway_inbox_list_fn *inbox_list_fn;
+    gateway_inbox_open_fn *inbox_open_fn;
+    struct inbox_item *item;
+    struct inbox_list items;
     struct reservation *mine;
     void *user;
     struct record *record;
@@ -49,6 +54,9 @@ struct gateway {
     struct record *records[RECORDS];
     struct record_key keys[RECORDS]; /* of those; text empty: none */
     size_t count;
+    struct inbox_item *items[RECORDS]; /* the oldest first */
+    char *contents[RECORDS];
+    size_t item_count;
 };
 
 struct upload {
@@ -79,6 +87,13 @@ static void deliver(struct answer *a)
     if (a->reserve_fn)
         a->reserve_fn(a->user, a->mine, a->record,
                       a->error.code == ERR_IDEMPOTENCY_IN_PROGRESS ? "tr_00000000000000000000000000" : NULL, err);
+    if (a->inbox_fn)
+        a->inbox_fn(a->user, a->item, err);
+    if (a->inbox_list_fn)
+        a->inbox_list_fn(a->user, &a->items, err);
+    if (a->inbox_open_fn)
+        a->inbox_open_fn(a->user, a->item, &a->download, err);
+    inbox_list_free(&a->items);
     record_list_free(&a->list);
     download_free(&a->download);
     recipient_free(&a->recipient);
@@ -140,6 +155,10 @@ void fake_gateway_destroy(struct gateway **gw)
     pthread_join(g->thread, NULL);
     for (size_t i = 0; i < g->count; i++)
         record_free(&g->records[i]);
+    for (size_t i = 0; i < g->item_count; i++) {
+        inbox_item_free(&g->items[i]);
+        free(g->contents[i]);
+    }
     events_destroy(&g->events);
     pthread_cond_destroy(&g->changed);
     pthread_mutex_destroy(&g->lock);
@@ -241,6 +260,11 @@ bool fake_gateway_await_fetches(struct gateway *gw, unsigned n)
 bool fake_gateway_await_questions(struct gateway *gw, unsigned n)
 {
     return await(gw, &gw->open, n);
+}
+
+bool fake_gateway_await_inbox_asked(struct gateway *gw, unsigned n)
+{
+    return await(gw, &gw->seen.inbox_asked, n);
 }
 
 void fake_gateway_speak(struct gateway *gw)
@@ -857,6 +881,127 @@ void gateway_downloaded(struct gateway *gw, const char *id, uint64_t from, uint6
     gw->seen.fetch_from = from;
     gw->seen.fetch_to = to;
     pthread_cond_broadcast(&gw->changed);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+/* ---- the inbox */
+
+void fake_gateway_receive(struct gateway *gw, struct inbox_item *item, const char *content)
+{
+    struct inbox_item *kept;
+
+    pthread_mutex_lock(&gw->lock);
+    assert(gw->item_count < RECORDS);
+    id_make(item->id, "in", 1000 + (long long)gw->item_count);
+    kept = inbox_item_copy(item);
+    assert(kept);
+    gw->items[gw->item_count] = kept;
+    gw->contents[gw->item_count++] = strdup(content);
+    pthread_mutex_unlock(&gw->lock);
+    if (item->state == INBOX_RECEIVED)
+        events_publish(gw->events, &(struct event){.type = EVENT_INBOX_RECEIVED, .item = item});
+}
+
+static bool is_from(const struct inbox_item *item, const char *bare)
+{
+    size_t len = strlen(bare);
+
+    return strncmp(item->from, bare, len) == 0 && (!item->from[len] || item->from[len] == '/');
+}
+
+static bool is_listed(const struct inbox_item *item, const struct inbox_filter *f)
+{
+    return (f->states == 0 || f->states & 1u << item->state) && (!f->from || is_from(item, f->from)) &&
+           (!f->to || strcmp(item->to, f->to) == 0) && token_globs_allow(f->allow_to, item->to) &&
+           (!f->before || strcmp(item->id, f->before) < 0) && (!f->after || strcmp(item->id, f->after) > 0) &&
+           item->created >= f->since;
+}
+
+void gateway_inbox_list(struct gateway *gw, const struct inbox_filter *filter, gateway_inbox_list_fn *done, void *user)
+{
+    struct answer *a;
+
+    pthread_mutex_lock(&gw->lock);
+    a = answer_new(user, gw->script.inbox);
+    a->inbox_list_fn = done;
+    a->items.items = calloc(RECORDS, sizeof *a->items.items);
+    gw->seen.inbox_asked++;
+    gw->seen.inbox = *filter;
+    copy_text(gw->seen.inbox_from, sizeof gw->seen.inbox_from, filter->from);
+    copy_text(gw->seen.inbox_to, sizeof gw->seen.inbox_to, filter->to);
+    for (size_t i = gw->item_count; i-- > 0;) {
+        if (!is_listed(gw->items[i], filter))
+            continue;
+        if (a->items.count == filter->limit) {
+            a->items.more = true;
+            break;
+        }
+        a->items.items[a->items.count++] = inbox_item_copy(gw->items[i]);
+    }
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+/* Under the lock. */
+static struct answer *about_item(struct gateway *gw, const char *id, size_t *i, void *user)
+{
+    struct answer *a = answer_new(user, gw->script.inbox);
+
+    for (*i = 0; *i < gw->item_count && strcmp(gw->items[*i]->id, id) != 0; ++*i)
+        ;
+    if (a->error.code == ERR_NONE && *i == gw->item_count)
+        error_set(&a->error, ERR_NOT_FOUND, "there is no such file");
+    if (a->error.code == ERR_NONE)
+        a->item = inbox_item_copy(gw->items[*i]);
+    return a;
+}
+
+void gateway_inbox_get(struct gateway *gw, const char *id, gateway_inbox_fn *done, void *user)
+{
+    struct answer *a;
+    size_t i;
+
+    pthread_mutex_lock(&gw->lock);
+    a = about_item(gw, id, &i, user);
+    a->inbox_fn = done;
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+void gateway_inbox_open(struct gateway *gw, const char *id, gateway_inbox_open_fn *done, void *user)
+{
+    struct answer *a;
+    size_t i;
+
+    pthread_mutex_lock(&gw->lock);
+    a = about_item(gw, id, &i, user);
+    a->inbox_open_fn = done;
+    if (a->item && a->item->state != INBOX_RECEIVED) {
+        inbox_item_free(&a->item);
+        error_set(&a->error, ERR_STATE_CONFLICT, "it is not all here");
+    } else if (a->item) {
+        give_file(&a->download, gw->contents[i]);
+    }
+    answer_post(gw, a);
+    pthread_mutex_unlock(&gw->lock);
+}
+
+void gateway_inbox_delete(struct gateway *gw, const char *id, gateway_inbox_fn *done, void *user)
+{
+    struct answer *a;
+    size_t i;
+
+    pthread_mutex_lock(&gw->lock);
+    a = about_item(gw, id, &i, user);
+    a->inbox_fn = done;
+    if (a->item) {
+        inbox_item_free(&gw->items[i]);
+        free(gw->contents[i]);
+        gw->item_count--;
+        memmove(&gw->items[i], &gw->items[i + 1], (gw->item_count - i) * sizeof *gw->items);
+        memmove(&gw->contents[i], &gw->contents[i + 1], (gw->item_count - i) * sizeof *gw->contents);
+    }
+    answer_post(gw, a);
     pthread_mutex_unlock(&gw->lock);
 }
 

@@ -19,6 +19,7 @@ struct fake_gateway_script {
     bool not_ready;
     const char *file;      /* what is to be fetched at /d/<32 digits of "a">/a.txt; NULL: nothing, not_found */
     enum error_code fetch; /* refuses that */
+    enum error_code inbox; /* refuses every question about the inbox */
 };
 
 /* What it saw. Texts are empty for NULL. */
@@ -39,6 +40,9 @@ struct fake_gateway_seen {
     struct record_filter filter; /* its strings are gone */
     char path[64], labels[64];   /* likewise */
     char filter_to[256], filter_before[64], filter_token[64];
+    unsigned inbox_asked;      /* for the list */
+    struct inbox_filter inbox; /* its strings are gone */
+    char inbox_from[256], inbox_to[256];
     char find_methods[64];
     uint64_t find_size;
 };
@@ -52,6 +56,10 @@ void fake_gateway_seen(struct gateway *gw, struct fake_gateway_seen *out);
 /* What core would do: the transfer is in that state, and an event says so. steps: how many more it has to show. */
 void fake_gateway_becomes(struct gateway *gw, const char *id, enum transfer_state state, unsigned steps);
 
+/* A file is there, in the state that item says, with that content; an event says so if it is INBOX_RECEIVED. Its id is
+ * left in item->id. */
+void fake_gateway_receive(struct gateway *gw, struct inbox_item *item, const char *content);
+
 /* Waits for that fetch to be counted. */
 bool fake_gateway_await_fetches(struct gateway *gw, unsigned n);
 
@@ -59,6 +67,7 @@ bool fake_gateway_await_fetches(struct gateway *gw, unsigned n);
 bool fake_gateway_await_begun(struct gateway *gw, unsigned n);
 bool fake_gateway_await_aborted(struct gateway *gw, unsigned n);
 bool fake_gateway_await_questions(struct gateway *gw, unsigned n);
+bool fake_gateway_await_inbox_asked(struct gateway *gw, unsigned n);
 
 bool fake_gateway_await_full(struct gateway *gw, unsigned n);
 
