@@ -53,13 +53,19 @@ class Peer:
         """A client with a window and plugins takes 25 s to begin on a machine that others use, too."""
         return self.wait("ready", 120)
 
+    def send(self, to, method, path, *more):
+        """Sends a file whose name it has sent no other by; what came of it is told by "sent" or "unsent"."""
+        self.command(" ".join(map(str, ["send", to, method, path, *more])))
+        return self.wait(("sent", "unsent"), 60, name=Path(path).name)
+
     def wait(self, event, seconds=30, **facts):
-        """The first event of that name with those facts, past or to come."""
+        """The first event of that name, or of one of those, with those facts, past or to come."""
+        names = (event,) if isinstance(event, str) else event
         deadline = time.monotonic() + seconds
         with self.news:
             while True:
                 for told in self.events:
-                    if told["event"] == event and all(told.get(key) == value for key, value in facts.items()):
+                    if told["event"] in names and all(told.get(key) == value for key, value in facts.items()):
                         return told
                 ended = self.events and self.events[-1]["event"] == "ended"
                 if ended or not self.news.wait(max(0, deadline - time.monotonic())):

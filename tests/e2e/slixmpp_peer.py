@@ -1,9 +1,11 @@
 #!/usr/bin/python3
-"""A recipient: slixmpp with its own XEP-0047, XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on request, badly.
+"""A recipient and a sender: slixmpp with its own XEP-0047, XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on
+request, badly.
 
 Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, begun (the first bytes of a
 stream), file, broken, message, room, disconnected. The occupants of a room are told by "room": who, as what, and whether there.
-Ends when its standard input does; a line there is a command: "subscribe JID", "grant JID", "refuse JID", "go".
+Ends when its standard input does; a line there is a command: "subscribe JID", "grant JID", "refuse JID", "go", or
+"send JID METHOD FILE [BYTES]", of which slixmpp_sending.py tells how it went; BYTES: break off after so many.
 
 Needs Debian's python3-slixmpp. Version 1.8.3 registers the coroutine that handles an SI request as a plain callback
 and so never answers one; the line that later releases have is put in here.
@@ -13,6 +15,7 @@ import asyncio
 import hashlib
 import json
 import os
+import shlex
 import sys
 
 import slixmpp
@@ -20,6 +23,8 @@ from slixmpp.exceptions import XMPPError
 from slixmpp.plugins.xep_0065.socks5 import Socks5Protocol
 from slixmpp.xmlstream.handler import CoroutineCallback
 from slixmpp.xmlstream.matcher import StanzaPath
+
+from slixmpp_sending import Sender
 
 IBB = "http://jabber.org/protocol/ibb"
 OOB, SFS, FILE = "jabber:x:oob", "urn:xmpp:sfs:0", "urn:xmpp:file:metadata:0"
@@ -114,6 +119,7 @@ class Recipient(slixmpp.ClientXMPP):
         self.offers, self.held, self.leaving = {}, [], False
         self.denied = set()
         self.sinks, self.going = {}, asyncio.Event()  # of streams in-band
+        self.sender, self.tasks = Sender(self, tell, options.streamhost, options.proxy, options.early), set()
         for plugin in ("xep_0030", "xep_0115", "xep_0199"):
             self.register_plugin(plugin)
         if not options.no_streams:
@@ -254,6 +260,11 @@ class Recipient(slixmpp.ClientXMPP):
                 transport.resume_reading()
             self.held.clear()
             self.going.set()
+        elif verb == "send":
+            to, method, path, *limit = shlex.split(argument)
+            task = self.loop.create_task(self.sender.send(slixmpp.JID(to), method, path, *map(int, limit)))
+            self.tasks.add(task)  # the loop itself holds tasks weakly
+            task.add_done_callback(self.tasks.discard)
 
 
 async def obey(peer):
@@ -286,6 +297,9 @@ def main():
     arguments.add_argument("--priority", type=int, default=0)
     arguments.add_argument("--subscriptions", choices=("accept", "wait"), default="accept",
                            help="who asks for a subscription gets it, or waits for the command grant or refuse")
+    arguments.add_argument("--streamhost", help="as a sender have a streamhost there, and use no proxy")
+    arguments.add_argument("--proxy", help="as a sender use that one, and not those of the server")
+    arguments.add_argument("--early", action="store_true", help="as a sender be at the proxy before the target is")
     arguments.add_argument("--ca", help="insist on STARTTLS, with a certificate of this authority")
     arguments.add_argument("--dir", help="save files here")
     options = arguments.parse_args()

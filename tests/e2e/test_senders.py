@@ -1,0 +1,54 @@
+"""The clients of this laboratory send each other files, without us: what the tests of our inbox and of our proxy stand
+on. A failure here is none of the gateway's."""
+import peers
+from case import Case
+from lab import PROXY
+
+SIZES = {"one byte": 1, "more than 64 KiB by one": 65537, "1 MiB": 1 << 20}
+
+
+class Senders:
+    def send(self, sender, receiver, method, sizes=SIZES, streamhost=None):
+        for what, size in sizes.items():
+            with self.subTest(what):
+                path, digest = self.file(size, f"{size}-{self.count}.bin")
+                told = sender.send(receiver.jid, method, path)
+                self.assertEqual(told["event"], "sent", told)
+                self.assertEqual(receiver.wait("file", sha256=digest)["size"], size)
+                if streamhost:  # that of ejabberd's proxy has its node for a resource
+                    self.assertIn(streamhost, sender.wait("sending", sid=told["sid"])["streamhost"])
+
+    def test_slixmpp_sends_to_qxmpp_through_the_proxy(self):
+        sender, receiver = self.recipient("alice"), self.recipient("bob", client=peers.qxmpp)
+        self.send(sender, receiver, "si-s5b", streamhost=PROXY)
+
+    def test_slixmpp_sends_to_slixmpp_by_every_method(self):
+        sender, receiver = self.recipient("alice"), self.recipient("bob", "--ibb", "--bare")
+        for method in "si-s5b", "si-ibb", "s5b", "ibb":
+            with self.subTest(method):
+                self.send(sender, receiver, method)
+
+    def test_slixmpp_is_a_streamhost_itself(self):
+        sender = self.recipient("alice", "--streamhost", "127.0.0.1")
+        self.send(sender, self.recipient("bob", client=peers.qxmpp), "si-s5b", streamhost=sender.jid)
+
+    def test_slixmpp_is_at_the_proxy_before_the_target(self):
+        sender = self.recipient("alice", "--early", "--proxy", PROXY)
+        self.send(sender, self.recipient("bob", client=peers.qxmpp), "si-s5b", streamhost=PROXY)
+
+    def test_qxmpp_sends_to_slixmpp_directly_and_in_band(self):
+        sender, receiver = self.recipient("alice", client=peers.qxmpp), self.recipient("bob", "--ibb")
+        self.send(sender, receiver, "si-s5b")
+        self.send(sender, receiver, "si-ibb", {"100 kB": 100000})
+
+    def test_qxmpp_sends_to_slixmpp_through_the_proxy(self):
+        sender = self.recipient("alice", "--proxy", PROXY, "--only-proxy", client=peers.qxmpp)
+        self.send(sender, self.recipient("bob"), "si-s5b")
+
+
+class SendersOnProsody(Senders, Case):
+    server_name = "prosody"
+
+
+class SendersOnEjabberd(Senders, Case):
+    server_name = "ejabberd"
