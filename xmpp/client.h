@@ -21,6 +21,7 @@ struct ibb_in_streams; /* xmpp/ibb_in.h: what comes in-band */
 struct jingle;         /* xmpp/jingle.h: the Jingle sessions there are */
 struct upload_service; /* xmpp/upload_service.h: where the own server takes files */
 struct rooms;          /* xmpp/rooms.h: rooms we are in for the moment, to say something */
+struct proxy65;        /* xmpp/proxy65.h: joins others' bytestreams, in component mode */
 struct messages;       /* xmpp/messages.h: texts on their way, and those that came back */
 
 struct client {
@@ -41,6 +42,7 @@ struct client {
     struct http *http;         /* gateway/http_put.h */
     struct receiver *receiver; /* gateway/reception.h; NULL: nothing is received */
     struct relay *relay;       /* gateway/relay.h; NULL: we are no proxy */
+    struct proxy65 *proxy65;   /* NULL: likewise */
     struct jid self;           /* bound full JID while online, else as configured */
     bool online;
 };

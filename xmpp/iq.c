@@ -12,7 +12,7 @@
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 
-enum { ID_BYTES = 16, SERVERS_MAX = 16 };
+enum { ID_BYTES = 16, SERVERS_MAX = 32 };
 
 /* A question on its way. The ticket is the first half of the id, so one tree finds an entry by either. */
 struct question {
@@ -294,11 +294,11 @@ static bool serve(struct iq_table *table, xmpp_stanza_t *iq, const char *type, c
 {
     const char *ns = xmpp_stanza_get_ns(payload);
 
-    for (size_t i = 0; ns && i < table->server_count; i++) {
+    for (size_t i = table->server_count; ns && i-- > 0;) {
         const struct server *s = &table->servers[i];
 
-        if (strcmp(s->type, type) == 0 && strcmp(s->ns, ns) == 0)
-            return s->serve(s->user, iq, from, payload);
+        if (strcmp(s->type, type) == 0 && strcmp(s->ns, ns) == 0 && s->serve(s->user, iq, from, payload))
+            return true;
     }
     return false;
 }
@@ -366,6 +366,14 @@ static xmpp_stanza_t *build_error(struct iq_table *table, const char *type, cons
 void iq_reply_error(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition)
 {
     send_reply(table, iq, stanza_iq(table->ctx, "error", build_error(table, type, condition)));
+}
+
+void iq_reply_error_text(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition,
+                         const char *text)
+{
+    xmpp_stanza_t *words = stanza_add_text(table->ctx, stanza_new(table->ctx, "text", NS_STANZAS), text);
+
+    send_reply(table, iq, stanza_iq(table->ctx, "error", stanza_add(build_error(table, type, condition), words)));
 }
 
 void iq_reply_error_with(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition,

@@ -33,7 +33,7 @@ struct iq_reply {
 
 typedef void iq_done_fn(void *user, const struct iq_reply *reply);
 
-/* Answers a get or set: true when it took care of the reply (now or later), false for service-unavailable. */
+/* Answers a get or set: true when it took care of the reply (now or later), false when it is not meant. */
 typedef bool iq_serve_fn(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload);
 
 struct iq_table *iq_create(xmpp_ctx_t *ctx, uv_loop_t *loop, iq_send_fn *send, void *user); /* NULL: out of memory */
@@ -58,7 +58,8 @@ void iq_forget(struct iq_table *table, uint64_t ticket);
 /* The session is gone: every pending one is answered IQ_DISCONNECTED. */
 void iq_disconnected(struct iq_table *table);
 
-/* Who answers <payload xmlns=ns/> of that iq type ("get" or "set"). At most 16. */
+/* Who answers <payload xmlns=ns/> of that iq type ("get" or "set"). Of several for the same the one that registered
+ * last is asked first; what nobody answers gets service-unavailable. At most 32. */
 void iq_serve(struct iq_table *table, const char *type, const char *ns, iq_serve_fn *serve, void *user);
 
 /* The session's catch-all: every incoming <iq/>. */
@@ -67,6 +68,9 @@ void iq_incoming(struct iq_table *table, xmpp_stanza_t *iq);
 /* Replies to a get or set: an empty result, a result with a payload (borrowed), or an error. */
 void iq_reply_result(struct iq_table *table, xmpp_stanza_t *iq, xmpp_stanza_t *payload);
 void iq_reply_error(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition);
+/* With a sentence for people. */
+void iq_reply_error_text(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition,
+                         const char *text);
 /* With the condition that a protocol defines beside that of RFC 6120. */
 void iq_reply_error_with(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition,
                          const char *special, const char *ns);

@@ -17,6 +17,7 @@
 #include "xmpp/messages.h"
 #include "xmpp/methods.h"
 #include "xmpp/proxies.h"
+#include "xmpp/proxy65.h"
 #include "xmpp/responder.h"
 #include "xmpp/rooms.h"
 #include "xmpp/services.h"
@@ -291,13 +292,14 @@ static bool make_parts(struct xmpp_network *n)
     contacts_serve(c->contacts);
     responder_serve(c);
     methods_serve(c);
-    return true;
+    return !c->relay || (c->proxy65 = proxy65_create(c));
 }
 
 static void destroy_parts(struct xmpp_network *n)
 {
     struct client *c = &n->base.client;
 
+    proxy65_destroy(&c->proxy65);
     finder_destroy(&n->finder);
     keepalive_destroy(&n->keepalive);
     http_destroy(&c->http);
