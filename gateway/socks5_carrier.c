@@ -224,6 +224,11 @@ static void on_stream_event(struct carrier_stream *s, const struct socks5_event 
         else
             emit(s, CARRIER_FAILED, event->moved, &event->error);
         break;
+    case SOCKS5_PAIRED: /* a relay's, never a stream's */
+    case SOCKS5_UNPAIRED:
+    case SOCKS5_PAIR_PROGRESS:
+    case SOCKS5_PAIR_OVER:
+        break;
     }
 }
 
