@@ -25,6 +25,7 @@ enum label_set {
     LABEL_METHOD,
     LABEL_PATH,
     LABEL_RESULT,
+    LABEL_OUTCOME,
     LABEL_DIRECTION,
     LABEL_KIND,
     LABEL_EVICTION,
