@@ -649,6 +649,12 @@ static void a_cancelled_transfer_is_final_and_stays_so(void **state)
     stop(f);
 }
 
+static void await_offer(struct fixture *f)
+{
+    while (atomic_load(&f->network.offers) == 0)
+        usleep(1000);
+}
+
 static void what_a_stop_interrupted_goes_on_at_the_next_start(void **state)
 {
     struct fixture *f = *state;
@@ -656,8 +662,7 @@ static void what_a_stop_interrupted_goes_on_at_the_next_start(void **state)
 
     start(f, NEVER_ANSWERS);
     r = upload(f, "ana@example.org", "hello");
-    while (atomic_load(&f->network.offers) == 0)
-        usleep(1000);
+    await_offer(f);
     stop(f);
     start(f, DELIVERS);
     expect_end(f, r->id, TRANSFER_DELIVERED, ERR_NONE);
@@ -2374,12 +2379,13 @@ static void a_change_is_waited_for_until_it_comes_or_the_time_is_up(void **state
     start(f, NEVER_ANSWERS);
     r = upload(f, "ana@example.org", "hello");
     memcpy(id, r->id, sizeof id);
-    while (r->state != TRANSFER_OFFERING || atomic_load(&f->network.offers) == 0) { /* each time another is told */
+    while (r->state != TRANSFER_OFFERING) { /* each time another is told */
         was = record_stamp(r);
         record_free(&r);
         r = wait_change(f, id, &was, 60 * 1000);
         assert_true(r->updated != was.updated || r->state != was.state || r->sent != was.sent);
     }
+    await_offer(f);
     do { /* until it rests with its offer */
         was = record_stamp(r);
         same = wait_change(f, id, &was, 50);
