@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "xmpp/proxies.h"
 #include "xmpp/s5b_name.h"
 
 enum {
@@ -51,18 +52,6 @@ static void end_leg(struct leg *leg)
     leg->home->host->carrier->ops->close(&leg->stream);
 }
 
-/* Whether it is the address of a proxy that we would go to on our own. */
-static bool is_trusted(const struct candidate_dial *d, const struct candidate *c)
-{
-    struct streamhost known[16];
-    size_t count = proxies_list(d->client->proxies, known, sizeof known / sizeof *known);
-
-    for (size_t i = 0; i < count; i++)
-        if (known[i].port == c->port && strcmp(known[i].host, c->host) == 0)
-            return true;
-    return false;
-}
-
 static void on_carrier(void *user, const struct carrier_event *event);
 
 static void try_leg(struct leg *leg)
@@ -75,8 +64,8 @@ static void try_leg(struct leg *leg)
     snprintf(address.host, sizeof address.host, "%s", c->host);
     leg->state = LEG_TRYING;
     leg->stream = carrier->ops->open(carrier, on_carrier, leg, NULL);
-    if (!leg->stream ||
-        !carrier->ops->dial(leg->stream, &address, is_trusted(d, c), leg->swapped ? d->swapped_name : d->name, NULL))
+    if (!leg->stream || !carrier->ops->dial(leg->stream, &address, proxies_know(d->client->proxies, c->host, c->port),
+                                            leg->swapped ? d->swapped_name : d->name, NULL))
         end_leg(leg);
 }
 

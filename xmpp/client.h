@@ -18,6 +18,7 @@ struct services;       /* xmpp/services.h: what our own server has, and what eac
 struct proxies;        /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
 struct ibb_streams;    /* xmpp/ibb.h: what is being sent in-band */
 struct ibb_in_streams; /* xmpp/ibb_in.h: what comes in-band */
+struct target;         /* xmpp/target.h: files on their way to us, but for those by Jingle */
 struct jingle;         /* xmpp/jingle.h: the Jingle sessions there are */
 struct upload_service; /* xmpp/upload_service.h: where the own server takes files */
 struct rooms;          /* xmpp/rooms.h: rooms we are in for the moment, to say something */
@@ -35,6 +36,7 @@ struct client {
     struct proxies *proxies;
     struct ibb_streams *ibb;
     struct ibb_in_streams *ibb_in;
+    struct target *target;
     struct jingle *jingle;
     struct upload_service *uploads;
     struct messages *messages;

@@ -130,8 +130,6 @@ static void serve_open(struct ibb_in *s, xmpp_stanza_t *iq, xmpp_stanza_t *open)
         iq_reply_error(table, iq, "modify", "resource-constraint"); /* he may come again with less */
     } else if (!s->events->opened(s->user, &s->most, &err)) {
         iq_reply_error(table, iq, "cancel", "not-acceptable");
-        if (s->state != OVER) /* it was not destroyed meanwhile */
-            stop(s);
     } else {
         s->state = OPEN;
         s->block = (unsigned)block;

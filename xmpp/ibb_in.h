@@ -26,7 +26,7 @@ enum {
 
 struct ibb_in_events {
     /* The peer opens it; its answer follows. At most *most bytes are taken. false with *err set: it is refused, and
-     * that is all: nothing more is told, destroy it. */
+     * that is all; still expected, unless it was destroyed. */
     bool (*opened)(void *user, uint64_t *most, struct error *err);
 
     /* The next ones, never more than *most in all. false with *err set: the stream is ended, and failed() told so. */

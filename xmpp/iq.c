@@ -384,6 +384,23 @@ void iq_reply_error_with(struct iq_table *table, xmpp_stanza_t *iq, const char *
     send_reply(table, iq, stanza_iq(table->ctx, "error", error));
 }
 
+void iq_refuse(struct iq_table *table, xmpp_stanza_t *iq, const struct iq_refusal *refusal)
+{
+    xmpp_stanza_t *error = build_error(table, refusal->type, refusal->condition);
+    char code[12];
+
+    if (refusal->code > 0) {
+        snprintf(code, sizeof code, "%u", refusal->code);
+        error = stanza_set(error, "code", code);
+    }
+    if (refusal->text)
+        error =
+            stanza_add(error, stanza_add_text(table->ctx, stanza_new(table->ctx, "text", NS_STANZAS), refusal->text));
+    if (refusal->special)
+        error = stanza_add(error, stanza_new(table->ctx, refusal->special, refusal->ns));
+    send_reply(table, iq, stanza_iq(table->ctx, "error", error));
+}
+
 /* ---- what an error means */
 
 static const struct meaning {

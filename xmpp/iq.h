@@ -75,6 +75,15 @@ void iq_reply_error_text(struct iq_table *table, xmpp_stanza_t *iq, const char *
 void iq_reply_error_with(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition,
                          const char *special, const char *ns);
 
+/* An error with all that it can say. */
+struct iq_refusal {
+    const char *type, *condition;
+    unsigned code;            /* of XEP-0086, for the clients of its time; 0: none */
+    const char *special, *ns; /* as above; NULL: none */
+    const char *text;         /* for people; NULL: none */
+};
+void iq_refuse(struct iq_table *table, xmpp_stanza_t *iq, const struct iq_refusal *refusal);
+
 /* What a failed reply means when nothing more special is known: protocol rows "disco / any IQ". who names the asked
  * in the sentence. Always returns false. */
 bool iq_error(const struct iq_reply *reply, const char *who, struct error *err);

@@ -27,7 +27,4 @@ struct methods_network {
  * bare one; while there are other ways, that must not cost long. */
 unsigned methods_bare_answer_ms(const struct offer *o);
 
-/* Answers what peers may ask of a side that only sends; once per client, after its IQ table exists. */
-void methods_serve(struct client *c);
-
 #endif

@@ -23,6 +23,7 @@
 #include "xmpp/services.h"
 #include "xmpp/session.h"
 #include "xmpp/stanza.h"
+#include "xmpp/target.h"
 #include "xmpp/upload_service.h"
 #include "xmpp/xmpp.h"
 
@@ -184,6 +185,7 @@ static void on_offline(void *user)
     keepalive_offline(n->keepalive);
     iq_disconnected(c->iq);
     jingle_offline(c->jingle);
+    target_offline(c->target);
     contacts_offline(c->contacts);
     disco_offline(c->disco);
     upload_service_offline(c->uploads);
@@ -283,15 +285,14 @@ static bool make_parts(struct xmpp_network *n)
         !(c->contacts = contacts_create(c, &events)) || !(c->disco = disco_create(c)) ||
         !(c->services = services_create(c)) || !(c->proxies = proxies_create(c, proxies_changed, n)) ||
         !(c->ibb = ibb_streams_create(c)) || !(c->ibb_in = ibb_in_streams_create(c)) ||
-        !(c->jingle = jingle_create(c)) || !(c->uploads = upload_service_create(c)) ||
-        !(c->messages = messages_create(c, session_send, n->session)) ||
+        !(c->target = target_create(c)) || !(c->jingle = jingle_create(c)) ||
+        !(c->uploads = upload_service_create(c)) || !(c->messages = messages_create(c, session_send, n->session)) ||
         !(c->rooms = rooms_create(c, session_send, n->session)) ||
         !(c->http = http_create(c->loop, n->settings.ca, n->settings.allow_nets, NULL)) ||
         !(n->finder = finder_create(c, methods)) || !(n->keepalive = keepalive_create(c, on_silent, n)))
         return false;
     contacts_serve(c->contacts);
     responder_serve(c);
-    methods_serve(c);
     return !c->relay || (c->proxy65 = proxy65_create(c));
 }
 
@@ -307,6 +308,7 @@ static void destroy_parts(struct xmpp_network *n)
     rooms_destroy(&c->rooms);
     upload_service_destroy(&c->uploads);
     jingle_destroy(&c->jingle);
+    target_destroy(&c->target);
     ibb_streams_destroy(&c->ibb);
     ibb_in_streams_destroy(&c->ibb_in);
     proxies_destroy(&c->proxies);

@@ -508,6 +508,17 @@ size_t proxies_list(const struct proxies *p, struct streamhost *out, size_t max)
     return n;
 }
 
+bool proxies_know(const struct proxies *p, const char *host, uint16_t port)
+{
+    struct proxy *x;
+
+    DL_FOREACH(p->list, x)
+    for (size_t k = 0; k < x->host_count; k++)
+        if (x->hosts[k].port == port && strcmp(x->hosts[k].host, host) == 0)
+            return true;
+    return false;
+}
+
 static bool has_host(const struct proxy *x, const char *jid)
 {
     for (size_t i = 0; i < x->host_count; i++)

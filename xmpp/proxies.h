@@ -5,6 +5,7 @@
 #ifndef XMPP_PROXIES_H
 #define XMPP_PROXIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,9 @@ void proxies_forget(struct proxies *p, uint64_t ticket);
 
 /* The usable streamhosts, configured ones first, at most max; returns how many. */
 size_t proxies_list(const struct proxies *p, struct streamhost *out, size_t max);
+
+/* Whether it is the address of one of them: where we would go to on our own. */
+bool proxies_know(const struct proxies *p, const char *host, uint16_t port);
 
 /* A transfer found this one wanting: kept out of offers for ten minutes, then asked again. */
 void proxies_failed(struct proxies *p, const char *jid, const struct error *why);

@@ -282,6 +282,13 @@ static struct room *find_room(struct rooms *r, const struct jid *jid)
     return NULL;
 }
 
+bool rooms_occupant(struct rooms *r, const struct jid *who)
+{
+    const struct room *room = find_room(r, who);
+
+    return room && room->inside && who->full;
+}
+
 static struct room *make_room(struct rooms *r, const struct jid *jid, struct error *err)
 {
     struct room *room = calloc(1, sizeof *room);

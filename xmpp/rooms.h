@@ -34,6 +34,9 @@ uint64_t room_send(struct rooms *r, xmpp_stanza_t *message, const struct jid *ro
                    struct error *err);
 void room_send_forget(struct rooms *r, uint64_t ticket);
 
+/* Whether that is somebody in a room that we are in now. */
+bool rooms_occupant(struct rooms *r, const struct jid *who);
+
 /* Every incoming <presence/>. true: it was about a room we are in, or enter, and concerns no contact. */
 bool rooms_presence(struct rooms *r, xmpp_stanza_t *presence);
 

@@ -27,7 +27,7 @@ struct fake_carrier {
     bool advertises;
     struct carrier_address address;
     bool refuses; /* every command fails, as when descriptors are out */
-    struct carrier_stream streams[32];
+    struct carrier_stream streams[40];
     size_t opened;
 };
 

@@ -1,7 +1,7 @@
 /* tests/fake/inbox.h - a receiver that keeps what it is told, and answers as the test wants.
  *
- * One reception at a time. Its file is an unlinked one in TMPDIR, so that in-band bytes and fake carriers' alike can be
- * looked at by pread(). */
+ * One reception at a time, but for crowd. Its file is an unlinked one in TMPDIR, so that in-band bytes and fake
+ * carriers' alike can be looked at by pread(). */
 #ifndef FAKE_INBOX_H
 #define FAKE_INBOX_H
 
@@ -11,6 +11,7 @@ struct fake_inbox {
     struct receiver receiver; /* first */
     bool closed;              /* receives() says no */
     enum error_code refuses;  /* what offered() fails with; ERR_NONE: the offer is taken */
+    bool crowd;               /* several at once; `now` is the last of them */
     uint64_t here;            /* what offset() says */
     uint64_t most;            /* what begin() allows when no size was claimed; 0: a mebibyte */
     enum error_code verdict;  /* of complete() */

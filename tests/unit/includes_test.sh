@@ -18,7 +18,7 @@ check() {
                 may["base"]   = "^$"
                 may["socks5"] = "^base/"
                 may["gateway"] = "^base/"
-                may["xmpp"]   = "^(base/.*|gateway/(method|carrier|relay|network|record|http_put)[.]h)$"
+                may["xmpp"]   = "^(base/.*|gateway/(method|carrier|reception|relay|network|record|http_put)[.]h)$"
                 may["api"]    = "^(base/.*|gateway/(gateway|record|network|events)[.]h)$"
                 # a program of its own that calls the gateway; and the doctor tries the parts by themselves
                 may["cli"]    = "^(base/.*|gateway/[a-z0-9_]+[.]h|socks5/handshake[.]h|xmpp/(xmpp|dns)[.]h|api/(tls|problem)[.]h)$"

@@ -21,6 +21,7 @@
 #include "xmpp/rooms.h"
 #include "xmpp/services.h"
 #include "xmpp/stanza.h"
+#include "xmpp/target.h"
 #include "xmpp/upload_service.h"
 
 struct peer_sent {
@@ -88,11 +89,11 @@ void peer_start(struct peer *p, char *const *proxies)
     p->client->online = true;
     p->client->iq = iq_create(p->client->ctx, &p->loop, catch, p);
     iq_set_self(p->client->iq, &p->client->self);
-    methods_serve(p->client);
     p->client->services = services_create(p->client);
     p->client->proxies = proxies_create(p->client, count_change, p);
     p->client->ibb = ibb_streams_create(p->client);
     p->client->ibb_in = ibb_in_streams_create(p->client);
+    p->client->target = target_create(p->client);
     p->client->jingle = jingle_create(p->client);
     p->client->uploads = upload_service_create(p->client);
     p->client->messages = messages_create(p->client, catch, p);
@@ -101,6 +102,7 @@ void peer_start(struct peer *p, char *const *proxies)
 
 void peer_stop(struct peer *p)
 {
+    target_destroy(&p->client->target);
     while (peer_next(p))
         continue;
     upload_service_destroy(&p->client->uploads);
