@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "xmpp/ns.h"
 #include "xmpp/services.h"
+#include "xmpp/stamp.h"
 #include "xmpp/stanza.h"
 
 enum { FRESH_MS = 60 * 60 * 1000, ABSENT_MS = 10 * 60 * 1000 };
@@ -232,40 +233,6 @@ static struct upload_slot *read_slot(xmpp_stanza_t *answer, struct error *err)
 
 /* ---- a refused one */
 
-/* "+02:00" in seconds; "Z" is 0. */
-static bool read_zone(const char *text, int64_t *seconds)
-{
-    long hours, minutes;
-    char *end;
-
-    *seconds = 0;
-    if (strcmp(text, "Z") == 0)
-        return true;
-    if ((*text != '+' && *text != '-') || strlen(text) != 6 || text[3] != ':')
-        return false;
-    hours = strtol(text + 1, &end, 10);
-    minutes = strtol(text + 4, NULL, 10);
-    *seconds = (*text == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
-    return end == text + 3;
-}
-
-/* XEP-0082, as far as people write it: "2017-12-03T23:42:05Z", a fraction, an offset. 0: not a time. */
-static int64_t read_stamp(const char *text)
-{
-    struct tm tm = {0};
-    const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
-    int64_t seconds, zone;
-
-    if (!rest)
-        return 0;
-    if (*rest == '.')
-        rest += 1 + strspn(rest + 1, "0123456789");
-    if (!read_zone(rest, &zone))
-        return 0;
-    seconds = timegm(&tm) - zone;
-    return seconds > 0 ? seconds * 1000 : 0;
-}
-
 static uint64_t read_size(xmpp_stanza_t *element)
 {
     char text[24];
@@ -288,7 +255,7 @@ static void read_refusal(struct upload_service *u, const struct iq_reply *reply,
                   u->max_size);
         return;
     }
-    *retry_at = read_stamp(stanza_attr(retry, "stamp"));
+    *retry_at = stamp_read(stanza_attr(retry, "stamp"));
     if (retry || strcmp(reply->condition, "resource-constraint") == 0) {
         error_set(err, ERR_UPLOAD_SERVICE_QUOTA, "the upload service has no room for us %s%s",
                   *retry_at > 0 ? "before " : "for now", *retry_at > 0 ? clock_text(*retry_at, when) : "");
