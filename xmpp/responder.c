@@ -9,26 +9,38 @@
 
 #define CAPS_NODE "https://jidpost.example/"
 
-/* Only what is served here: this side sends files and takes none, so no offer of one is invited. Jingle's transports
- * are for the sessions that we begin: Dino goes on in-band only with somebody who announces that. */
+/* Only what is served here. Jingle's transports are for the sessions that we begin too: Dino goes on in-band only with
+ * somebody who announces that. */
 static const char *const features[] = {NS_CAPS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_VERSION,
                                        NS_PING, NS_JINGLE,     NS_JINGLE_S5B,  NS_JINGLE_IBB};
 
-static xmpp_stanza_t *info(xmpp_ctx_t *ctx, const char *node)
+/* Of an address that files may be sent to; nobody else is invited to an offer. */
+static const char *const receiving[] = {NS_SI, NS_SI_FILE, NS_BYTESTREAMS, NS_IBB};
+
+static xmpp_stanza_t *add_features(xmpp_ctx_t *ctx, xmpp_stanza_t *query, const char *const *list, size_t count)
 {
+    for (size_t i = 0; i < count; i++)
+        query = stanza_add(query, stanza_set(stanza_new(ctx, "feature", NULL), "var", list[i]));
+    return query;
+}
+
+static xmpp_stanza_t *info(struct client *c, const struct jid *local, const char *node)
+{
+    xmpp_ctx_t *ctx = c->ctx;
     xmpp_stanza_t *query = stanza_set(stanza_new(ctx, "query", NS_DISCO_INFO), "node", node);
     xmpp_stanza_t *identity = stanza_new(ctx, "identity", NULL);
 
     identity = stanza_set(stanza_set(identity, "category", "client"), "type", "bot");
     query = stanza_add(query, stanza_set(identity, "name", "jidpost"));
-    for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++)
-        query = stanza_add(query, stanza_set(stanza_new(ctx, "feature", NULL), "var", features[i]));
+    query = add_features(ctx, query, features, sizeof(features) / sizeof(*features));
+    if (c->receiver && c->receiver->ops->receives(c->receiver, local))
+        query = add_features(ctx, query, receiving, sizeof(receiving) / sizeof(*receiving));
     return query;
 }
 
-static bool own_ver(xmpp_ctx_t *ctx, char ver[static CAPS_VER])
+static bool own_ver(struct client *c, const struct jid *local, char ver[static CAPS_VER])
 {
-    xmpp_stanza_t *query = info(ctx, NULL);
+    xmpp_stanza_t *query = info(c, local, NULL);
     bool ok = query && caps_hash(query, "sha-1", ver);
 
     if (query)
@@ -41,20 +53,20 @@ xmpp_stanza_t *responder_caps(struct client *c)
     char ver[CAPS_VER];
     xmpp_stanza_t *caps;
 
-    if (!own_ver(c->ctx, ver))
+    if (!own_ver(c, &c->self, ver))
         return NULL;
     caps = stanza_set(stanza_new(c->ctx, "c", NS_CAPS), "hash", "sha-1");
     return stanza_set(stanza_set(caps, "node", CAPS_NODE), "ver", ver);
 }
 
 /* Whether the question is about all of us: no node, or the one our presence announces (XEP-0115 section 6.2). */
-static bool about_us(struct client *c, const char *node)
+static bool about_us(struct client *c, const struct jid *local, const char *node)
 {
     char ver[CAPS_VER], own[sizeof(CAPS_NODE) + 1 + CAPS_VER];
 
     if (!node)
         return true;
-    if (!own_ver(c->ctx, ver))
+    if (!own_ver(c, local, ver))
         return false;
     snprintf(own, sizeof(own), CAPS_NODE "#%s", ver);
     return strcmp(node, own) == 0;
@@ -72,10 +84,11 @@ static bool answer_info(void *user, xmpp_stanza_t *iq, const struct jid *from, x
 {
     struct client *c = user;
     const char *node = stanza_attr(payload, "node");
+    struct jid local;
 
     (void)from;
-    if (about_us(c, node))
-        reply_with(c, iq, info(c->ctx, node));
+    if (stanza_to(iq, &c->self, &local) && about_us(c, &local, node))
+        reply_with(c, iq, info(c, &local, node));
     else
         iq_reply_error(c->iq, iq, "cancel", "item-not-found");
     return true;

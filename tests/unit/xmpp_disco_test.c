@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "tests/fake/carrier.h"
+#include "tests/fake/inbox.h"
 #include "tests/fake/xmpp/peer.h"
 #include "xmpp/caps.h"
 #include "xmpp/contacts.h"
@@ -369,6 +371,38 @@ static void we_announce_only_what_we_do(void **state)
     xmpp_stanza_release(caps);
 }
 
+/* Section 6.1 of what clients look for: Pidgin offers by stream initiation only to whom has all of these. */
+static void who_receives_files_announces_how(void **state)
+{
+    static const char *const ways[] = {NS_SI, NS_SI_FILE, NS_BYTESTREAMS, NS_IBB};
+    struct fixture *f = *state;
+    struct fake_carrier carrier;
+    struct fake_inbox inbox;
+    xmpp_stanza_t *before = responder_caps(f->peer.client), *now;
+
+    fake_carrier_init(&carrier);
+    fake_inbox_init(&inbox, &carrier.carrier);
+    f->peer.client->receiver = &inbox.receiver;
+    for (unsigned closed = 0; closed < 2; closed++) {
+        const char *text;
+
+        inbox.closed = closed;
+        now = responder_caps(f->peer.client);
+        assert_int_equal(strcmp(xmpp_stanza_get_attribute(before, "ver"), xmpp_stanza_get_attribute(now, "ver")) == 0,
+                         closed);
+        xmpp_stanza_release(now);
+        peer_says(&f->peer, "<iq type='get' id='q' from='" DESK "'><query xmlns='" NS_DISCO_INFO "'/></iq>");
+        text = peer_next(&f->peer);
+        for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+            char var[128];
+
+            snprintf(var, sizeof(var), "var=\"%s\"", ways[i]);
+            assert_int_equal(strstr(text, var) == NULL, closed);
+        }
+    }
+    xmpp_stanza_release(before);
+}
+
 static void questions_are_answered(void **state)
 {
     static const struct {
@@ -418,6 +452,8 @@ int main(void)
         TEST(what_a_peer_said_holds_for_one_session),
         TEST(the_oldest_of_2000_is_given_up),
         TEST(we_announce_only_what_we_do),
+        TEST(who_receives_files_announces_how),
+        TEST(questions_are_answered),
         TEST(questions_are_answered),
     };
 
