@@ -24,7 +24,9 @@ enum cli_group {
     IN_TOKEN = 1 << 6, /* token create */
     IN_VERIFY = 1 << 7,
     IN_HEALTH = 1 << 8,
-    IN_MANUAL = 1 << 9
+    IN_MANUAL = 1 << 9,
+    IN_INBOX_LS = 1 << 10,
+    IN_INBOX_GET = 1 << 11
 };
 
 enum cli_opt {
@@ -51,6 +53,11 @@ enum cli_opt {
     OPT_STATE,
     OPT_SINCE,
     OPT_LIMIT,
+    OPT_FROM,
+    OPT_AFTER,
+    OPT_NEXT,
+    OPT_FORCE,
+    OPT_REMOVE,
     OPT_READY,
     OPT_TOKEN_WRITE,
     OPT_TOKEN_ID,

@@ -164,6 +164,10 @@ static size_t on_data(char *data, size_t size, size_t count, void *user)
     long status = 0;
 
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (c->request->on_data && (status == 200 || status == 206)) {
+        c->enough = !c->request->on_data(c->request->user, status, data, size * count);
+        return c->enough ? 0 : size * count;
+    }
     if (!c->request->on_line || status != 200)
         return buf_add(&c->body, data, size * count) ? size * count : 0;
     take_lines(c, data, size * count);

@@ -47,9 +47,11 @@ struct client_request {
     int64_t deadline;            /* clock_ms(); 0: none */
 
     /* All may be NULL. on_upload comes several times a second. on_line gets each line of an answer with status 200,
-     * without its end, as it comes, instead of the body; false: that was enough. */
+     * without its end, as it comes, instead of the body; on_data what comes with status 200 or 206; false: that was
+     * enough. */
     void (*on_upload)(void *user, uint64_t sent);
     bool (*on_line)(void *user, const char *line);
+    bool (*on_data)(void *user, long status, const char *data, size_t len);
     void *user;
 };
 
@@ -57,7 +59,7 @@ struct client_answer {
     enum client_outcome outcome;
     long status;
     char type[64]; /* media type without parameters */
-    char *body;    /* NUL behind it; NULL: none, or it went to on_line */
+    char *body;    /* NUL behind it; NULL: none, or it went to one of those */
     char why[256]; /* CLIENT_UNREACHABLE: what libcurl says */
 };
 

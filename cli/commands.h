@@ -29,6 +29,11 @@ int command_retry(const struct cli_line *line);
 int command_webhook_test(const struct cli_line *line);
 int command_webhook_verify(const struct cli_line *line); /* but not this one */
 
+/* inbox.c, inbox_get.c: likewise */
+int command_inbox_ls(const struct cli_line *line);
+int command_inbox_get(const struct cli_line *line);
+int command_inbox_rm(const struct cli_line *line);
+
 /* doctor.c */
 int command_doctor(const struct cli_line *line);
 

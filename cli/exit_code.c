@@ -4,7 +4,7 @@ static const struct cli_fact meanings[] = {
     {"0", "Done; with --wait: delivered, or a link was sent."},
     {"2", "The command line, the configuration or the request is wrong."},
     {"3", "The token is missing, wrong, expired or not for this."},
-    {"4", "There is no such transfer, token or webhook (any more)."},
+    {"4", "There is no such transfer, file, token or webhook (any more)."},
     {"5",
      "The recipient: offline, declined, takes no files, did not answer; or the transfer was cancelled or expired."},
     {"6", "The way there: streams, proxies, upload services, other servers; the file was damaged."},
