@@ -2,6 +2,7 @@
 
 import { $, icon, set, text } from "./dom.js";
 import { Problem, askTokenBy, forgetToken, get, hasToken, tokenFits } from "./api.js";
+import { Inbox } from "./inbox.js";
 import { keep, recall } from "./keep.js";
 import { List } from "./list.js";
 import { Live } from "./live.js";
@@ -25,6 +26,7 @@ const model = new Model({
   trouble: (problem) => trouble(problem),
 });
 const list = new List(model);
+const inbox = new Inbox();
 const form = new SendForm({ send: (file, path, options) => send(file, path, options) });
 
 function send(file, path, options) {
@@ -93,6 +95,7 @@ async function showSession() {
 const live = new Live({
   event(type, data) {
     if (data.transfer) model.take(data.transfer);
+    if (data.item) inbox.received(data.item);
     if (type.startsWith("xmpp.")) showSession();
   },
   reset: () => refresh(true),
@@ -103,6 +106,7 @@ const live = new Live({
 });
 
 async function refresh(active) {
+  if (inbox.there) inbox.load();
   try {
     await model.load();
     if (active) await model.lookAtActive();
@@ -132,6 +136,7 @@ async function ask() {
       try {
         if (turn % 5 === 0 || !busy) await model.load().catch((problem) => problem.status === 403 || Promise.reject(problem));
         if (busy) await model.lookAtActive();
+        if (turn % 5 === 0 && inbox.there) await inbox.load();
         showMode("asking");
       } catch (error) {
         if (error.status === 0) showMode("lost");
@@ -207,6 +212,7 @@ async function begin() {
   showToken();
   trouble(null);
   showSession();
+  if (links.inbox) await inbox.load();
   if (links.events) live.start();
   else ask();
   follow();

@@ -148,6 +148,10 @@ class PageShows(InBrowser):
         self.assertEach(files, alice)
         self.assertNotIn(token, gateway.log.read_text())
 
+    def test_the_inbox_is_read_and_emptied(self):
+        """Its files are the test's own: see there."""
+        self.browse("theInboxIsReadAndEmptied", self.gateway())
+
     def test_a_stream_of_events_means_the_same_wherever_it_is_cut(self):
         self.browse("aStreamMeansTheSameWhereverItIsCut", self.gateway())
 

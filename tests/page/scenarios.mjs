@@ -1,5 +1,6 @@
 // What a person does with the page; test_page.py says which rule each shows, and looks at what arrived.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { Visit, ask, options } from "./browser.mjs";
 
@@ -193,6 +194,65 @@ export async function aTokenIsAskedForOnce() {
   await v.page.getByRole("button", { name: "Forget token" }).click();
   await dialog.waitFor();
   assert.equal(await v.page.evaluate(() => localStorage.getItem("jidpost.token")), null);
+  await v.close();
+}
+
+// The gateway's answers about its inbox are the test's own here: the first file is there, the second comes.
+export async function theInboxIsReadAndEmptied() {
+  const v = await Visit.open({ path: "/problems" });
+  v.expected = [/net::ERR_INCOMPLETE/];
+  const hostile = "Größe <img src=x onerror=alert(1)> &amp;.txt";
+  const file = (n, name) => ({
+    id: "in_" + String(n).padStart(26, "0"), object: "inbox_item", state: "received", final: true,
+    from: "romeo@example.net/orchard", to: "gw@example.org", file: { name, size: 5, type: "text/html", sha256: null },
+    caption: "But <b>soft</b>", received: "2026-11-22T19:00:00.000Z", created: "2026-11-22T19:00:00.000Z",
+    links: { self: `/v1/inbox/in_${String(n).padStart(26, "0")}`, content: `/v1/inbox/in_${String(n).padStart(26, "0")}/content` },
+  });
+  let items = [file(1, hostile)], told = 0;
+  await v.context.route("**/v1/inbox**", (route) => {
+    const path = new URL(route.request().url()).pathname, method = route.request().method();
+    if (path === "/v1/inbox") return route.fulfill({ json: { items, next: null } });
+    if (path.endsWith("/content")) return route.fulfill({ body: "hello", contentType: "application/octet-stream" });
+    assert.equal(method, "DELETE");
+    items = items.filter((item) => item.links.self !== path);
+    return route.fulfill({ json: {} });
+  });
+  await v.context.route("**/v1/events", (route) => {
+    if (told++ > 0) return route.continue();
+    const second = file(2, "second.txt");
+    items = [second, ...items];
+    const data = JSON.stringify({ type: "inbox.received", timestamp: second.received, data: { item: second } });
+    return route.fulfill({ contentType: "text/event-stream", body: `retry: 3000\n\nid: a-1\nevent: inbox.received\ndata: ${data}\n\n` });
+  });
+  await v.openPage("/");
+  const inbox = v.page.getByRole("region", { name: "Inbox" });
+  const row = (name) => inbox.getByRole("listitem").filter({ has: v.page.getByRole("heading", { name, exact: true }) });
+  await row("second.txt").waitFor();
+  await row(hostile).getByText("5 bytes from romeo@example.net").waitFor();
+  await row(hostile).getByText("But <b>soft</b>").waitFor();
+  assert.deepEqual((await inbox.getByRole("heading", { level: 3 }).allTextContents()), ["second.txt", hostile]);
+  await v.axe("with files in the inbox");
+  const download = v.page.waitForEvent("download");
+  await row("second.txt").getByRole("button", { name: /^Save/ }).click();
+  const saved = await download;
+  assert.equal(saved.suggestedFilename(), "second.txt");
+  assert.equal(readFileSync(await saved.path(), "utf8"), "hello");
+  const dialog = v.page.getByRole("dialog", { name: /^Delete Größe </ });
+  await row(hostile).getByRole("button", { name: /^Delete/ }).click();
+  await dialog.waitFor();
+  await v.axe("asking whether to delete");
+  await dialog.getByRole("button", { name: "Keep it" }).click();
+  await dialog.waitFor({ state: "hidden" });
+  await row(hostile).getByRole("button", { name: /^Delete/ }).click();
+  await dialog.getByRole("button", { name: "Delete it" }).click();
+  await row(hostile).waitFor({ state: "detached" });
+  await v.page.setViewportSize({ width: 360, height: 740 });
+  await v.fits("on a phone");
+  await v.page.setViewportSize({ width: 1180, height: 860 });
+  await row("second.txt").getByRole("button", { name: /^Delete/ }).click();
+  await v.page.getByRole("button", { name: "Delete it" }).click();
+  await inbox.waitFor({ state: "hidden" }); // nothing is left
+  assert.deepEqual(items, []);
   await v.close();
 }
 
