@@ -117,6 +117,9 @@ enum MHD_Result api_docs_get(struct request *rq);
 enum MHD_Result api_problem_get(struct request *rq);
 enum MHD_Result api_problems_get(struct request *rq);
 
+/* proxy.c */
+enum MHD_Result api_proxy_sessions(struct request *rq);
+
 /* webhooks.c */
 enum MHD_Result api_webhooks_list(struct request *rq);
 enum MHD_Result api_webhook_test(struct request *rq);

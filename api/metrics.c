@@ -49,6 +49,12 @@ static void tell_proxies(struct metrics_page *page, const struct network_view *n
             metrics_say(page, strcmp(network->proxies[i].result, "ok") == 0, network->proxies[i].jid);
 }
 
+static void tell_relay(struct metrics_page *page, const struct gateway_view *view, enum metric m)
+{
+    if (view->relays)
+        metrics_say(page, (int64_t)(m == METRIC_PROXY_STREAMS ? view->relayed.streams : view->relayed.parked));
+}
+
 static void tell_known(struct metrics_page *page, int64_t value)
 {
     if (value >= 0)
@@ -91,6 +97,8 @@ static void look_at(void *user, struct metrics_page *page, enum metric m)
         tell_proxies(page, &l->view.network);
     else if (m == METRIC_STREAMS)
         metrics_say(page, (int64_t)l->view.streams);
+    else if (m == METRIC_PROXY_STREAMS || m == METRIC_PROXY_PENDING)
+        tell_relay(page, &l->view, m);
     else if (m == METRIC_HTTP_CONNECTIONS)
         metrics_say(page, (int64_t)connections_count(l->rq->gate->connections));
     else if (m == METRIC_SSE_CLIENTS)

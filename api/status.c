@@ -39,12 +39,26 @@ enum MHD_Result api_root_get(struct request *rq)
                                 "/livez", "ready", "/readyz"));
 }
 
+static json_t *of_relay(const struct gateway_view *view)
+{
+    if (!view->relays)
+        return json_null();
+    return json_pack("{s:I, s:I}", "streams", (json_int_t)view->relayed.streams, "waiting",
+                     (json_int_t)view->relayed.parked);
+}
+
 enum MHD_Result api_network_get(struct request *rq)
 {
     struct gateway_view view;
+    json_t *body;
 
     gateway_view(rq->gw, &view);
-    return reply_json(rq, 200, json_of_network(&view.network));
+    body = json_of_network(&view.network);
+    if (json_object_set_new(body, "relay", of_relay(&view)) != 0) {
+        json_decref(body);
+        body = NULL;
+    }
+    return reply_json(rq, 200, body);
 }
 
 enum MHD_Result api_description_get(struct request *rq)

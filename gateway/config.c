@@ -624,9 +624,14 @@ bool config_load(struct config *c, const char *file, char *const *environment, c
     return ok;
 }
 
+static bool is_none(const char *value)
+{
+    return !*value || strcmp(value, LISTEN_OFF) == 0;
+}
+
 static bool is_live(const struct key *key, const char *from, const char *to)
 {
-    return key->live && !(key->switched && (!*from || !*to));
+    return key->live && !(key->switched && (is_none(from) || is_none(to)));
 }
 
 /* For people's eyes. */

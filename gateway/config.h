@@ -83,6 +83,14 @@ struct config {
         uint64_t pending_per_peer;
     } socks5;
     struct {
+        char **allow;         /* globs in small letters, "!glob" denies; NULL at the end; none: we are no proxy */
+        uint64_t max_streams; /* relayed at once */
+        uint64_t max_streams_per_requester;
+        uint64_t hourly_bytes; /* of a requester */
+        uint64_t rate;         /* bytes a second of a stream; 0: any number */
+        int64_t pair_timeout, activate_timeout, idle_timeout;
+    } proxy;
+    struct {
         enum mode mode; /* where the caller does not say */
         enum digest_mode digest;
         enum caption_mode caption;

@@ -268,6 +268,14 @@ static bool read_hosts(const struct key *key, struct config *c, const char *text
 
 static const struct kind hosts = {read_hosts, drop_list};
 
+/* "off" is nobody. */
+static bool read_users(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    return read_hosts(key, c, strcmp(text, LISTEN_OFF) == 0 ? "" : text, err);
+}
+
+static const struct kind users = {read_users, drop_list};
+
 static bool read_nets(const struct key *key, struct config *c, const char *text, struct error *err)
 {
     if (!keep_list(key, c, text, err))
@@ -583,6 +591,20 @@ static const struct key rows[] = {
     KEY(socks5, max_streams, a_number, "8192", "sockets at once", .least = 1, .most = 1000000),
     KEY(socks5, pending_per_peer, a_number, "64",
         "sockets of one address that have not yet named their stream", .least = 1, .most = 65536),
+
+    KEY(proxy, allow, users, "*@<domain>",
+        "who may have bytestreams relayed by us, as a component: addresses, * matches any run, !address denies; our "
+        "own may always; off: we are no proxy", .live = true, .switched = true),
+    KEY(proxy, max_streams, a_number, "1000", "relayed at once", .least = 1, .most = 1000000, .live = true),
+    KEY(proxy, max_streams_per_requester, a_number, "5", "of these, for one address", .least = 1, .most = 1000000,
+        .live = true),
+    KEY(proxy, hourly_bytes, a_size, "2G", "relayed for one address within an hour; then its streams are cut",
+        .live = true),
+    KEY(proxy, rate, a_size_or_none, "0", "bytes a second of one stream, both ways together; 0: any number",
+        .live = true),
+    KEY(proxy, pair_timeout, a_time, "5m", "how long the first side of a stream waits for the other"),
+    KEY(proxy, activate_timeout, a_time, "2m", "how long both wait to be joined"),
+    KEY(proxy, idle_timeout, a_time, "10m", "a stream without a byte ends after this"),
 
     KEY(delivery, mode, a_word, "auto",
         "spool (offer when the upload is complete), auto (as it begins), stream (before it begins)",

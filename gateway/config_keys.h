@@ -31,7 +31,7 @@ struct key {
 };
 
 /* Ordered: the placeholders in a fallback stand for keys before it. */
-enum { KEY_COUNT = 78 };
+enum { KEY_COUNT = 86 };
 extern const struct key *const config_table;
 
 /* "http.listen" as "JIDPOST_HTTP_LISTEN"; returns out. */

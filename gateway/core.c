@@ -267,7 +267,8 @@ static void core_thread(void *user)
                                     .presence = on_presence,
                                     .roster = on_roster,
                                     .subscription = on_subscription,
-                                    .user = gw};
+                                    .user = gw,
+                                    .relay = gw->relay};
     struct error error;
 
     if (!gw->network->ops->start(gw->network, &gw->loop, &events, &error))
@@ -292,6 +293,11 @@ static void name_methods(struct gateway *gw)
 void gateway_name_by(struct gateway *gw, gateway_name_fn *name_of)
 {
     gw->name_of = name_of;
+}
+
+void gateway_relay_by(struct gateway *gw, struct relay *relay)
+{
+    gw->relay = relay;
 }
 
 static bool start_fetching(struct gateway *gw, struct error *err)
@@ -356,12 +362,51 @@ void gateway_limit(struct gateway *gw, size_t parallel, size_t per_recipient)
         free(limits);
 }
 
+struct new_relay_limits {
+    struct message message;
+    struct relaying_limits limits;
+};
+
+static void drop_relay_limits(struct message *m)
+{
+    struct new_relay_limits *n = (struct new_relay_limits *)m;
+
+    relaying_limits_free(&n->limits);
+    free(n);
+}
+
+static void handle_relay_limits(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+
+    relaying_limit(gw->relay, &((struct new_relay_limits *)m)->limits);
+    drop_relay_limits(m);
+}
+
+void gateway_limit_relay(struct gateway *gw, const struct relaying_limits *limits)
+{
+    struct new_relay_limits *n = gw->relay ? calloc(1, sizeof *n) : NULL;
+
+    if (!gw->relay)
+        return;
+    if (!n || !relaying_limits_copy(&n->limits, limits)) {
+        free(n);
+        log_error("config.not_applied", log_str("keys", "proxy.allow"), log_str("why", "out of memory"));
+        return;
+    }
+    n->message = (struct message){.handle = handle_relay_limits, .discard = drop_relay_limits};
+    if (!mailbox_post(gw->mailbox, &n->message))
+        drop_relay_limits(&n->message);
+}
+
 static void handle_drain(void *owner, struct message *m)
 {
     struct gateway *gw = owner;
     struct live *live, *next;
 
     free(m);
+    if (gw->relay)
+        relaying_drain(gw->relay);
     HASH_ITER(hh, gw->lives, live, next)
     core_park_still(live);
     core_count_flowing(gw);
@@ -388,8 +433,12 @@ void gateway_drain(struct gateway *gw)
 
 bool gateway_draining(struct gateway *gw, struct gateway_left *left)
 {
+    struct relay_counts relayed = {0};
+
+    if (gw->relay)
+        relaying_counts(gw->relay, &relayed);
     pthread_mutex_lock(&gw->view_lock);
-    left->streams = gw->flowing;
+    left->streams = gw->flowing + relayed.streams;
     left->counted = gw->counted;
     pthread_mutex_unlock(&gw->view_lock);
     left->uploads = atomic_load(&gw->uploads);

@@ -18,6 +18,7 @@
 #include "gateway/events.h"
 #include "gateway/gateway.h"
 #include "gateway/keys.h"
+#include "gateway/relaying.h"
 #include "gateway/transfer.h"
 #include "gateway/turns.h"
 
@@ -40,6 +41,7 @@ struct gateway {
     struct network *network;
     struct carrier *carrier;
     uint64_t (*streams)(struct carrier *c);
+    struct relay *relay; /* NULL: nothing is relayed for others */
     const char *method_names[9];
     struct partials *partials; /* uploads in parts; any thread */
 
@@ -100,6 +102,13 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
  * Any thread, after gateway_start(). */
 void gateway_limit(struct gateway *gw, size_t parallel, size_t per_recipient);
 
+/* Who relays others' bytestreams, made by relaying.h on gateway_loop(); before gateway_start(). Destroyed by its maker,
+ * after gateway_stop(). */
+void gateway_relay_by(struct gateway *gw, struct relay *relay);
+
+/* Who may use it and how much, from here on; copied. Any thread, after gateway_start(). */
+void gateway_limit_relay(struct gateway *gw, const struct relaying_limits *limits);
+
 /* How an event becomes the body of a webhook, to be freed (NULL: out of memory); before gateway_start(). */
 void gateway_render_events(struct gateway *gw, char *(*render)(const struct event *e));
 
@@ -110,7 +119,7 @@ void gateway_take_webhooks(struct gateway *gw, const struct webhook_list *list);
  * and who waits for it answered with what is known now; what flows goes on until gateway_stop(). Any thread. */
 void gateway_drain(struct gateway *gw);
 
-/* What draining still waits for: streams, until their end is committed, and uploads. */
+/* What draining still waits for: streams, until their end is committed, those of others, and uploads. */
 struct gateway_left {
     bool counted; /* core has heard of it; before, the streams are not known */
     size_t streams, uploads;

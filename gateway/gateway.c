@@ -536,6 +536,15 @@ void gateway_view(struct gateway *gw, struct gateway_view *out)
     if (!gw->carrier->ops->advertised(gw->carrier, &out->direct))
         out->direct = (struct carrier_address){0};
     out->streams = gw->streams(gw->carrier);
+    out->relays = gw->relay != NULL;
+    if (gw->relay)
+        relaying_counts(gw->relay, &out->relayed);
+}
+
+bool gateway_relay_view(struct gateway *gw, struct relay_view *out)
+{
+    *out = (struct relay_view){0};
+    return !gw->relay || relaying_view(gw->relay, out);
 }
 
 void gateway_census(struct gateway *gw, struct gateway_census *out)

@@ -18,6 +18,7 @@
 #include "gateway/method.h"
 #include "gateway/network.h"
 #include "gateway/record.h"
+#include "gateway/relaying.h"
 #include "gateway/spool.h"
 #include "gateway/store.h"
 #include "gateway/token.h"
@@ -339,8 +340,13 @@ struct gateway_view {
     size_t active, queued;         /* transfers */
     struct carrier_address direct; /* host empty: nothing is advertised */
     uint64_t streams;              /* open SOCKS5 sockets */
+    bool relays;                   /* others' bytestreams too, as a StreamHost proxy */
+    struct relay_counts relayed;
 };
 void gateway_view(struct gateway *gw, struct gateway_view *out);
+
+/* The bytestreams that are relayed for others, to relay_view_free(); empty where none are. false: out of memory. */
+bool gateway_relay_view(struct gateway *gw, struct relay_view *out);
 
 /* The transfers that are not over, or whose end is not committed yet. Looks at each of them. */
 struct gateway_census {

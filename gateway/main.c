@@ -76,6 +76,15 @@ static struct spool_limits limits_of(const struct config *c)
         .max_bytes = c->spool.max_bytes, .max_file = c->spool.max_file, .max_files = c->spool.max_files};
 }
 
+static struct relaying_limits relay_limits_of(const struct config *c)
+{
+    return (struct relaying_limits){.allow = c->proxy.allow,
+                                    .max_streams = c->proxy.max_streams,
+                                    .max_streams_per_requester = c->proxy.max_streams_per_requester,
+                                    .hourly_bytes = c->proxy.hourly_bytes,
+                                    .rate = c->proxy.rate};
+}
+
 static bool start(struct parts *p, struct error *err)
 {
     const struct config *c = &p->config;
@@ -211,11 +220,13 @@ static void watch(struct parts *p)
 static void apply(struct parts *p, const struct config *c)
 {
     const struct spool_limits limits = limits_of(c);
+    const struct relaying_limits relayed = relay_limits_of(c);
 
     log_setup(c->log.level, c->log.format);
     p->drain_ms = c->server.drain_timeout;
     spool_limit(p->spool, &limits);
     gateway_limit(p->gateway, c->delivery.parallel, c->delivery.per_recipient_parallel);
+    gateway_limit_relay(p->gateway, &relayed);
     gateway_take_webhooks(p->gateway, &c->webhooks);
 }
 

@@ -43,8 +43,7 @@ struct relaying {
     struct carrier *carrier;
     struct pairing *pairing;
     char *own;
-    char **allow;
-    struct relaying_limits limits; /* its allow is ours, above */
+    struct relaying_limits limits; /* a copy */
     struct requesters *requesters;
     bool draining;
 
@@ -76,7 +75,7 @@ static bool may_use(const struct relaying *r, const struct jid *who)
     bool allowed = is_own(r, who);
 
     jid_bare(who, bare);
-    for (char *const *glob = r->allow; *glob; glob++) {
+    for (char *const *glob = r->limits.allow; *glob; glob++) {
         if (**glob != '!')
             allowed |= text_glob(*glob, bare);
         else if (text_glob(*glob + 1, bare))
@@ -429,43 +428,37 @@ void relaying_counts(struct relay *relay, struct relay_counts *out)
 
 /* ---- from birth to death */
 
-static void free_list(char **list)
+void relaying_limits_free(struct relaying_limits *limits)
 {
-    for (char **item = list; item && *item; item++)
+    for (char **item = limits->allow; item && *item; item++)
         free(*item);
-    free(list);
+    free(limits->allow);
+    limits->allow = NULL;
 }
 
-static char **copy_list(char *const *list)
+bool relaying_limits_copy(struct relaying_limits *out, const struct relaying_limits *in)
 {
     size_t count = 0;
-    char **out;
 
-    while (list && list[count])
+    while (in->allow[count])
         count++;
-    out = calloc(count + 1, sizeof *out);
-    for (size_t i = 0; out && i < count; i++) {
-        out[i] = strdup(list[i]);
-        if (!out[i]) {
-            free_list(out);
-            return NULL;
-        }
+    *out = *in;
+    out->allow = calloc(count + 1, sizeof *out->allow);
+    for (size_t i = 0; out->allow && i < count; i++) {
+        out->allow[i] = strdup(in->allow[i]);
+        if (!out->allow[i])
+            relaying_limits_free(out);
     }
-    return out;
+    return out->allow != NULL;
 }
 
-bool relaying_limit(struct relay *relay, const struct relaying_limits *limits)
+void relaying_limit(struct relay *relay, struct relaying_limits *copy)
 {
     struct relaying *r = impl(relay);
-    char **allow = copy_list(limits->allow);
 
-    if (!allow)
-        return false;
-    free_list(r->allow);
-    r->allow = allow;
-    r->limits = *limits;
-    r->limits.allow = allow;
-    return true;
+    relaying_limits_free(&r->limits);
+    r->limits = *copy;
+    copy->allow = NULL;
 }
 
 void relaying_drain(struct relay *relay)
@@ -491,7 +484,7 @@ struct relay *relaying_create(struct carrier *carrier, struct pairing *pairing, 
         r->pairing = pairing;
         r->own = strdup(own);
         r->requesters = requesters_create();
-        if (r->own && r->requesters && relaying_limit(relay, limits)) {
+        if (r->own && r->requesters && relaying_limits_copy(&r->limits, limits)) {
             pairing->ops->watch(pairing, on_event, r);
             return relay;
         }
@@ -519,7 +512,7 @@ void relaying_destroy(struct relay **relay)
         free_session(s);
     }
     requesters_destroy(&r->requesters);
-    free_list(r->allow);
+    relaying_limits_free(&r->limits);
     free(r->own);
     pthread_mutex_destroy(&r->lock);
     free(r);

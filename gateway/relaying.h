@@ -16,11 +16,15 @@
 
 /* As of [proxy]; what changes in a running gateway. */
 struct relaying_limits {
-    char *const *allow; /* globs on bare addresses; "!glob" denies; NULL at the end. Copied */
+    char **allow; /* globs on bare addresses; "!glob" denies; NULL at the end */
     size_t max_streams, max_streams_per_requester;
     uint64_t hourly_bytes; /* of a requester; more ends the stream */
     uint64_t rate;         /* bytes a second of a stream; 0: any number */
 };
+
+/* With an allow of its own. false: out of memory, and *out is empty. */
+bool relaying_limits_copy(struct relaying_limits *out, const struct relaying_limits *in);
+void relaying_limits_free(struct relaying_limits *limits); /* of a copy */
 
 /* own: the domain of our component, whose addresses may always use it. carrier and pairing are borrowed. NULL: out of
  * memory. */
@@ -30,8 +34,8 @@ struct relay *relaying_create(struct carrier *carrier, struct pairing *pairing, 
 /* Who still waits for an activation is told ERR_DRAINING. The pairing has no events for us any more. */
 void relaying_destroy(struct relay **relay);
 
-/* From here on; streams that run stay, but for their requester's bytes. false: out of memory, all is as it was. */
-bool relaying_limit(struct relay *relay, const struct relaying_limits *limits);
+/* From here on; streams that run stay, but for their requester's bytes. Takes a copy, and leaves *limits empty. */
+void relaying_limit(struct relay *relay, struct relaying_limits *copy);
 
 void relaying_drain(struct relay *relay); /* nobody new; what runs may end */
 

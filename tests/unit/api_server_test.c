@@ -1451,6 +1451,43 @@ static void webhooks_are_shown_tried_and_sent_again(void **state)
     expect(w, "no id", 404, "not_found");
 }
 
+static json_int_t number_at(struct world *w, const char *object, const char *key)
+{
+    return json_integer_value(json_object_get(json_object_get(w->json, object), key));
+}
+
+static void what_is_relayed_for_others_is_told(void **state)
+{
+    struct world *w = *state;
+    struct fake_gateway_script script = {.relays = true};
+    const json_t *one;
+
+    ask(w, GET("/v1/proxy/sessions"));
+    expect(w, "no proxy", 200, NULL);
+    assert_true(json_is_false(json_object_get(w->json, "relays")));
+    assert_int_equal(json_array_size(json_object_get(w->json, "items")), 0);
+    ask(w, GET("/v1/xmpp"));
+    assert_true(json_is_null(json_object_get(w->json, "relay")));
+    fake_gateway_script(w->gw, &script);
+    ask(w, GET("/v1/proxy/sessions"));
+    expect(w, "a proxy", 200, NULL);
+    assert_true(json_is_true(json_object_get(w->json, "relays")));
+    one = json_array_get(json_object_get(w->json, "items"), 0);
+    assert_string_equal(json_string_value(json_object_get(one, "requester")), "romeo@example.org/orchard");
+    assert_string_equal(json_string_value(json_object_get(one, "target")), "ana@example.org/desk");
+    assert_int_equal(json_integer_value(json_object_get(one, "bytes")), 15);
+    assert_int_equal(number_at(w, "totals", "streams"), 3);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(json_object_get(w->json, "totals"), "refused"),
+                                                        "proxy_refused")),
+                     2);
+    ask(w, GET("/v1/xmpp"));
+    assert_int_equal(number_at(w, "relay", "streams"), 1);
+    assert_int_equal(number_at(w, "relay", "waiting"), 2);
+    ask(w, GET("/metrics"));
+    assert_non_null(strstr(w->body, "\njidpost_proxy_streams 1\n"));
+    assert_non_null(strstr(w->body, "\njidpost_proxy_pending_sockets 2\n"));
+}
+
 static void the_gateway_tells_about_itself(void **state)
 {
     struct world *w = *state;
@@ -1945,6 +1982,8 @@ static void each_token_does_what_it_is_for(void **state)
         {"nor looks at people", AS("sender", "GET /v1/recipients/ana@example.org HTTP/1.1") "\r\n", 403,
          "scope_missing", "token s: scopes=send"},
         {"any token will do", AS("sender", "GET /v1 HTTP/1.1") "\r\n", 200, NULL, NULL},
+        {"nor at streams of others", AS("reader", "GET /v1/proxy/sessions HTTP/1.1") "\r\n", 403, "scope_missing",
+         "token r: scopes=read,recipients"},
         {"nor at webhooks", AS("sender", "GET /v1/webhooks HTTP/1.1") "\r\n", 403, "scope_missing",
          "token s: scopes=send"},
         {"reads, and does not send", AS("reader", "PUT " ANA "/a HTTP/1.1") THREE, 403, "scope_missing",
@@ -2599,6 +2638,7 @@ int main(void)
         TEST(a_list_is_walked_by_its_links),
         TEST(a_recipient_who_is_away_is_an_answer),
         TEST(webhooks_are_shown_tried_and_sent_again),
+        TEST(what_is_relayed_for_others_is_told),
         TEST(the_gateway_tells_about_itself),
         TEST(metrics_count_requests_and_look_at_the_rest),
         TEST(the_ops_listener_is_for_three_questions),

@@ -136,6 +136,14 @@ static void account_and_password_are_enough(void **state)
     assert_int_equal(c.socks5.threads, 0);
     assert_int_equal(c.socks5.max_streams, 8192);
     assert_int_equal(c.socks5.pending_per_peer, 64);
+    assert_list(c.proxy.allow, "*@example.org|");
+    assert_int_equal(c.proxy.max_streams, 1000);
+    assert_int_equal(c.proxy.max_streams_per_requester, 5);
+    assert_int_equal(c.proxy.hourly_bytes, 2ULL << 30);
+    assert_int_equal(c.proxy.rate, 0);
+    assert_int_equal(c.proxy.pair_timeout, 300000);
+    assert_int_equal(c.proxy.activate_timeout, 120000);
+    assert_int_equal(c.proxy.idle_timeout, 600000);
     assert_list(c.delivery.methods, "jingle-s5b|si-s5b|s5b|jingle-ibb|si-ibb|ibb|link|");
     assert_int_equal(c.delivery.offer_timeout, 300000);
     assert_int_equal(c.delivery.connect_timeout, 60000);
@@ -181,6 +189,8 @@ static void every_key_of_a_file_arrives(void **state)
         "reconnect_min = 2s\nreconnect_max = 3s\niq_timeout = 4s\nnick = The Gateway\n"
         "[socks5]\nlisten = :1080\nadvertise = gw.example.org:7777\ndirect = always\n"
         "threads = 2\nmax_streams = 100\npending_per_peer = 9\n"
+        "[proxy]\nallow = *@A.org, !eve@a.org\nmax_streams = 11\nmax_streams_per_requester = 12\n"
+        "hourly_bytes = 13M\nrate = 14K\npair_timeout = 15s\nactivate_timeout = 16s\nidle_timeout = 17s\n"
         "[delivery]\nmethods = s5b\noffer_timeout = 1s\nconnect_timeout = 2s\n"
         "activate_timeout = 3s\nstall_timeout = 4s\nlinger_timeout = 5s\nmax_attempts = 6\n"
         "backoff = 7s\nttl = 8d\nhold = 90m\nretention = 9d\nparallel = 10\nper_recipient_parallel = 11\n"
@@ -229,6 +239,14 @@ static void every_key_of_a_file_arrives(void **state)
     assert_int_equal(c.socks5.threads, 2);
     assert_int_equal(c.socks5.max_streams, 100);
     assert_int_equal(c.socks5.pending_per_peer, 9);
+    assert_list(c.proxy.allow, "*@a.org|!eve@a.org|");
+    assert_int_equal(c.proxy.max_streams, 11);
+    assert_int_equal(c.proxy.max_streams_per_requester, 12);
+    assert_int_equal(c.proxy.hourly_bytes, 13 << 20);
+    assert_int_equal(c.proxy.rate, 14 << 10);
+    assert_int_equal(c.proxy.pair_timeout, 15000);
+    assert_int_equal(c.proxy.activate_timeout, 16000);
+    assert_int_equal(c.proxy.idle_timeout, 17000);
     assert_list(c.delivery.methods, "s5b|");
     assert_int_equal(c.delivery.offer_timeout, 1000);
     assert_int_equal(c.delivery.connect_timeout, 2000);
@@ -1005,9 +1023,10 @@ static void another_reading_tells_what_changed_and_the_live_ones_count_from_then
     settings_free(&found);
 }
 
-static void a_pair_may_be_another_but_not_come_or_go_in_a_running_gateway(void **state)
+static void what_is_there_may_change_but_not_come_or_go_while_it_runs(void **state)
 {
 #define PAIR(cert, key) "[http]\ntls_cert = " cert "\ntls_key = " key "\n[xmpp]\njid = a@b\npassword = x\n"
+#define PROXY(allow)    "[proxy]\nallow = " allow "\n[xmpp]\njid = a@b\npassword = x\n"
     static const struct {
         const char *before, *after, *told;
     } rows[] = {
@@ -1015,8 +1034,12 @@ static void a_pair_may_be_another_but_not_come_or_go_in_a_running_gateway(void *
         {PAIR("/a", "/k"), PAIR("/b", "/k"), "http.tls_cert: /a > /b live\n"},
         {PAIR("/a", "/k"), PAIR("", ""), "http.tls_cert: /a > (none)\nhttp.tls_key: /k > (none)\n"},
         {PAIR("", ""), PAIR("/a", "/k"), "http.tls_cert: (none) > /a\nhttp.tls_key: (none) > /k\n"},
+        {PROXY("*@b"), PROXY("*@c"), "proxy.allow: *@b > *@c live\n"},
+        {PROXY("*@b"), PROXY("off"), "proxy.allow: *@b > off\n"},
+        {PROXY("off"), PROXY("*@b"), "proxy.allow: off > *@b\n"},
     };
 #undef PAIR
+#undef PROXY
 
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -1083,8 +1106,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_credential_may_be_the_file_a_key_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(https_takes_a_certificate_and_its_key, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_pair_may_be_another_but_not_come_or_go_in_a_running_gateway, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_there_may_change_but_not_come_or_go_while_it_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(listening_beyond_loopback_needs_a_token, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tokens_stand_in_the_file_and_beside_the_state, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_state_folder_is_known_before_the_rest_holds, set_up, tear_down),

@@ -1104,6 +1104,7 @@ void gateway_view(struct gateway *gw, struct gateway_view *out)
     memset(out, 0, sizeof *out);
     pthread_mutex_lock(&gw->lock);
     out->ready = !gw->script.not_ready;
+    out->relays = gw->script.relays;
     pthread_mutex_unlock(&gw->lock);
     out->network.state = out->ready ? NETWORK_ONLINE : NETWORK_CONNECTING;
     out->network.since = 1000;
@@ -1114,6 +1115,34 @@ void gateway_view(struct gateway *gw, struct gateway_view *out)
     out->spool.max_bytes = gw->config->spool.max_bytes;
     out->spool.max_file = gw->config->spool.max_file;
     out->store_writable = true;
+    if (out->relays)
+        out->relayed = (struct relay_counts){.streams = 1, .parked = 2};
+}
+
+bool gateway_relay_view(struct gateway *gw, struct relay_view *out)
+{
+    bool relays;
+
+    pthread_mutex_lock(&gw->lock);
+    relays = gw->script.relays;
+    pthread_mutex_unlock(&gw->lock);
+    *out = (struct relay_view){0};
+    if (!relays)
+        return true;
+    out->sessions = calloc(1, sizeof *out->sessions);
+    assert(out->sessions);
+    out->count = 1;
+    out->sessions[0] = (struct relay_session){.id = 17,
+                                              .requester = strdup("romeo@example.org/orchard"),
+                                              .target = strdup("ana@example.org/desk"),
+                                              .since = 1000,
+                                              .forth = 8,
+                                              .back = 7};
+    out->parked = 2;
+    out->streams = 3;
+    out->bytes = 40;
+    out->refused[ERR_PROXY_REFUSED] = 2;
+    return true;
 }
 
 void gateway_census(struct gateway *gw, struct gateway_census *out)

@@ -17,6 +17,7 @@ struct fake_gateway_script {
     size_t room;               /* bytes of a stream taken before there is none; 0: all */
     bool silent;               /* does not answer before fake_gateway_speak() */
     bool not_ready;
+    bool relays;           /* one stream of romeo's, of 15 bytes; and two who were refused */
     const char *file;      /* what is to be fetched at /d/<32 digits of "a">/a.txt; NULL: nothing, not_found */
     enum error_code fetch; /* refuses that */
     enum error_code inbox; /* refuses every question about the inbox */
