@@ -20,6 +20,9 @@ struct relay {
 typedef void relay_activated_fn(void *user, const struct error *err);
 
 struct relay_ops {
+    /* Where it is, for our own transfers; false: it cannot be reached. */
+    bool (*where)(struct relay *r, struct carrier_address *out);
+
     /* Where both sides are to connect to, if that address may use us: ERR_PROXY_REFUSED (not one of ours),
      * ERR_DRAINING, ERR_PROXY_UNAVAILABLE (nothing is listened on, or advertised), ERR_PROXY_BUSY, ERR_RATE_LIMITED.
      * Keeps nothing of who asked but the rate. */

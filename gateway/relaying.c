@@ -84,6 +84,13 @@ static bool may_use(const struct relaying *r, const struct jid *who)
     return allowed;
 }
 
+static bool where(struct relay *relay, struct carrier_address *out)
+{
+    struct carrier *carrier = impl(relay)->carrier;
+
+    return carrier->ops->advertised(carrier, out);
+}
+
 /* What is asked of either stanza. What our own addresses ask is no stranger's, and comes once for each transfer. */
 static bool admit(struct relaying *r, const struct jid *who, struct carrier_address *at, struct error *err)
 {
@@ -93,7 +100,7 @@ static bool admit(struct relaying *r, const struct jid *who, struct carrier_addr
         return false;
     if (r->draining)
         return error_set(err, ERR_DRAINING, "this proxy is about to stop; use another");
-    return r->carrier->ops->advertised(r->carrier, at) ||
+    return where(&r->relay, at) ||
            error_set(err, ERR_PROXY_UNAVAILABLE, "this proxy has no address that can be reached");
 }
 
@@ -473,7 +480,7 @@ void relaying_drain(struct relay *relay)
 struct relay *relaying_create(struct carrier *carrier, struct pairing *pairing, const char *own,
                               const struct relaying_limits *limits, struct error *err)
 {
-    static const struct relay_ops ops = {.address = address, .activate = activate};
+    static const struct relay_ops ops = {.where = where, .address = address, .activate = activate};
     struct relaying *r = calloc(1, sizeof *r);
     struct relay *relay = (struct relay *)r;
 

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "gateway/relay.h"
 #include "xmpp/ns.h"
 #include "xmpp/services.h"
 #include "xmpp/stanza.h"
@@ -79,9 +80,18 @@ static struct proxy *find(const struct proxies *p, const struct jid *jid)
     return x;
 }
 
+/* Our own relay is where we say. */
+static bool is_our_own(const struct proxies *p, const struct jid *jid)
+{
+    size_t len, own_len;
+    const char *domain = jid_domain(jid, &len), *own = jid_domain(&p->client->self, &own_len);
+
+    return p->client->relay && jid->local == 0 && !jid->full && len == own_len && memcmp(domain, own, len) == 0;
+}
+
 static void add(struct proxies *p, const struct jid *jid, bool configured)
 {
-    struct proxy *x = calloc(1, sizeof *x);
+    struct proxy *x = is_our_own(p, jid) ? NULL : calloc(1, sizeof *x);
 
     if (!x)
         return;
@@ -397,7 +407,7 @@ static void on_told(void *user, const struct jid *jid, xmpp_stanza_t *info)
     struct proxies *p = user;
     struct proxy *x = find(p, jid);
 
-    if (says_proxy(info) == (x != NULL) || (x && x->configured))
+    if (says_proxy(info) == (x != NULL) || (x && x->configured) || is_our_own(p, jid))
         return;
     if (x)
         drop(p, x);
@@ -497,10 +507,24 @@ void proxies_forget(struct proxies *p, uint64_t ticket)
     }
 }
 
+static bool own_relay(const struct client *c, struct streamhost *out)
+{
+    struct carrier_address at;
+    size_t len;
+    const char *domain = jid_domain(&c->self, &len);
+
+    if (!c->relay || !c->relay->ops->where(c->relay, &at))
+        return false;
+    snprintf(out->jid, sizeof out->jid, "%.*s", (int)len, domain);
+    snprintf(out->host, sizeof out->host, "%s", at.host);
+    out->port = at.port;
+    return true;
+}
+
 size_t proxies_list(const struct proxies *p, struct streamhost *out, size_t max)
 {
     struct proxy *x;
-    size_t n = 0;
+    size_t n = max > 0 && own_relay(p->client, out);
 
     DL_FOREACH(p->list, x)
     for (size_t k = 0; k < x->host_count && n < max; k++)

@@ -29,7 +29,8 @@ void proxies_offline(struct proxies *p); /* pending questions end */
 uint64_t proxies_wait(struct proxies *p, void (*ready)(void *user), void *user);
 void proxies_forget(struct proxies *p, uint64_t ticket);
 
-/* The usable streamhosts, configured ones first, at most max; returns how many. */
+/* The usable streamhosts, our own relay before all others and then configured ones, at most max; returns how many. Our
+ * own is asked for nothing, and found on no server. */
 size_t proxies_list(const struct proxies *p, struct streamhost *out, size_t max);
 
 /* Whether it is the address of one of them: where we would go to on our own. */

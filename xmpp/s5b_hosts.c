@@ -4,19 +4,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where we are the proxy, everybody may be told: then as the proxy, and still he connects to the listener that waits
+ * for him, so that nobody has to join anything. */
 static void add_direct(const struct client *client, struct carrier *carrier, const struct jid *to,
                        struct s5b_hosts *out)
 {
+    bool told = client_may_tell_address(client, to);
     struct carrier_address address;
     struct streamhost *h = &out->hosts[0];
+    const char *domain;
+    size_t len;
 
-    out->direct = client_may_tell_address(client, to) && carrier->ops->advertised(carrier, &address);
+    out->direct = (told || client->relay) && carrier->ops->advertised(carrier, &address);
     if (!out->direct)
         return;
-    snprintf(h->jid, sizeof h->jid, "%s", client->self.text);
+    domain = jid_domain(&client->self, &len);
+    snprintf(h->jid, sizeof h->jid, "%.*s", told ? (int)sizeof h->jid : (int)len, told ? client->self.text : domain);
     snprintf(h->host, sizeof h->host, "%s", address.host);
     h->port = address.port;
     out->count = 1;
+}
+
+/* The same address once more, as our own relay's beside the direct one, would only be tried in vain twice. */
+static bool is_wanted(const struct s5b_hosts *out, const struct streamhost *h, const char *avoid)
+{
+    return strcmp(h->jid, avoid) != 0 &&
+           !(out->direct && h->port == out->hosts[0].port && strcmp(h->host, out->hosts[0].host) == 0);
 }
 
 bool s5b_gather(const struct client *client, struct carrier *carrier, const struct jid *to, const char *avoid,
@@ -29,7 +42,7 @@ bool s5b_gather(const struct client *client, struct carrier *carrier, const stru
     kept = out->count;
     out->count += proxies_list(client->proxies, out->hosts + out->count, S5B_HOSTS - out->count);
     for (size_t i = kept; i < out->count; i++)
-        if (strcmp(out->hosts[i].jid, avoid) != 0)
+        if (is_wanted(out, &out->hosts[i], avoid))
             out->hosts[kept++] = out->hosts[i];
     out->count = kept;
     if (out->count > 0)

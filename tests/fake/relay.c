@@ -7,6 +7,15 @@ static void keep(char *out, size_t size, const char *text)
     snprintf(out, size, "%s", text);
 }
 
+static const struct carrier_address here = {.host = "relay.example.com", .port = 7777};
+
+static bool where(struct relay *r, struct carrier_address *out)
+{
+    (void)r;
+    *out = here;
+    return true;
+}
+
 static bool address(struct relay *r, const struct jid *from, struct carrier_address *out, struct error *err)
 {
     struct fake_relay *f = (struct fake_relay *)r;
@@ -15,8 +24,7 @@ static bool address(struct relay *r, const struct jid *from, struct carrier_addr
     keep(f->from, sizeof f->from, from->text);
     if (f->refuses != ERR_NONE)
         return error_set(err, f->refuses, "refused by the test");
-    *out = (struct carrier_address){.host = "relay.example.com", .port = 7777};
-    return true;
+    return where(r, out);
 }
 
 static void activate(struct relay *r, const struct jid *requester, const struct jid *target, const char *const *names,
@@ -49,7 +57,7 @@ void fake_relay_answer(struct fake_relay *f)
 
 void fake_relay_init(struct fake_relay *f)
 {
-    static const struct relay_ops ops = {.address = address, .activate = activate};
+    static const struct relay_ops ops = {.where = where, .address = address, .activate = activate};
 
     *f = (struct fake_relay){.relay.ops = &ops};
 }

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "tests/fake/relay.h"
 #include "tests/fake/xmpp/peer.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
@@ -519,6 +520,36 @@ static void view_shows_proxies_and_how_each_last_answered(void **state)
     assert_true(view[0].asked == 1700000000000);
 }
 
+/* Our server lists it among its services, or our operator among the proxies. */
+#define OURS "files@relay.example.com/x"
+static void our_own_relay_stands_first_and_is_asked_for_nothing(void **state)
+{
+    struct bench *b = *state;
+    struct fake_relay relay;
+    struct proxy_view view[4];
+
+    fake_relay_init(&relay);
+    b->peer.client->relay = &relay.relay;
+    assert_true(jid_parse(&b->peer.client->self, OURS, strlen(OURS), NULL));
+    proxies_online(b->proxies);
+    peer_expects(&b->peer, ASKS_ITEMS);
+    peer_says(&b->peer, ITEMS("<item jid='relay.example.com'/><item jid='streamer.example.com'/>"));
+    peer_expects(&b->peer, ASKS_INFO("relay.example.com")); /* as all services are, for others who look */
+    peer_says(&b->peer, RESULT("relay.example.com", NS_DISCO_INFO, IS_PROXY));
+    peer_expects(&b->peer, ASKS_INFO("streamer.example.com"));
+    peer_says(&b->peer, RESULT("streamer.example.com", NS_DISCO_INFO, IS_PROXY));
+    peer_expects(&b->peer, ASKS_ADDRESS("streamer.example.com"));
+    peer_says(&b->peer, ADDRESS("streamer.example.com", HOST));
+    peer_expects_nothing(&b->peer);
+    assert_int_equal(list(b), 2);
+    assert_string_equal(b->hosts[0].jid, "relay.example.com");
+    assert_string_equal(b->hosts[0].host, "relay.example.com");
+    assert_int_equal(b->hosts[0].port, 7777);
+    assert_string_equal(b->hosts[1].jid, "streamer.example.com");
+    assert_int_equal(relay.queries, 0);
+    assert_int_equal(proxies_view(b->proxies, view, 4), 1);
+}
+
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define CONFIGURED(name) cmocka_unit_test_setup_teardown(name, setup_configured, teardown)
 
@@ -526,6 +557,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(server_items_are_asked_what_they_are_and_proxies_where),
+        TEST(our_own_relay_stands_first_and_is_asked_for_nothing),
         TEST(feature_without_identity_counts_once_an_address_is_told),
         CONFIGURED(configured_proxies_are_asked_at_once_and_stand_first),
         TEST(at_most_64_items_are_asked_and_8_at_a_time),

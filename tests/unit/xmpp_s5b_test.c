@@ -9,6 +9,7 @@
 
 #include "tests/fake/carrier.h"
 #include "tests/fake/method_host.h"
+#include "tests/fake/relay.h"
 #include "tests/fake/xmpp/peer.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
@@ -132,6 +133,13 @@ static void up_to_activation(struct bench *b)
     uses(b, "streamer.example.com");
     fake_carrier_says(&b->carrier, CARRIER_DIALED, 0);
     expects_activation(b, "streamer.example.com");
+}
+
+static bool at_our_listener(struct relay *r, struct carrier_address *out)
+{
+    (void)r;
+    *out = (struct carrier_address){.host = "198.51.100.7", .port = 5086};
+    return true;
 }
 
 static size_t opened(const struct bench *b)
@@ -464,6 +472,38 @@ static void answer_that_overtakes_its_socket_waits_for_it(void **state)
     assert_int_equal(b->host.report_count, 0);
     fake_carrier_says(&b->carrier, CARRIER_CLAIMED, 0);
     assert_int_equal(opened(b), 1);
+}
+
+/* Who may not be told our address may be told our proxy's, which everybody has; and still connects to us. */
+static void our_own_proxy_is_the_direct_way_by_another_name(void **state)
+{
+    struct bench *b = *state;
+    struct fake_relay relay;
+
+    fake_relay_init(&relay);
+    relay.relay.ops = &(const struct relay_ops){.where = at_our_listener};
+    b->peer.client->relay = &relay.relay;
+    b->peer.settings.direct = XMPP_DIRECT_NEVER;
+    peer_gives_proxy(&b->peer, STREAMHOST);
+    begin(b);
+    expects_offer(b, "<streamhost jid='example.com' host='198.51.100.7' port='5086'/>" STREAMHOST);
+    fake_carrier_says(&b->carrier, CARRIER_CLAIMED, 0);
+    uses(b, "example.com");
+    peer_expects_nothing(&b->peer); /* nobody is asked to activate anything */
+    assert_int_equal(opened(b), 1);
+}
+
+static void our_own_proxy_is_not_offered_beside_the_same_address(void **state)
+{
+    struct bench *b = *state;
+    struct fake_relay relay;
+
+    fake_relay_init(&relay);
+    relay.relay.ops = &(const struct relay_ops){.where = at_our_listener};
+    b->peer.client->relay = &relay.relay;
+    peer_gives_proxy(&b->peer, STREAMHOST);
+    begin(b);
+    expects_offer(b, DIRECT STREAMHOST);
 }
 
 static void socket_that_never_comes_is_awaited_three_seconds(void **state)
@@ -1002,6 +1042,8 @@ int main(void)
         TEST(offer_that_comes_back_is_refused_while_ours_goes_on),
         TEST(direct_stream_is_open_once_claimed_and_chosen),
         TEST(answer_that_overtakes_its_socket_waits_for_it),
+        TEST(our_own_proxy_is_the_direct_way_by_another_name),
+        TEST(our_own_proxy_is_not_offered_beside_the_same_address),
         TEST(socket_that_never_comes_is_awaited_three_seconds),
         TEST(many_sockets_of_one_recipient_open_one_stream),
         TEST(direct_socket_lost_before_the_answer_fails_only_if_it_was_chosen),
