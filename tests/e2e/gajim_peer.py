@@ -1,23 +1,27 @@
 #!/usr/bin/python3
-"""A recipient: the real Gajim 1.7 with its window on a display nobody sees; it takes files by Jingle over SOCKS5.
+"""A recipient and a sender: the real Gajim 1.7 with its window on a display nobody sees; files by Jingle over SOCKS5.
   gajim_peer.py JID PASSWORD HOST PORT --home DIR
 
 Sets up the account, and says yes to every offer by what the button calls. Tells what happens as one JSON object a line:
-ready, offer, file, broken. Ends when its standard input does.
+ready, offer, file, broken, sent, unsent. Ends when its standard input does; a line there is a command: "send JID jingle
+FILE".
 
-Gajim never goes to 127.0.0.1 or ::1, so whoever sends to it has to be at another address of the loopback network.
+It asks a proxy for its address and then offers it; the test that it would make of a proxy first, as somebody of
+gajim.org, no proxy passes. Gajim never goes to 127.0.0.1 or ::1, so whoever sends to it has to be at another address of
+the loopback network.
 """
 import argparse
 import hashlib
 import json
 import os
-import socket
 import sys
 from pathlib import Path
 
 from desktop import make_room
+from lab import Ports
 
 OWN_ADDRESS = "127.0.0.2"
+FILES = "urn:xmpp:jingle:apps:file-transfer:5"
 
 
 listener = os.fdopen(os.dup(1), "w")  # Gajim prints what it likes
@@ -35,15 +39,10 @@ def options():
     arguments.add_argument("host")
     arguments.add_argument("port", type=int)
     arguments.add_argument("--home", required=True, help="files and settings go there")
+    arguments.add_argument("--proxy", help="instead of the server's own")
+    arguments.add_argument("--only-proxy", action="store_true", help="offer no address of its own")
     arguments.add_argument("--decline", action="store_true", help="say no to every offer")
     return arguments.parse_args()
-
-
-def free_port():
-    """Else every Gajim of a machine wants the same."""
-    with socket.socket() as probe:
-        probe.bind((OWN_ADDRESS, 0))
-        return probe.getsockname()[1]
 
 
 class Recipient:
@@ -55,8 +54,8 @@ class Recipient:
 
     def set_up(self, settings):
         for key, value in (("use_keyring", False), ("check_for_update", False),
-                           ("file_transfers_port", free_port()),
-                           ("ft_add_hosts_to_send", OWN_ADDRESS)):
+                           ("file_transfers_port", Ports.take()),
+                           ("ft_add_hosts_to_send", "" if self.arguments.only_proxy else OWN_ADDRESS)):
             settings.set_app_setting(key, value)
         settings.add_account("test")
         for key, value in dict(
@@ -64,8 +63,9 @@ class Recipient:
                 savepass=True, active=True, autoconnect=True, use_custom_host=True,
                 custom_host=self.arguments.host, custom_port=self.arguments.port, custom_type="PLAIN",
                 confirm_unencrypted_connection=False, use_plain_connection=True, account_label="test",
-                anonymous_auth=False, ft_send_local_ips=True, use_ft_proxies=True, test_ft_proxies_on_startup=True,
-                file_transfer_proxies="proxy." + self.domain).items():
+                anonymous_auth=False, ft_send_local_ips=not self.arguments.only_proxy, use_ft_proxies=True,
+                test_ft_proxies_on_startup=False,
+                file_transfer_proxies=self.arguments.proxy or "proxy." + self.domain).items():
             settings.set_account_setting("test", key, value)
 
     def listen(self):
@@ -96,7 +96,28 @@ class Recipient:
         else:
             window._start_receive(str(self.files / os.path.basename(properties.name)), "test", contact, properties)
 
+    def send(self, to, path):
+        """Called until it has been sent, or cannot be: first its presence has to come, and what it can do."""
+        from nbxmpp.protocol import JID
+        from gajim.common import app
+        there = JID.from_string(to)
+        contact = app.get_client("test").get_module("Contacts").get_contact(there.bare)
+        resources = [resource for resource in contact.iter_resources() if resource.jid == there]
+        if not resources or not resources[0].supports(FILES):
+            return True
+        app.interface.instances["file_transfers"].send_file("test", contact, there, path)
+        return False
+
+    def obey(self, line):
+        words = line.split()
+        if len(words) == 4 and words[0] == "send":
+            from gi.repository import GLib
+            GLib.timeout_add(100, self.send, words[1], words[3])
+
     def on_file(self, event):
+        if event.file_props.type_ == "s":
+            tell("sent", name=event.file_props.name, size=event.file_props.size)
+            return
         path = Path(event.file_props.file_name)
         digest = hashlib.sha256()
         with open(path, "rb") as received:
@@ -105,7 +126,9 @@ class Recipient:
         tell("file", name=path.name, size=path.stat().st_size, sha256=digest.hexdigest())
 
     def on_error(self, event):
-        tell("broken", what=event.name, text=str(getattr(event, "error_msg", "") or getattr(event, "reason", "")))
+        properties = getattr(event, "file_props", None)
+        tell("unsent" if properties and properties.type_ == "s" else "broken", name=getattr(properties, "name", None),
+             what=event.name, text=str(getattr(event, "error_msg", "") or getattr(event, "reason", "")))
 
 
 def mend():
@@ -154,7 +177,15 @@ def main():
     Settings.init = init
     mend()
     GLib.timeout_add(100, recipient.listen)
-    GLib.io_add_watch(sys.stdin.fileno(), GLib.IO_IN | GLib.IO_HUP, lambda *_: os._exit(0))
+
+    def read(*_):
+        line = sys.stdin.buffer.raw.readline().decode()
+        if not line:
+            os._exit(0)
+        recipient.obey(line)
+        return True
+
+    GLib.io_add_watch(sys.stdin.fileno(), GLib.IO_IN | GLib.IO_HUP, read)
     sys.argv = ["gajim", "-c", str(home / "gajim")]
     from gajim.gajim import main as gajim_main
     gajim_main()

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""A recipient and a sender: slixmpp with its own XEP-0047, XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or, on
-request, badly.
+"""A recipient and a sender: slixmpp with its own XEP-0047, XEP-0065, XEP-0095 and XEP-0096 plugins, behaving well or,
+on request, badly.
 
 Tells what happens as one JSON object a line: ready, presence, offer, streamhosts, stream, begun (the first bytes of a
 stream), file, broken, message, room, disconnected. The occupants of a room are told by "room": who, as what, and whether there.
