@@ -1,6 +1,9 @@
-/* A recipient: libpurple's own jabber protocol, as Pidgin, Finch and bitlbee run it; SI over SOCKS5 bytestreams and
- * in-band. purple_peer JID PASSWORD HOST PORT --home DIR [--decline] Tells what happens as one JSON object a line:
- * ready, offer, file, broken, message. Ends when its standard input does.
+/* A recipient and a sender: libpurple's own jabber protocol, as Pidgin, Finch and bitlbee run it; SI over SOCKS5
+ * bytestreams and in-band.
+ *   purple_peer JID PASSWORD HOST PORT --home DIR [--decline] [--only-proxy] [--proxy JID]
+ * Tells what happens as one JSON object a line: ready, offer, file, broken, message, sent, unsent. Ends when its
+ * standard input does; a line there is a command: "send JID si FILE".
+ * --only-proxy: it finds no port to listen on; --proxy: that one, before those of the server.
  *
  * Its habits, as far as a sender meets them:
  * - what it cannot read (an SI without a form, a bytestream offer without port or for an unknown sid) it does not
@@ -10,18 +13,23 @@
  * - it takes the close of an in-band stream without a word;
  * - it answers the offer of an empty file and connects, but counts a stream without bytes as cancelled by the sender.
  */
+#include <arpa/inet.h>
 #include <glib.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <purple.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static GMainLoop *loop;
 static FILE *listener; /* libpurple prints what it likes to stdout */
 static const char *files;
-static gboolean decline;
+static gboolean decline, only_proxy;
+static const char *proxy = "";
+static PurpleConnection *online;
 
 static void tell(json_t *event)
 {
@@ -120,9 +128,17 @@ static char *digest_of(const char *path, gsize *size)
 /* The very end of a transfer: the file is closed by now, which at the signal of its completion it is not. */
 static void on_end(PurpleXfer *xfer)
 {
-    char *path = saved_as(xfer), *sha256;
+    char *path, *sha256;
     gsize size;
 
+    if (purple_xfer_get_type(xfer) == PURPLE_XFER_SEND) {
+        tell(json_pack("{ss ss ss sI si}", "event",
+                       purple_xfer_get_status(xfer) == PURPLE_XFER_STATUS_DONE ? "sent" : "unsent", "name",
+                       purple_xfer_get_filename(xfer), "to", purple_xfer_get_remote_user(xfer), "size",
+                       (json_int_t)purple_xfer_get_size(xfer), "status", (int)purple_xfer_get_status(xfer)));
+        return;
+    }
+    path = saved_as(xfer);
     sha256 = digest_of(path, &size);
     tell(json_pack("{ss ss sI ss* si}", "event",
                    purple_xfer_get_status(xfer) == PURPLE_XFER_STATUS_DONE ? "file" : "broken", "name",
@@ -148,6 +164,7 @@ static void on_signed_on(PurpleConnection *connection, gpointer ignored)
     PurpleAccount *account = purple_connection_get_account(connection);
 
     (void)ignored;
+    online = connection;
     tell(json_pack("{ss ss ss}", "event", "ready", "jid", purple_account_get_username(account), "version",
                    purple_core_get_version()));
 }
@@ -159,15 +176,42 @@ static void on_error(PurpleAccount *account, PurpleConnectionError error, const 
     exit(1);
 }
 
+/* What Pidgin's menu does, which however waits until a presence of the other was seen. */
+static void send_file(const char *to, const char *path)
+{
+    PURPLE_PLUGIN_PROTOCOL_INFO(purple_connection_get_prpl(online))->send_file(online, to, path);
+}
+
 static gboolean on_stdin(GIOChannel *channel, GIOCondition seen, gpointer ignored)
 {
-    char line[64];
+    char *line = NULL, **words;
 
     (void)seen, (void)ignored;
-    if (read(g_io_channel_unix_get_fd(channel), line, sizeof line) > 0)
-        return TRUE;
-    g_main_loop_quit(loop);
-    return FALSE;
+    if (g_io_channel_read_line(channel, &line, NULL, NULL, NULL) != G_IO_STATUS_NORMAL) {
+        g_main_loop_quit(loop);
+        return FALSE;
+    }
+    words = g_strsplit(g_strstrip(line), " ", 4);
+    if (g_strv_length(words) == 4 && strcmp(words[0], "send") == 0)
+        send_file(words[1], words[3]);
+    g_strfreev(words);
+    g_free(line);
+    return TRUE;
+}
+
+/* A port that is taken for good. */
+static int occupied_port(void)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+    if (bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, 1) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &size) != 0) {
+        perror("a port");
+        exit(1);
+    }
+    return ntohs(address.sin6_port);
 }
 
 static void start_core(const char *home)
@@ -183,6 +227,13 @@ static void start_core(const char *home)
     purple_set_blist(purple_blist_new());
     purple_prefs_set_bool("/purple/network/map_ports", FALSE); /* no UPnP among the neighbours */
     purple_prefs_set_bool("/purple/network/auto_ip", FALSE);
+    if (only_proxy) {
+        int port = occupied_port();
+
+        purple_prefs_set_bool("/purple/network/ports_range_use", TRUE);
+        purple_prefs_set_int("/purple/network/ports_range_start", port);
+        purple_prefs_set_int("/purple/network/ports_range_end", port);
+    }
 }
 
 static void listen_to_it(void)
@@ -206,17 +257,35 @@ static void sign_on(char **argv)
     purple_account_set_int(account, "port", atoi(argv[4]));
     purple_account_set_string(account, "connection_security", "opportunistic_tls"); /* and the server offers none */
     purple_account_set_bool(account, "auth_plain_in_clear", TRUE);
+    purple_account_set_string(account, "ft_proxies", proxy);
     purple_accounts_add(account);
     purple_account_set_enabled(account, "jidpost-test", TRUE);
+}
+
+static gboolean read_options(int argc, char **argv)
+{
+    if (argc < 7 || strcmp(argv[5], "--home") != 0)
+        return FALSE;
+    for (int i = 7; i < argc; i++) {
+        if (strcmp(argv[i], "--decline") == 0)
+            decline = TRUE;
+        else if (strcmp(argv[i], "--only-proxy") == 0)
+            only_proxy = TRUE;
+        else if (strcmp(argv[i], "--proxy") == 0 && i + 1 < argc)
+            proxy = argv[++i];
+        else
+            return FALSE;
+    }
+    return TRUE;
 }
 
 int main(int argc, char **argv)
 {
     GIOChannel *input;
 
-    decline = argc == 8 && strcmp(argv[7], "--decline") == 0;
-    if (argc != (decline ? 8 : 7) || strcmp(argv[5], "--home") != 0) {
-        fprintf(stderr, "usage: %s JID PASSWORD HOST PORT --home DIR [--decline]\n", argv[0]);
+    if (!read_options(argc, argv)) {
+        fprintf(stderr, "usage: %s JID PASSWORD HOST PORT --home DIR [--decline] [--only-proxy] [--proxy JID]\n",
+                argv[0]);
         return 2;
     }
     listener = fdopen(dup(STDOUT_FILENO), "w");

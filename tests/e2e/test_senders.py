@@ -46,6 +46,27 @@ class Senders:
         self.send(sender, self.recipient("bob"), "si-s5b")
 
 
+class LibpurpleSends:
+    server_options = {"starttls": False}
+    send = Senders.send
+
+    def test_libpurple_sends_to_qxmpp_directly(self):
+        self.send(self.recipient("alice", client=peers.libpurple), self.recipient("bob", client=peers.qxmpp), "si")
+
+
+class LibpurpleSendsOnProsody(LibpurpleSends, Case):
+    server_name = "prosody"
+
+
+class LibpurpleSendsOnEjabberd(LibpurpleSends, Case):
+    """It sends before it knows that the proxy has joined the two; Prosody's proxy loses a small file of that."""
+    server_name = "ejabberd"
+
+    def test_libpurple_sends_to_libpurple_through_the_proxy(self):
+        sender = self.recipient("alice", "--only-proxy", client=peers.libpurple)
+        self.send(sender, self.recipient("bob", client=peers.libpurple), "si")
+
+
 class JingleSenders:
     """Gajim never goes to 127.0.0.1, so the proxy is elsewhere. Of a single byte two Gajims do not always agree that it
     was sent before the session ended."""
