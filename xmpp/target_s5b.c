@@ -428,12 +428,24 @@ static const struct iq_refusal *serve(struct target *t, xmpp_stanza_t *iq, const
     return &busy;
 }
 
+/* A component's domain itself is the proxy: xmpp/proxy65.h. */
+static bool is_for_proxy(const struct target *t, xmpp_stanza_t *iq)
+{
+    const char *to = xmpp_stanza_get_to(iq);
+
+    return t->client->relay && to && !strchr(to, '@');
+}
+
 bool target_serve_s5b(void *target, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
 {
     struct target *t = target;
-    struct s5b_hosts *hosts = malloc(sizeof *hosts);
-    const struct iq_refusal *refusal = hosts ? serve(t, iq, from, payload, hosts) : &busy;
+    const struct iq_refusal *refusal;
+    struct s5b_hosts *hosts;
 
+    if (is_for_proxy(t, iq))
+        return false;
+    hosts = malloc(sizeof *hosts);
+    refusal = hosts ? serve(t, iq, from, payload, hosts) : &busy;
     if (refusal)
         iq_refuse(t->client->iq, iq, refusal);
     free(hosts);

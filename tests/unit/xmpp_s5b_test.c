@@ -439,7 +439,7 @@ static void offer_that_comes_back_is_refused_while_ours_goes_on(void **state)
     peer_says(&b->peer, "<iq type='set' id='fast1' from='" TARGET "' to='" INITIATOR "'><query xmlns='" NS_BYTESTREAMS
                         "' sid='$sid'><streamhost jid='" TARGET "' host='203.0.113.50' port='8010'/></query></iq>");
     peer_expects(&b->peer, "<iq type='error' id='fast1' to='" TARGET
-                           "'><error type='modify'><not-acceptable xmlns='" NS_STANZAS "'/></error></iq>");
+                           "'><error type='modify' code='406'><not-acceptable xmlns='" NS_STANZAS "'/></error></iq>");
     strcpy(b->peer.id, id);
     fake_carrier_says(&b->carrier, CARRIER_CLAIMED, 0);
     uses(b, INITIATOR);
