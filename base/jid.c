@@ -218,6 +218,16 @@ const char *jid_domain(const struct jid *j, size_t *len)
     return j->text + start;
 }
 
+const char *jid_parent_domain(const struct jid *j, size_t *len)
+{
+    const char *domain = jid_domain(j, len), *dot = memchr(domain, '.', *len);
+
+    if (!dot)
+        return domain;
+    *len -= (size_t)(dot + 1 - domain);
+    return dot + 1;
+}
+
 const char *jid_resource(const struct jid *j)
 {
     return j->full ? j->text + j->bare + 1 : NULL;

@@ -28,6 +28,10 @@ bool jid_parse(struct jid *out, const char *text, size_t len, struct error *err)
 const char *jid_domain(const struct jid *j, size_t *len);
 const char *jid_resource(const struct jid *j); /* NULL: none */
 
+/* The domain without its first label, where most servers have the accounts that belong to a component; the whole
+ * domain if it has but one. A view into j. */
+const char *jid_parent_domain(const struct jid *j, size_t *len);
+
 /* What lives long holds a copy that is no longer than its text, and not the 3 KiB an address may have; free() it.
  * Everything takes one, but it is never copied by "=": that is what jid_copy() is for. NULL: out of memory. */
 struct jid *jid_dup(const struct jid *j);

@@ -20,6 +20,7 @@ struct network *compose_network(const struct config *c, const struct jid *jid, s
     const struct xmpp_settings settings = {
         .jid = *jid,
         .password = c->xmpp.password,
+        .secret = c->xmpp.component_secret,
         .server = c->xmpp.server,
         .port = c->xmpp.port,
         .tls = tls_of(c->xmpp.tls),

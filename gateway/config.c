@@ -286,12 +286,6 @@ static bool is_of_clients(const char *name)
 /* name is a JIDPOST_* variable; value is not empty unless the name is to be checked alone. */
 static bool take_variable(struct settings *s, const char *name, const char *value, struct error *err)
 {
-    if (strcmp(name, "JIDPOST_XMPP_COMPONENT_SECRET") == 0 || strcmp(name, "JIDPOST_XMPP_COMPONENT_SECRET_FILE") == 0)
-        return *value == '\0' ||
-               error_set(err, ERR_CONFIG,
-                         "%s: this version cannot be a component; give it an account by JIDPOST_XMPP_JID and "
-                         "JIDPOST_XMPP_PASSWORD",
-                         name);
     for (size_t i = 0; i < KEY_COUNT; i++) {
         char own[KEY_NAME];
         size_t len = strlen(key_variable(&config_table[i], own));
@@ -391,7 +385,8 @@ static char *expand(const char *fallback, const struct config *c)
         return strdup(fallback);
     buf_add(&out, fallback, (size_t)(open - fallback));
     if (strncmp(open, "<domain>", strlen("<domain>")) == 0) {
-        const char *domain = jid_domain(&c->xmpp.jid, &len);
+        const char *domain =
+            c->xmpp.component_secret ? jid_parent_domain(&c->xmpp.jid, &len) : jid_domain(&c->xmpp.jid, &len);
 
         buf_add(&out, domain, len);
     } else {
@@ -426,7 +421,12 @@ static bool read_key(const struct key *key, struct setting *setting, struct conf
         if (!setting->value)
             return out_of_memory(err);
     }
-    if (!key->fallback && (!setting->value || !*setting->value))
+    if (!setting->value && key->account && c->xmpp.component_secret) {
+        setting->value = strdup("");
+        if (!setting->value)
+            return out_of_memory(err);
+    }
+    if (!key->fallback && (!setting->value || !*setting->value) && !(key->account && c->xmpp.component_secret))
         return must_be_given(key, err);
     if (key->kind->read(key, c, setting->value, &why))
         return true;
@@ -538,8 +538,47 @@ static bool check_listener(const struct config *c, struct error *err)
                      c->http.listen);
 }
 
+/* The secret's digest and every stanza cross the network as they are: libstrophe and most servers know no TLS here. */
+static bool check_component(const struct config *c, struct error *err)
+{
+    if (c->xmpp.tls == TLS_DIRECT)
+        return error_set(err, ERR_CONFIG,
+                         "xmpp.tls = direct is for accounts; a component (xmpp.component_secret) has no TLS: leave it "
+                         "out, and have the server on this machine");
+    if (c->xmpp.password)
+        return error_set(err, ERR_CONFIG,
+                         "xmpp.password and xmpp.component_secret are both given; keep the password for an account, "
+                         "or the secret for a component");
+    if (c->xmpp.tls == TLS_OFF || !c->xmpp.server || value_is_loopback(c->xmpp.server))
+        return true;
+    return error_set(err, ERR_CONFIG,
+                     "xmpp.server = %s: what a component and its server say goes in the clear, so the server should be "
+                     "127.0.0.1 (or a tunnel there); write xmpp.tls = off if the network between is yours alone",
+                     c->xmpp.server);
+}
+
+/* A component's default sender has a local part: XEP-0065 clients hash addresses that have one. */
+static bool complete_sender(struct config *c, struct error *err)
+{
+    const struct jid given = c->xmpp.jid;
+    char whole[JID_MAX + 1];
+    size_t len;
+    const char *domain = jid_domain(&given, &len);
+
+    if (!c->xmpp.component_secret)
+        return true;
+    if (given.local > 0 && c->xmpp.from)
+        return true;
+    if (!c->xmpp.from)
+        c->xmpp.from = given.local > 0 ? strndup(given.text, given.local) : strdup("jidpost");
+    snprintf(whole, sizeof whole, "%s@%.*s", c->xmpp.from ? c->xmpp.from : "", (int)len, domain);
+    return c->xmpp.from ? jid_parse(&c->xmpp.jid, whole, strlen(whole), err) : out_of_memory(err);
+}
+
 static bool check_tls(const struct config *c, struct error *err)
 {
+    if (c->xmpp.component_secret)
+        return check_component(c, err);
     if (c->xmpp.tls != TLS_OFF || (c->xmpp.server && value_is_loopback(c->xmpp.server)))
         return true;
     return error_set(err, ERR_CONFIG,
@@ -590,8 +629,8 @@ static bool read_settings(struct settings *s, struct config *c, struct error *er
     }
     c->webhooks = s->webhooks;
     s->webhooks = (struct webhook_list){0};
-    if (read_tokens(s, c, err) && check_listener(c, err) && check_tls(c, err) && check_https(c, err) &&
-        check_reconnect(c, err) && check_roots(c, err))
+    if (complete_sender(c, err) && read_tokens(s, c, err) && check_listener(c, err) && check_tls(c, err) &&
+        check_https(c, err) && check_reconnect(c, err) && check_roots(c, err))
         return true;
 fail:
     config_free(c);

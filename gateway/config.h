@@ -60,10 +60,12 @@ struct config {
         char *listen; /* for /metrics, /livez and /readyz alone; "off": none */
     } ops;
     struct {
-        struct jid jid; /* bare or with a resource; the resource default is "jidpost" + a stable suffix */
-        char *password;
-        char *server;  /* host or address; NULL: by SRV of the JID's domain */
-        uint16_t port; /* 0: by SRV, else 5222 (direct TLS: 5223) */
+        char *component_secret; /* NULL: we are a client, else a component: xmpp/xmpp.h */
+        struct jid jid;         /* bare or with a resource; of a component the default sender, from@domain */
+        char *password;         /* NULL in component mode */
+        char *from;             /* of a component: the local part of jid, never NULL there */
+        char *server;           /* host or address; NULL: by SRV of the JID's domain, or this machine */
+        uint16_t port;          /* 0: by SRV, else 5222 (direct TLS: 5223); of a component 5347 */
         enum tls_mode tls;
         char *ca;                    /* PEM file beside the system's; NULL: none */
         char **proxies;              /* JIDs; NULL at the end */

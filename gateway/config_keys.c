@@ -501,10 +501,27 @@ static bool read_account(const struct key *key, struct config *c, const char *te
 
     if (!jid_parse(j, text, strlen(text), err))
         return false;
-    return j->local > 0 || error_set(err, ERR_CONFIG, "expected an account, as gateway@example.org");
+    return j->local > 0 || c->xmpp.component_secret ||
+           error_set(err, ERR_CONFIG,
+                     "expected an account, as gateway@example.org; a component, as "
+                     "files.example.org, has an xmpp.component_secret");
 }
 
 static const struct kind an_account = {read_account, NULL};
+
+static bool read_local_part(const struct key *key, struct config *c, const char *text, struct error *err)
+{
+    struct jid j;
+    char whole[JID_PART + 3];
+
+    snprintf(whole, sizeof whole, "%s@x", text);
+    if (*text &&
+        (strlen(text) > JID_PART || !jid_parse(&j, whole, strlen(whole), NULL) || j.full || j.local != strlen(text)))
+        return error_set(err, ERR_CONFIG, "expected what stands before the @ of an address, as reports");
+    return keep_text(key, c, text, err);
+}
+
+static const struct kind a_local_part = {read_local_part, drop_text};
 
 /* ---- the table */
 
@@ -565,12 +582,18 @@ static const struct key rows[] = {
     KEY(ops, listen, a_listener_or_off, "off",
         "another address for /metrics, /livez and /readyz, which asks for no token; off: http.listen has them"),
 
-    KEY(xmpp, jid, an_account, NULL, "the gateway's account; with a resource, that one is bound"),
-    KEY(xmpp, password, a_text, NULL, "the account's password", .secret = true),
-    KEY(xmpp, server, a_server, "", "host to connect to; left out: by the SRV records of the domain"),
-    KEY(xmpp, port, a_port, "0", "0: by SRV, else 5222, or 5223 with direct TLS"),
+    KEY(xmpp, component_secret, a_text, "", "makes the gateway a component (XEP-0114), which shares this secret with "
+        "the server; left out: it logs in as an account", .secret = true),
+    KEY(xmpp, jid, an_account, NULL,
+        "the gateway's account; with a resource, that one is bound; of a component its domain"),
+    KEY(xmpp, password, a_text, NULL, "the account's password; a component has none", .secret = true, .account = true),
+    KEY(xmpp, from, a_local_part, "", "local part that a component sends from where the caller names none; left out: "
+        "that of xmpp.jid, else jidpost"),
+    KEY(xmpp, server, a_server, "",
+        "host to connect to; left out: by the SRV records of the domain; a component: 127.0.0.1"),
+    KEY(xmpp, port, a_port, "0", "0: by SRV, else 5222, or 5223 with direct TLS; a component: 5347"),
     KEY(xmpp, tls, a_word, "required",
-        "required (STARTTLS), direct, or off (loopback servers only)", .words = tls_words),
+        "required (STARTTLS), direct, or off (loopback servers only; components have no TLS)", .words = tls_words),
     KEY(xmpp, ca, a_file, "", "PEM file of authorities trusted beside the system's"),
     KEY(xmpp, proxies, jids, "", "bytestream proxies (JIDs) beside those the server announces"),
     KEY(xmpp, accept_subscriptions, a_list, "*@<domain>", "who may add the gateway as a contact; * matches any run"),

@@ -28,10 +28,11 @@ struct key {
     bool file;                /* the path of one, or a credential */
     bool live;                /* main.c applies a new value to a running gateway */
     bool switched;            /* but from or to none takes a restart */
+    bool account;             /* of an account alone: in component mode it need not be given */
 };
 
 /* Ordered: the placeholders in a fallback stand for keys before it. */
-enum { KEY_COUNT = 86 };
+enum { KEY_COUNT = 88 };
 extern const struct key *const config_table;
 
 /* "http.listen" as "JIDPOST_HTTP_LISTEN"; returns out. */

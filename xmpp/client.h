@@ -45,6 +45,7 @@ struct client {
     struct receiver *receiver; /* gateway/reception.h; NULL: nothing is received */
     struct relay *relay;       /* gateway/relay.h; NULL: we are no proxy */
     struct proxy65 *proxy65;   /* NULL: likewise */
+    bool component;            /* every address of our domain is ours, and there is no roster */
     struct jid self;           /* bound full JID while online, else as configured */
     bool online;
 };

@@ -334,6 +334,11 @@ void contacts_online(struct contacts *k)
 {
     struct client *c = k->client;
 
+    if (c->component) { /* nobody keeps a roster for us */
+        k->ready = true;
+        k->events.ready(k->events.user);
+        return;
+    }
     k->asking = iq_ask_query(c->iq, NS_ROSTER, NULL, c->settings->iq_timeout_ms, roster_came, k, NULL);
 }
 
@@ -656,7 +661,8 @@ enum sight contacts_sight(const struct contacts *k, const struct jid *who)
 bool client_may_tell_address(const struct client *c, const struct jid *peer)
 {
     size_t len, own_len;
-    const char *domain = jid_domain(peer, &len), *own = jid_domain(&c->self, &own_len);
+    const char *domain = jid_domain(peer, &len);
+    const char *own = c->component ? jid_parent_domain(&c->self, &own_len) : jid_domain(&c->self, &own_len);
 
     switch (c->settings->direct) {
     case XMPP_DIRECT_ALWAYS:

@@ -40,6 +40,7 @@ struct iq_table {
     iq_send_fn *send;
     void *user;
     struct jid self; /* empty until bound */
+    bool component;
     struct questions all;
     void *tree; /* of struct question, for tsearch(3) */
     struct server servers[SERVERS_MAX];
@@ -115,6 +116,11 @@ void iq_destroy(struct iq_table **table)
 void iq_set_self(struct iq_table *table, const struct jid *bound)
 {
     jid_copy(&table->self, bound);
+}
+
+void iq_be_component(struct iq_table *table)
+{
+    table->component = true;
 }
 
 static bool is_domain_of(const struct jid *j, const struct jid *of)
@@ -237,10 +243,10 @@ static bool from_whom_we_asked(const struct question *q, xmpp_stanza_t *iq)
     struct jid from;
 
     if (!xmpp_stanza_get_from(iq))
-        return q->home;
+        return q->home && !q->table->component;
     if (!stanza_from(iq, &from))
         return false;
-    return q->home ? is_home(q->table, &from) : jid_equal(&from, q->to);
+    return q->home && !q->table->component ? is_home(q->table, &from) : jid_equal(&from, q->to);
 }
 
 static void copy_word(char *out, size_t max, const char *word)
@@ -308,6 +314,8 @@ static void take_request(struct iq_table *table, xmpp_stanza_t *iq, const char *
     xmpp_stanza_t *payload = stanza_child(iq, NULL, NULL);
     struct jid from;
 
+    if (!xmpp_stanza_get_from(iq) && table->component)
+        return;                      /* a server must say it, XEP-0114 section 3 */
     if (!xmpp_stanza_get_from(iq)) { /* from our own account, RFC 6120 section 8.1.2.1 */
         char bare[JID_MAX + 1];
 
@@ -340,6 +348,8 @@ static void send_reply(struct iq_table *table, xmpp_stanza_t *iq, xmpp_stanza_t 
     const char *id = stanza_attr(iq, "id");
 
     reply = stanza_set(stanza_set(reply, "to", stanza_attr(iq, "from")), "id", id);
+    if (table->component)
+        reply = stanza_set(reply, "from", stanza_attr(iq, "to"));
     if (!reply)
         return;
     if (id)

@@ -43,6 +43,9 @@ void iq_destroy(
 /* Our own bound JID, once known; for the matching rule. */
 void iq_set_self(struct iq_table *table, const struct jid *bound);
 
+/* We are a component: replies come from the address that was asked, and what has no 'from' is nobody's. */
+void iq_be_component(struct iq_table *table);
+
 /* Sends iq (type and payload set by the caller, who keeps his reference) to that address, NULL meaning our own
  * server/account, and calls done exactly once. Returns a ticket, not 0; 0 with *err set when it could not be sent. */
 uint64_t iq_ask(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *to, int64_t timeout_ms, iq_done_fn *done,

@@ -75,6 +75,7 @@ static void copy_settings(struct xmpp_settings *out, const struct xmpp_settings 
 {
     *out = *in;
     out->password = copy(in->password);
+    out->secret = copy(in->secret);
     out->server = copy(in->server);
     out->ca = copy(in->ca);
     out->allow_nets = copy_list(in->allow_nets);
@@ -84,11 +85,17 @@ static void copy_settings(struct xmpp_settings *out, const struct xmpp_settings 
     out->link = copy_list(in->link);
 }
 
+static void free_secret(const char *text)
+{
+    if (text)
+        explicit_bzero((char *)text, strlen(text));
+    free((char *)text);
+}
+
 static void free_settings(struct xmpp_settings *s)
 {
-    if (s->password)
-        explicit_bzero((char *)s->password, strlen(s->password));
-    free((char *)s->password);
+    free_secret(s->password);
+    free_secret(s->secret);
     free((char *)s->server);
     free((char *)s->ca);
     free_list(s->allow_nets);
@@ -106,7 +113,7 @@ static bool check_settings(const struct xmpp_settings *s, struct error *err)
     if (s->jid.local == 0)
         return error_set(err, ERR_CONFIG, "[xmpp] jid is '%s': write an account, such as gateway@example.org",
                          s->jid.text);
-    if (!s->password || !*s->password)
+    if (!s->secret && (!s->password || !*s->password))
         return error_set(err, ERR_CONFIG, "[xmpp] password is missing");
     if (len >= DNS_HOST || (s->server && strlen(s->server) >= DNS_HOST))
         return error_set(err, ERR_CONFIG, "[xmpp] server, or the domain of jid, is longer than a host name can be");
@@ -245,7 +252,8 @@ static void on_roster(void *user)
     struct xmpp_network *n = user;
     struct client *c = &n->base.client;
 
-    send_presence(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c)));
+    if (!c->component) /* who has no account tells each contact */
+        send_presence(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c)));
     finder_roster(n->finder);
     upload_service_online(c->uploads);
     n->events.roster(n->events.user);
@@ -291,6 +299,8 @@ static bool make_parts(struct xmpp_network *n)
         !(c->http = http_create(c->loop, n->settings.ca, n->settings.allow_nets, NULL)) ||
         !(n->finder = finder_create(c, methods)) || !(n->keepalive = keepalive_create(c, on_silent, n)))
         return false;
+    if (c->component)
+        iq_be_component(c->iq);
     contacts_serve(c->contacts);
     responder_serve(c);
     return !c->relay || (c->proxy65 = proxy65_create(c));
@@ -452,7 +462,10 @@ struct network *xmpp_create(const struct xmpp_settings *settings, struct error *
         return NULL;
     }
     n->base.network.ops = &ops;
-    n->base.client = (struct client){.settings = &n->settings, .ctx = session_ctx(n->session), .self = n->jid};
+    n->base.client = (struct client){.settings = &n->settings,
+                                     .ctx = session_ctx(n->session),
+                                     .component = settings->secret != NULL,
+                                     .self = n->jid};
     return &n->base.network;
 }
 

@@ -78,7 +78,7 @@ struct services *services_create(struct client *c)
 {
     struct services *s = calloc(1, sizeof *s);
     size_t len;
-    const char *domain = jid_domain(&c->self, &len);
+    const char *domain = c->component ? jid_parent_domain(&c->self, &len) : jid_domain(&c->self, &len);
 
     if (!s || !jid_parse(&s->server, domain, len, NULL)) {
         free(s);

@@ -224,6 +224,8 @@ static void went_online(struct session *s)
     struct jid bound;
 
     end_handshake(s);
+    if (s->settings->secret)
+        text = s->jid.text; /* a component binds nothing */
     if (!text || !jid_parse(&bound, text, strlen(text), NULL)) {
         session_cut(s, "the server bound no usable address");
         return;
@@ -243,6 +245,8 @@ static void went_online(struct session *s)
 
 static void note_stream_error(struct session *s, const xmpp_stream_error_t *error)
 {
+    if (error->type == XMPP_SE_NOT_AUTHORIZED || error->type == XMPP_SE_HOST_UNKNOWN)
+        s->failure = FAILURE_LOGIN;
     if (error->type == XMPP_SE_CONFLICT)
         s->failure = FAILURE_CONFLICT;
     if (error->text)
@@ -277,6 +281,50 @@ static void on_connection(xmpp_conn_t *conn, xmpp_conn_event_t event, int error,
 
 /* ---- connecting */
 
+static void add_handlers(struct session *s)
+{
+    xmpp_handler_add(s->conn, on_stanza, NULL, "iq", NULL, s);
+    xmpp_handler_add(s->conn, on_presence, NULL, "presence", NULL, s);
+    xmpp_handler_add(s->conn, on_message, NULL, "message", NULL, s);
+}
+
+static void on_primed(xmpp_conn_t *conn, xmpp_conn_event_t event, int error, xmpp_stream_error_t *stream_error,
+                      void *user)
+{
+    (void)conn, (void)event, (void)error, (void)stream_error, (void)user;
+}
+
+static int no_socket(xmpp_conn_t *conn, void *socket)
+{
+    (void)conn;
+    (void)socket;
+    return -1;
+}
+
+/* libstrophe 0.12 makes the state of stream management, which every stanza and every end of a connection looks into,
+ * only when a client connects. So one does, which is refused its socket before anything leaves. */
+static bool make_component(struct session *s)
+{
+    char domain[DNS_HOST];
+    size_t len;
+    const char *at = jid_domain(&s->jid, &len);
+
+    snprintf(domain, sizeof domain, "%.*s", (int)len, at);
+    xmpp_conn_set_jid(s->conn, domain);
+    xmpp_conn_set_pass(s->conn, s->settings->secret);
+    xmpp_conn_set_sockopt_callback(s->conn, no_socket);
+    (void)xmpp_connect_client(s->conn, "127.0.0.1", 1, on_primed, s);
+    xmpp_conn_set_sockopt_callback(s->conn, on_socket);
+    add_handlers(s);
+    return xmpp_conn_set_flags(s->conn, XMPP_CONN_FLAG_DISABLE_SM) == XMPP_EOK;
+}
+
+static int connect_to(struct session *s, const struct dns_address *to)
+{
+    return s->settings->secret ? xmpp_connect_component(s->conn, to->host, to->port, on_connection, s)
+                               : xmpp_connect_client(s->conn, to->host, to->port, on_connection, s);
+}
+
 /* A new one for each try: libstrophe 0.12.2 carries the length of a text that the last stream left unfinished into the
  * next stream, where it spoils the first name of a login mechanism. */
 static bool make_connection(struct session *s)
@@ -292,15 +340,15 @@ static bool make_connection(struct session *s)
     s->conn = xmpp_conn_new(s->ctx);
     if (!s->conn)
         return false;
+    if (s->settings->secret)
+        return make_component(s);
     xmpp_conn_set_jid(s->conn, s->jid.text);
     xmpp_conn_set_pass(s->conn, s->settings->password);
     if (s->settings->ca)
         xmpp_conn_set_cafile(s->conn, s->settings->ca);
     xmpp_conn_set_certfail_handler(s->conn, on_bad_certificate);
     xmpp_conn_set_sockopt_callback(s->conn, on_socket);
-    xmpp_handler_add(s->conn, on_stanza, NULL, "iq", NULL, s);
-    xmpp_handler_add(s->conn, on_presence, NULL, "presence", NULL, s);
-    xmpp_handler_add(s->conn, on_message, NULL, "message", NULL, s);
+    add_handlers(s);
     return xmpp_conn_set_flags(s->conn, (long)(flags[s->settings->tls] | XMPP_CONN_FLAG_DISABLE_SM)) == XMPP_EOK;
 }
 
@@ -351,7 +399,8 @@ static int64_t judge(struct session *s)
 
     switch (s->failure) {
     case FAILURE_LOGIN:
-        snprintf(s->advice, sizeof(s->advice), "the server refused the login: check [xmpp] jid and password");
+        snprintf(s->advice, sizeof(s->advice), "the server refused the login: check [xmpp] jid and %s",
+                 s->settings->secret ? "component_secret, and that the server knows such a component" : "password");
         return s->settings->reconnect_max_ms;
     case FAILURE_NO_TLS:
         snprintf(s->advice, sizeof(s->advice),
@@ -409,7 +458,7 @@ static void connect_next(struct session *s)
         s->failure = FAILURE_NONE;
         s->lost[0] = '\0';
         log_info("xmpp.connecting", log_str("host", to->host), log_int("port", to->port));
-        if (make_connection(s) && xmpp_connect_client(s->conn, to->host, to->port, on_connection, s) == XMPP_EOK)
+        if (make_connection(s) && connect_to(s, to) == XMPP_EOK)
             return;
         end_handshake(s);
         s->fd = -1;
@@ -440,13 +489,16 @@ static void ask_dns(struct session *s)
     char domain[DNS_HOST];
     size_t len;
     const char *at = jid_domain(&s->jid, &len);
-    struct dns_question question = {.host = set->server ? set->server : domain,
-                                    .port = set->port ? set->port
-                                            : direct  ? 5223
-                                                      : 5222};
+    struct dns_question question = {.host = set->server   ? set->server
+                                            : set->secret ? "127.0.0.1"
+                                                          : domain,
+                                    .port = set->port     ? set->port
+                                            : set->secret ? 5347
+                                            : direct      ? 5223
+                                                          : 5222};
 
     snprintf(domain, sizeof(domain), "%.*s", (int)len, at);
-    if (!set->server && !set->port)
+    if (!set->server && !set->port && !set->secret)
         question.service = direct ? "_xmpps-client._tcp" : "_xmpp-client._tcp";
     s->phase = PHASE_RESOLVING;
     s->next_connect = 0;
@@ -472,7 +524,7 @@ static void resolved(void *user, const struct dns_answer *answer)
         return; /* the turn sees that nothing is under way any more */
     s->addresses = *answer;
     s->next_address = 0;
-    if (s->settings->tls == XMPP_TLS_OFF)
+    if (s->settings->tls == XMPP_TLS_OFF && !s->settings->secret)
         keep_loopback(&s->addresses);
     if (s->addresses.count == 0) {
         snprintf(s->advice, sizeof(s->advice), "%s", s->addresses.error.text);
@@ -590,6 +642,8 @@ bool session_send(void *session, xmpp_stanza_t *stanza)
     size_t len;
     bool ok;
 
+    if (s->settings->secret && !xmpp_stanza_get_from(stanza))
+        xmpp_stanza_set_from(stanza, s->jid.text);
     if (s->phase != PHASE_ONLINE || s->stopping || xmpp_conn_send_queue_len(s->conn) >= SEND_STANZAS)
         return false;
     if (xmpp_stanza_to_text(stanza, &text, &len) != XMPP_EOK)

@@ -17,10 +17,11 @@ enum xmpp_tls { XMPP_TLS_REQUIRED, XMPP_TLS_DIRECT, XMPP_TLS_OFF };
 enum xmpp_direct { XMPP_DIRECT_AUTO, XMPP_DIRECT_ALWAYS, XMPP_DIRECT_NEVER };
 
 struct xmpp_settings {
-    struct jid jid; /* bare or full; with a resource, exactly that one is bound */
-    const char *password;
-    const char *server; /* NULL: SRV, then the domain itself */
-    uint16_t port;      /* 0: SRV, then 5222 or, with direct TLS, 5223 */
+    struct jid jid; /* bare or full; with a resource, exactly that one is bound. Of a component, its default sender */
+    const char *password; /* of an account */
+    const char *secret;   /* of a component (XEP-0114), instead: then the whole domain of jid is ours. NULL: none */
+    const char *server;   /* NULL: SRV, then the domain itself; of a component, this machine */
+    uint16_t port;        /* 0: SRV, then 5222 or, with direct TLS, 5223; of a component, 5347 */
     enum xmpp_tls tls;
     const char *ca;                    /* PEM file beside the system's; NULL: none */
     char *const *allow_nets;           /* networks that an upload service may lie in all the same; as proxies */

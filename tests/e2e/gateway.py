@@ -141,6 +141,7 @@ class Gateway(Client):
                          "SPOOL_RETENTION": "0",  # so that an empty spool shows that nothing was left behind
                          "SERVER_STATE_DIR": str(self.state), "LOG_FORMAT": "json", "LOG_LEVEL": "debug",
                          "SERVER_DRAIN_TIMEOUT": "0", **settings}
+        self.settings = {key: value for key, value in self.settings.items() if value is not None}
         self.environment = {}  # beside the settings
         self.arguments = []
         self.process = None

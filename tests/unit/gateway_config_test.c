@@ -295,6 +295,31 @@ static void the_command_line_wins_over_the_environment_and_that_over_the_file(vo
     config_free(&c);
 }
 
+static void a_component_sends_from_an_address_behind_its_domain(void **state)
+{
+    static const struct {
+        const char *says, *jid, *from, *sender;
+    } rows[] = {
+        {"by itself", "files.example.org", "", "jidpost@files.example.org"},
+        {"by its key", "files.example.org", "JIDPOST_XMPP_FROM=Reports", "reports@files.example.org"},
+        {"by its JID", "reports@files.example.org", "", "reports@files.example.org"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char jid[80];
+        const char *environment[] = {jid, "JIDPOST_XMPP_COMPONENT_SECRET=s3cret", *rows[i].from ? rows[i].from : NULL,
+                                     NULL};
+        struct config c;
+
+        snprintf(jid, sizeof jid, "JIDPOST_XMPP_JID=%s", rows[i].jid);
+        must_load(&c, "", environment, NULL);
+        assert_string_equal(c.xmpp.jid.text, rows[i].sender);
+        assert_string_equal(c.xmpp.accept_subscriptions[0], "*@example.org");
+        config_free(&c);
+    }
+}
+
 static void an_empty_variable_is_an_unset_one(void **state)
 {
     static const char *const environment[] = {ACCOUNT,
@@ -818,8 +843,16 @@ static void a_bad_environment_is_refused_by_name(void **state)
         {"a file for what is no secret",
          {ACCOUNT, "JIDPOST_HTTP_LISTEN_FILE=x"},
          "no key; did you mean JIDPOST_HTTP_LISTEN?"},
-        {"component mode", {ACCOUNT, "JIDPOST_XMPP_COMPONENT_SECRET=x"}, "cannot be a component; give it an account"},
-        {"component mode by file", {ACCOUNT, "JIDPOST_XMPP_COMPONENT_SECRET_FILE=/x"}, "cannot be a component"},
+        {"an account and a component", {ACCOUNT, "JIDPOST_XMPP_COMPONENT_SECRET=x"}, "are both given"},
+        {"a component elsewhere",
+         {"JIDPOST_XMPP_JID=files.example.org", "JIDPOST_XMPP_COMPONENT_SECRET=x", "JIDPOST_XMPP_SERVER=192.0.2.1"},
+         "goes in the clear"},
+        {"a component with TLS",
+         {"JIDPOST_XMPP_JID=files.example.org", "JIDPOST_XMPP_COMPONENT_SECRET=x", "JIDPOST_XMPP_TLS=direct"},
+         "a component"},
+        {"a domain without the secret",
+         {"JIDPOST_XMPP_JID=files.example.org", "JIDPOST_XMPP_PASSWORD=x"},
+         "has an xmpp.component_secret"},
         {"value and file",
          {ACCOUNT, "JIDPOST_XMPP_PASSWORD_FILE=secret"},
          "xmpp.password is given twice, by JIDPOST_XMPP_PASSWORD and by JIDPOST_XMPP_PASSWORD_FILE"},
@@ -1093,6 +1126,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_key_of_a_file_arrives, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_command_line_wins_over_the_environment_and_that_over_the_file, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_component_sends_from_an_address_behind_its_domain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_variable_is_an_unset_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_in_the_current_folder_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_indented_key_is_a_key_of_its_own, set_up, tear_down),
