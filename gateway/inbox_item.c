@@ -47,10 +47,15 @@ struct inbox_item *inbox_item_copy(const struct inbox_item *item)
     if (!ok)
         return NULL;
     *out = *item;
-    ok = copy_text(&out->from, item->from) & copy_text(&out->to, item->to) & copy_text(&out->name, item->name) &
-         copy_text(&out->type, item->type) & copy_text(&out->caption, item->caption) &
-         copy_text(&out->sha256, item->sha256) & copy_text(&out->streamhost, item->streamhost) &
-         copy_text(&out->error_text, item->error_text);
+    /* Each of them, so that none is left shared with the original. */
+    ok = copy_text(&out->from, item->from);
+    ok = copy_text(&out->to, item->to) && ok;
+    ok = copy_text(&out->name, item->name) && ok;
+    ok = copy_text(&out->type, item->type) && ok;
+    ok = copy_text(&out->caption, item->caption) && ok;
+    ok = copy_text(&out->sha256, item->sha256) && ok;
+    ok = copy_text(&out->streamhost, item->streamhost) && ok;
+    ok = copy_text(&out->error_text, item->error_text) && ok;
     if (!ok)
         inbox_item_free(&out);
     return out;
