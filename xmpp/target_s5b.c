@@ -22,7 +22,8 @@
 enum {
     HOSTS_MAX = 20,      /* in one offer */
     DIALLING = 32,       /* connections being made at once, for everybody */
-    HOST_MS = 20 * 1000, /* for one streamhost with all its addresses */
+    HOST_MS = 6 * 1000,  /* for one streamhost with all its addresses; some senders wait ten seconds for the answer */
+    LAST_MS = 15 * 1000, /* for the last of them */
     ALL_MS = 90 * 1000,  /* for all of them, with the wait for a turn */
     FIRST_MS = 1000,     /* the soonest failure is told */
     ROUND_MS = 5 * 1000, /* and later ones at multiples of that */
@@ -322,7 +323,7 @@ static void dial(struct target_file *f)
     if (f->stream) {
         f->home->dialling++;
         if (carrier->ops->dial(f->stream, &to, proxies_know(c->proxies, to.host, to.port), f->names[f->name], &err)) {
-            target_in(f, HOST_MS);
+            target_in(f, f->host + 1 < f->host_count ? HOST_MS : LAST_MS);
             return;
         }
     }
