@@ -5,7 +5,6 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "base/log.h"
 #include "xmpp/ns.h"
 #include "xmpp/stanza.h"
 #include "xmpp/target_parts.h"
@@ -67,8 +66,6 @@ void target_end(struct target_file *f, const struct error *why)
     const struct receiver_ops *ops = ops_of(f);
     struct reception *re = f->reception;
 
-    log_info("target.end", log_str("peer", f->peer->text), log_str("sid", f->sid),
-             log_str("result", why ? error_name(why->code) : "ok"));
     drop(f);
     ops->end(&re, why);
 }

@@ -13,7 +13,9 @@
 #include "tests/fake/inbox.h"
 #include "tests/fake/xmpp/peer.h"
 #include "xmpp/ns.h"
+#include "xmpp/rooms.h"
 #include "xmpp/s5b_name.h"
+#include "xmpp/stanza.h"
 #include "xmpp/target.h"
 
 #define SID         "vxf9n471bn46"
@@ -382,6 +384,42 @@ static void name_is_computed_whatever_the_sender_says(void **state)
     }
 }
 
+#define ROOM "coven@chat.example.org"
+
+static void said(void *user, const struct error *err)
+{
+    (void)user;
+    (void)err;
+}
+
+/* Checklist row 61: the sender is known to us only as he is called in a room we are in, and so are we to him; the name
+ * of the stream has what he knows of both. */
+static void name_that_somebody_in_our_room_says_is_used(void **state)
+{
+    static const char name[] = "416781edf1ae50bad01cb8509ba35b43952bc345";
+    struct bench *b = *state;
+    xmpp_ctx_t *ctx = b->peer.client->ctx;
+    xmpp_stanza_t *hello = stanza_new(ctx, "message", NULL);
+    struct jid room;
+
+    assert_true(jid_parse(&room, ROOM, strlen(ROOM), NULL));
+    assert_int_not_equal(room_send(b->peer.client->rooms, hello, &room, said, NULL, NULL), 0);
+    xmpp_stanza_release(hello);
+    for (unsigned inside = 0; inside < 2; inside++) {
+        if (inside)
+            peer_says(&b->peer, "<presence from='" ROOM "/initiator' to='" INITIATOR "'><x xmlns='" NS_MUC_USER
+                                "'><item affiliation='none' role='participant'/><status code='110'/></x></presence>");
+        while (peer_next(&b->peer))
+            continue;
+        announce(b, ROOM "/witch", SID, false);
+        peer_says(&b->peer, SET(ROOM "/witch") "<query xmlns='" NS_BYTESTREAMS "' sid='" SID
+                                               "' dstaddr='416781edf1ae50bad01cb8509ba35b43952bc345'>" OWN END);
+        assert_int_equal(strcmp(dialled(b, "203.0.113.7", 5086)->names[0], name) == 0, inside);
+        fake_inbox_revoke(&b->inbox, ERR_CANCELLED);
+        assert_non_null(peer_next(&b->peer));
+    }
+}
+
 /* QXmpp hashes Latin-1. */
 static void host_is_asked_by_both_names_where_something_is_not_ascii(void **state)
 {
@@ -607,6 +645,7 @@ int main(void)
         TEST(port_that_is_not_told_is_1080),
         TEST(proxy_of_our_own_server_is_trusted),
         TEST(name_is_computed_whatever_the_sender_says),
+        TEST(name_that_somebody_in_our_room_says_is_used),
         TEST(host_is_asked_by_both_names_where_something_is_not_ascii),
         TEST(failure_is_told_at_a_fixed_time_without_a_reason),
         TEST(sender_may_go_on_in_band_where_he_offered_that),
