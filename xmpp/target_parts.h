@@ -55,6 +55,7 @@ struct target_file {
     int64_t asked;           /* monotonic */
     struct offered_host *hosts;
     size_t host_count, host; /* the one being asked */
+    unsigned tried;          /* connections that came to nothing */
     bool waits;              /* for a turn: others dial */
     char names[2][S5B_NAME]; /* that they know it by */
     size_t name_count, name;

@@ -20,6 +20,7 @@
 #include "xmpp/target_parts.h"
 
 enum {
+    TRIED_MAX = 8,       /* of which so many are connected to; those that are blocked cost nobody anything */
     HOSTS_MAX = 20,      /* in one offer */
     DIALLING = 32,       /* connections being made at once, for everybody */
     HOST_MS = 6 * 1000,  /* for one streamhost with all its addresses; some senders wait ten seconds for the answer */
@@ -52,50 +53,61 @@ static bool read_port(const char *text, uint16_t *port)
     return n > 0 && n <= UINT16_MAX;
 }
 
-/* The JID stays as it is written, since the answer repeats it. What cannot be connected to is passed over. */
-static void add_host(xmpp_stanza_t *element, struct s5b_hosts *out)
-{
-    struct streamhost *h = &out->hosts[out->count];
-    const char *host = stanza_attr(element, "host");
-
-    if (!host || !*host || strlen(host) >= sizeof h->host || !read_port(stanza_attr(element, "port"), &h->port))
-        return;
-    snprintf(h->jid, sizeof h->jid, "%s", stanza_attr(element, "jid"));
-    snprintf(h->host, sizeof h->host, "%s", host);
-    out->count++;
-}
-
 static bool has_jid(xmpp_stanza_t *element)
 {
     const char *name = stanza_attr(element, "jid");
     struct jid jid;
 
-    return name && strlen(name) <= JID_MAX && jid_parse(&jid, name, strlen(name), NULL);
-}
-
-static bool read_hosts(xmpp_stanza_t *query, struct s5b_hosts *out)
-{
-    size_t listed = 0;
-
-    out->count = 0;
-    for (xmpp_stanza_t *h = stanza_child(query, "streamhost", NULL); h; h = stanza_next(h, "streamhost", NULL)) {
-        if (++listed > HOSTS_MAX || !has_jid(h))
-            return false;
-        if (out->count < S5B_HOSTS)
-            add_host(h, out);
-    }
-    return listed > 0;
+    return name && jid_parse(&jid, name, strlen(name), NULL);
 }
 
 /* XEP-0065 section 5.3.2, errors of section 5.3.1. NULL: well-formed, and a stream of ours to be. */
-static const struct iq_refusal *read_query(xmpp_stanza_t *query, struct s5b_hosts *out)
+static const struct iq_refusal *check_query(xmpp_stanza_t *query)
 {
     const char *sid = stanza_attr(query, "sid"), *mode = stanza_attr(query, "mode");
+    size_t listed = 0;
 
-    if (strcmp(xmpp_stanza_get_name(query), "query") != 0 || !sid || !*sid || strlen(sid) > TARGET_SID ||
-        !read_hosts(query, out))
+    if (strcmp(xmpp_stanza_get_name(query), "query") != 0 || !sid || !*sid || strlen(sid) > TARGET_SID)
+        return &bad_request;
+    for (xmpp_stanza_t *h = stanza_child(query, "streamhost", NULL); h; h = stanza_next(h, "streamhost", NULL))
+        if (++listed > HOSTS_MAX || !has_jid(h))
+            return &bad_request;
+    if (listed == 0)
         return &bad_request;
     return mode && strcmp(mode, "tcp") != 0 ? &not_acceptable : NULL;
+}
+
+/* What cannot be connected to is passed over. */
+static bool read_host(xmpp_stanza_t *element, struct offered_host *out)
+{
+    *out = (struct offered_host){.jid = stanza_attr(element, "jid"), .host = stanza_attr(element, "host")};
+    return out->host && *out->host && strlen(out->host) < sizeof(((struct carrier_address *)NULL)->host) &&
+           read_port(stanza_attr(element, "port"), &out->port);
+}
+
+/* The JIDs stay as they are written, since the answer repeats one. */
+static bool keep_hosts(struct target_file *f, xmpp_stanza_t *query)
+{
+    struct offered_host hosts[HOSTS_MAX];
+    size_t count = 0, size;
+    char *texts;
+
+    for (xmpp_stanza_t *h = stanza_child(query, "streamhost", NULL); h; h = stanza_next(h, "streamhost", NULL))
+        count += read_host(h, &hosts[count]);
+    size = (count + 1) * sizeof *hosts;
+    for (size_t i = 0; i < count; i++)
+        size += strlen(hosts[i].jid) + strlen(hosts[i].host) + 2;
+    f->hosts = malloc(size);
+    if (!f->hosts)
+        return false;
+    f->host_count = count;
+    texts = (char *)(f->hosts + count);
+    for (size_t i = 0; i < count; i++) {
+        f->hosts[i] = (struct offered_host){.jid = texts, .port = hosts[i].port};
+        f->hosts[i].host = texts = stpcpy(texts, hosts[i].jid) + 1;
+        texts = stpcpy(texts, hosts[i].host) + 1;
+    }
+    return true;
 }
 
 /* `dstaddr` would have us ask for any name, and so for the other half of a stranger's stream at a proxy. It counts only
@@ -269,6 +281,7 @@ static void not_reached_there(struct target_file *f, const struct error *why)
         f->name++;
         dial(f);
     } else {
+        f->tried += why->code != ERR_EGRESS_BLOCKED;
         next_host(f);
     }
 }
@@ -310,13 +323,13 @@ static void dial(struct target_file *f)
     struct carrier_address to;
     struct error err;
 
-    f->waits = f->home->dialling >= DIALLING;
-    if (f->waits)
-        return;
-    if (f->host >= f->host_count || clock_ms() - f->asked >= ALL_MS) {
+    if (f->host >= f->host_count || f->tried >= TRIED_MAX || clock_ms() - f->asked >= ALL_MS) {
         lost(f);
         return;
     }
+    f->waits = f->home->dialling >= DIALLING;
+    if (f->waits)
+        return;
     to.port = h->port;
     snprintf(to.host, sizeof to.host, "%s", h->host);
     f->stream = carrier->ops->open(carrier, on_carrier, f, &err);
@@ -327,7 +340,7 @@ static void dial(struct target_file *f)
             return;
         }
     }
-    not_reached_there(f, &err); /* eight at most, so no deep recursion */
+    not_reached_there(f, &err); /* twenty at most, so no deep recursion */
 }
 
 void target_s5b_turn(struct target *t)
@@ -335,10 +348,8 @@ void target_s5b_turn(struct target *t)
     struct target_file *f;
 
     DL_FOREACH(t->files, f)
-    if (f->state == TARGET_DIALLING && f->waits && t->dialling < DIALLING) {
-        dial(f);
-        return; /* the list may have changed; who lets go of his turn comes here again */
-    }
+    if (f->state == TARGET_DIALLING && f->waits && t->dialling < DIALLING)
+        dial(f); /* which ends no file */
 }
 
 void target_s5b_timeout(struct target_file *f)
@@ -369,21 +380,19 @@ void target_s5b_end(struct target_file *f)
 
 /* ---- the offer */
 
-static bool start(struct target_file *f, xmpp_stanza_t *iq, xmpp_stanza_t *query, const struct s5b_hosts *hosts)
+static bool start(struct target_file *f, xmpp_stanza_t *iq, xmpp_stanza_t *query)
 {
     char detail[64];
 
-    f->hosts = s5b_hosts_keep(hosts);
     f->question = keep_question(f->home->client->ctx, iq);
-    if (!f->hosts || !f->question || !name_stream(f, query)) {
+    if (!f->question || !keep_hosts(f, query) || !name_stream(f, query)) {
         forget_question(f);
         return false;
     }
-    f->host_count = hosts->count;
     f->asked = clock_ms();
     f->takes_s5b = false;
     f->state = TARGET_DIALLING;
-    snprintf(detail, sizeof detail, "%zu streamhosts", hosts->count);
+    snprintf(detail, sizeof detail, "%zu streamhosts", f->host_count);
     target_step(f, STEP_RECEIVED, "streamhosts", "ok", detail);
     target_in(f, ALL_MS);
     dial(f);
@@ -404,10 +413,9 @@ static struct target_file *take_bare(struct target *t, const struct jid *local, 
     return f;
 }
 
-static const struct iq_refusal *serve(struct target *t, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *query,
-                                      struct s5b_hosts *hosts)
+static const struct iq_refusal *serve(struct target *t, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *query)
 {
-    const struct iq_refusal *refusal = read_query(query, hosts);
+    const struct iq_refusal *refusal = check_query(query);
     const char *sid = stanza_attr(query, "sid");
     struct target_file *f;
     struct error err;
@@ -422,33 +430,19 @@ static const struct iq_refusal *serve(struct target *t, xmpp_stanza_t *iq, const
         f = take_bare(t, &local, from, sid, &refusal);
     else if (!f->takes_s5b || f->state != TARGET_ANNOUNCED)
         return f->state == TARGET_ANNOUNCED ? &not_acceptable : &in_use;
-    if (!f || start(f, iq, query, hosts))
+    if (!f || start(f, iq, query))
         return refusal;
     error_set(&err, ERR_INTERNAL, "out of memory");
     target_end(f, &err);
     return &busy;
 }
 
-/* A component's domain itself is the proxy: xmpp/proxy65.h. */
-static bool is_for_proxy(const struct target *t, xmpp_stanza_t *iq)
-{
-    const char *to = xmpp_stanza_get_to(iq);
-
-    return t->client->relay && to && !strchr(to, '@');
-}
-
 bool target_serve_s5b(void *target, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
 {
     struct target *t = target;
-    const struct iq_refusal *refusal;
-    struct s5b_hosts *hosts;
+    const struct iq_refusal *refusal = serve(t, iq, from, payload);
 
-    if (is_for_proxy(t, iq))
-        return false;
-    hosts = malloc(sizeof *hosts);
-    refusal = hosts ? serve(t, iq, from, payload, hosts) : &busy;
     if (refusal)
         iq_refuse(t->client->iq, iq, refusal);
-    free(hosts);
     return true;
 }
