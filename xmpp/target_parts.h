@@ -60,6 +60,7 @@ struct target_file {
     char names[2][S5B_NAME]; /* that they know it by */
     size_t name_count, name;
     struct carrier_stream *stream;
+    uint64_t most; /* bytes that are to come by it */
 };
 
 struct target {

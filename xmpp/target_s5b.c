@@ -229,13 +229,12 @@ static void reached(struct target_file *f)
     const struct receiver *r = f->home->client->receiver;
     struct shared_fd *file;
     struct error err;
-    uint64_t most;
 
     f->state = TARGET_FLOWING;
     f->home->dialling--;
     uv_timer_stop(&f->timer);
     r->ops->chose(f->reception, is_senders_own(f) ? "direct" : "proxy", f->hosts[f->host].jid);
-    file = r->ops->begin(f->reception, f->offset, &most, &err);
+    file = r->ops->begin(f->reception, f->offset, &f->most, &err);
     if (!file) {
         refuse(f, &busy);
         target_end(f, &err);
@@ -250,7 +249,8 @@ static void reached(struct target_file *f)
     ibb_in_destroy(&f->inband); /* it goes this way now */
     free(f->hosts);
     f->hosts = NULL;
-    if (!r->carrier->ops->receive(f->stream, file, f->offset, most, &err))
+    /* Of an empty file the end is all there is, and a sender still on his way to a proxy must find us there. */
+    if (!r->carrier->ops->receive(f->stream, file, f->offset, f->most > 0 ? f->most : 1, &err))
         target_end(f, &err);
     else
         target_s5b_turn(f->home);
@@ -300,7 +300,7 @@ static void on_carrier(void *user, const struct carrier_event *event)
         f->home->client->receiver->ops->moved(f->reception, event->moved);
         break;
     case CARRIER_DONE:
-        target_complete(f, event->moved, event->extra);
+        target_complete(f, event->moved < f->most ? event->moved : f->most, event->extra || event->moved > f->most);
         break;
     case CARRIER_FAILED:
         if (f->state == TARGET_DIALLING) {

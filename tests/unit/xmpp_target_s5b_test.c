@@ -68,14 +68,14 @@ static int teardown(void **state)
 }
 
 /* An SI of the peer's under that id, with in-band beside the bytestream or not, was said yes to. */
-static void announce(struct bench *b, const char *from, const char *sid, bool ibb)
+static void announce_size(struct bench *b, const char *from, const char *sid, bool ibb, unsigned size)
 {
     struct buf xml = {0};
 
     buf_printf(&xml, "<iq type='set' id='q0' from='%s' to='" INITIATOR "'><si xmlns='" NS_SI "' id='%s' profile='%s'>",
                from, sid, NS_SI_FILE);
-    buf_printf(&xml, "<file xmlns='%s' name='a.txt' size='6'/><feature xmlns='%s'><x xmlns='%s' type='form'>",
-               NS_SI_FILE, NS_FEATURE_NEG, NS_DATA_FORM);
+    buf_printf(&xml, "<file xmlns='%s' name='a.txt' size='%u'/><feature xmlns='%s'><x xmlns='%s' type='form'>",
+               NS_SI_FILE, size, NS_FEATURE_NEG, NS_DATA_FORM);
     buf_printf(&xml, "<field var='stream-method'><option><value>%s</value></option>", NS_BYTESTREAMS);
     if (ibb)
         buf_printf(&xml, "<option><value>%s</value></option>", NS_IBB);
@@ -83,6 +83,11 @@ static void announce(struct bench *b, const char *from, const char *sid, bool ib
     peer_says(&b->peer, xml.data);
     buf_free(&xml);
     assert_non_null(strstr(peer_next(&b->peer), "type=\"result\""));
+}
+
+static void announce(struct bench *b, const char *from, const char *sid, bool ibb)
+{
+    announce_size(b, from, sid, ibb, 6);
 }
 
 static struct carrier_stream *dialled(struct bench *b, const char *host, unsigned port)
@@ -582,6 +587,27 @@ static void what_came_is_for_the_receiver_to_judge(void **state)
     }
 }
 
+/* Checklist row 44. Who is done at once would be gone before the sender has come to the proxy. */
+static void end_of_an_empty_file_is_waited_for(void **state)
+{
+    for (unsigned extra = 0; extra < 2; extra++) {
+        struct bench *b = *state;
+
+        announce_size(b, TARGET, SID, false, 0);
+        peer_says(&b->peer, SETS(PROXY));
+        fake_carrier_says(&b->carrier, CARRIER_DIALED, 0);
+        peer_expects(&b->peer, USED("Proxy.example.org/n1"));
+        assert_int_equal(fake_carrier_stream(&b->carrier)->length, 1);
+        fake_carrier_says(&b->carrier, CARRIER_DONE, extra);
+        assert_int_equal(b->inbox.completed, 1);
+        assert_int_equal(b->inbox.moved, 0);
+        assert_int_equal(b->inbox.extra, extra);
+        fake_inbox_answer(&b->inbox);
+        teardown(state);
+        setup(state);
+    }
+}
+
 static void stream_that_breaks_keeps_what_came(void **state)
 {
     struct bench *b = *state;
@@ -662,6 +688,7 @@ int main(void)
         TEST(sender_has_thirty_seconds_to_go_on_in_band),
         TEST(so_many_connections_are_made_at_once),
         TEST(what_came_is_for_the_receiver_to_judge),
+        TEST(end_of_an_empty_file_is_waited_for),
         TEST(stream_that_breaks_keeps_what_came),
         TEST(stream_outlives_the_session_and_negotiation_does_not),
         TEST(file_that_is_taken_away_is_refused_or_cut),
