@@ -182,13 +182,14 @@ struct carrier_stream *candidate_dial_stream(const struct candidate_dial *d)
 /* ---- from birth to death */
 
 struct candidate_dial *candidate_dial_create(struct method_host *host, struct client *client, const char *sid,
-                                             const struct jid *peer, const struct candidate_list *list,
+                                             const struct jid *local, const struct jid *peer,
+                                             const struct candidate_list *list,
                                              const struct candidate_dial_events *events)
 {
     struct candidate_dial *d = calloc(1, sizeof *d);
 
-    if (!d || !s5b_name(sid, peer->text, client->self.text, d->name) ||
-        !s5b_name(sid, client->self.text, peer->text, d->swapped_name)) {
+    if (!d || !s5b_name(sid, peer->text, local->text, d->name) ||
+        !s5b_name(sid, local->text, peer->text, d->swapped_name)) {
         free(d);
         return NULL;
     }

@@ -24,9 +24,11 @@ struct candidate_dial_events {
     void *user;
 };
 
-/* list is borrowed and may grow. Nothing is called back from inside any function here. NULL: out of memory. */
+/* local: the address of ours that the session is from. list is borrowed and may grow. Nothing is called back from
+ * inside any function here. NULL: out of memory. */
 struct candidate_dial *candidate_dial_create(struct method_host *host, struct client *client, const char *sid,
-                                             const struct jid *peer, const struct candidate_list *list,
+                                             const struct jid *local, const struct jid *peer,
+                                             const struct candidate_list *list,
                                              const struct candidate_dial_events *events);
 
 /* Tries those of the list that it has not tried yet; eight in all. */

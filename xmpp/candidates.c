@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/id.h"
 #include "base/text.h"
@@ -24,7 +25,29 @@ static unsigned some_number(unsigned below)
     return (unsigned)(strtoul(hex, NULL, 16) % below);
 }
 
-void candidates_make(struct candidate_list *out, const struct s5b_hosts *hosts)
+static bool has_priority(const struct candidate_list *list, uint32_t priority)
+{
+    for (size_t i = 0; list && i < list->count; i++)
+        if (list->all[i].priority == priority)
+            return true;
+    return false;
+}
+
+/* The same public proxy, most often: who goes there twice by one name hinders himself. */
+static bool is_offered(const struct candidate_list *theirs, const struct candidate *c)
+{
+    for (size_t i = 0; theirs && i < theirs->count; i++) {
+        const struct candidate *t = &theirs->all[i];
+
+        if (t->port == c->port && strcasecmp(t->host, c->host) == 0)
+            return true;
+        if (t->proxy && c->proxy && strcmp(t->jid, c->jid) == 0)
+            return true;
+    }
+    return false;
+}
+
+void candidates_make(struct candidate_list *out, const struct s5b_hosts *hosts, const struct candidate_list *theirs)
 {
     unsigned local = LOCAL_LEAST;
 
@@ -37,13 +60,15 @@ void candidates_make(struct candidate_list *out, const struct s5b_hosts *hosts)
         local += LOCAL_STEP * (1 + some_number(LOCAL_SPAN));
         id_random_hex(random, 8);
         *c = (struct candidate){.port = h->port, .proxy = !(i == 0 && hosts->direct)};
+        while (has_priority(theirs, (c->proxy ? PREFER_PROXY : PREFER_DIRECT) * 65536U + local))
+            local += LOCAL_STEP;
         snprintf(c->cid, sizeof c->cid, "jp%s", random);
         snprintf(c->jid, sizeof c->jid, "%.255s", h->jid);
         snprintf(c->host, sizeof c->host, "%s", h->host);
         c->priority = (c->proxy ? PREFER_PROXY : PREFER_DIRECT) * 65536U + local;
     }
     for (size_t i = 0; i < hosts->count; i++)
-        if (strlen(hosts->hosts[i].jid) < sizeof out->all[i].jid)
+        if (strlen(hosts->hosts[i].jid) < sizeof out->all[i].jid && !is_offered(theirs, &out->all[i]))
             out->all[out->count++] = out->all[i];
 }
 
@@ -125,11 +150,13 @@ bool candidates_find(const struct candidate_list *list, const char *cid, size_t 
     return false;
 }
 
-enum nominee candidates_nominate(const struct candidate *theirs, const struct candidate *ours)
+enum nominee candidates_nominate(const struct candidate *theirs, const struct candidate *ours, bool responder)
 {
     if (!theirs && !ours)
         return NOMINEE_NONE;
     if (!theirs || !ours)
         return theirs ? NOMINEE_THEIRS : NOMINEE_OURS;
+    if (ours->priority == theirs->priority)
+        return responder ? NOMINEE_OURS : NOMINEE_THEIRS; /* the initiator's choice is the other's candidate */
     return ours->priority > theirs->priority ? NOMINEE_OURS : NOMINEE_THEIRS;
 }

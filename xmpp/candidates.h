@@ -28,9 +28,10 @@ struct candidate_list {
     size_t count;
 };
 
-/* Gives the streamhosts ids and priorities: falling in their order, and unlike any that a client computes from the
- * XEP's formula alone, since clients resolve equal ones in two ways. A JID too long for its field is left out. */
-void candidates_make(struct candidate_list *out, const struct s5b_hosts *hosts);
+/* Gives the streamhosts ids and priorities: falling in their order, and unlike any of theirs, or that a client computes
+ * from the XEP's formula alone, since clients resolve equal ones in two ways. Left out is who the peer offers already
+ * (theirs; NULL: nothing is known), by JID if it is a proxy or by address, and a JID too long for its field. */
+void candidates_make(struct candidate_list *out, const struct s5b_hosts *hosts, const struct candidate_list *theirs);
 
 /* Puts <candidate/> elements into the transport; NULL gives NULL. */
 xmpp_stanza_t *candidates_write(xmpp_ctx_t *ctx, xmpp_stanza_t *transport, const struct candidate_list *list);
@@ -49,8 +50,9 @@ enum nominee {
     NOMINEE_OURS    /* our candidate that the peer uses */
 };
 
-/* Section 2.4, with both reports there: the higher priority wins, and of equal ones that which the initiator (we)
- * chose. theirs: the peer's candidate we use; ours: ours that it uses; NULL where the report is an error. */
-enum nominee candidates_nominate(const struct candidate *theirs, const struct candidate *ours);
+/* Section 2.4, with both reports there: the higher priority wins, and of equal ones that which the initiator chose,
+ * who is the peer if we are the responder. theirs: the peer's candidate we use; ours: ours that it uses; NULL where
+ * the report is an error. */
+enum nominee candidates_nominate(const struct candidate *theirs, const struct candidate *ours, bool responder);
 
 #endif

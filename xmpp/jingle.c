@@ -1,3 +1,4 @@
+/* xmpp/jingle.c - see jingle.h. */
 #include "xmpp/jingle.h"
 
 #include <assert.h>
@@ -17,7 +18,8 @@ enum {
     ACK_MS = 30 * 1000,
     ENDED_MS = 60 * 1000, /* how long the repetition of an end is answered as if it were the first */
     ENDED = 256,
-    QUESTIONS = 16 /* of one session on their way at once */
+    QUESTIONS = 16, /* of one session on their way at once */
+    SID_MAX = 256,  /* bytes of a peer's session id, or of the name of its content */
 };
 
 enum state { CREATED, PENDING, ACTIVE, ENDED_BY_PEER };
@@ -25,8 +27,9 @@ enum state { CREATED, PENDING, ACTIVE, ENDED_BY_PEER };
 struct jingle_session {
     LIST_ENTRY(jingle_session) all;
     struct jingle *table;
-    struct jid peer;
-    char sid[20];
+    struct jid *local, *peer;
+    char *sid, *content;
+    bool responder; /* the peer began it */
     enum state state;
     const struct jingle_events *events;
     void *user;
@@ -45,15 +48,17 @@ struct jingle {
     LIST_HEAD(, jingle_session) all;
     struct ended ended[ENDED]; /* a ring */
     size_t next_ended;
+    jingle_offered_fn *offered;
+    void *offered_user;
 };
 
 /* ---- sessions that are over */
 
-static char *key_of(const char *sid, const struct jid *peer)
+static char *key_of(const char *sid, const struct jid *local, const struct jid *peer)
 {
     struct buf key = {0};
 
-    buf_printf(&key, "%s\n%s", sid, peer->text); /* no JID has a line break in it */
+    buf_printf(&key, "%s\n%s\n%s", local->text, peer->text, sid); /* no JID has a line break in it */
     return buf_steal(&key);
 }
 
@@ -62,13 +67,13 @@ static void remember_end(const struct jingle_session *s)
     struct ended *e = &s->table->ended[s->table->next_ended++ % ENDED];
 
     free(e->key);
-    e->key = key_of(s->sid, &s->peer); /* out of memory: the repetition gets an error, and that is all */
+    e->key = key_of(s->sid, s->local, s->peer); /* out of memory: the repetition gets an error, and that is all */
     e->until = clock_ms() + ENDED_MS;
 }
 
-static bool ended_lately(const struct jingle *j, const char *sid, const struct jid *peer)
+static bool ended_lately(const struct jingle *j, const char *sid, const struct jid *local, const struct jid *peer)
 {
-    char *key = key_of(sid, peer);
+    char *key = key_of(sid, local, peer);
     bool found = false;
 
     for (size_t i = 0; key && i < ENDED && !found; i++)
@@ -86,15 +91,37 @@ static xmpp_stanza_t *build(const struct jingle_session *s, const char *action, 
 
     jingle = stanza_set(stanza_set(jingle, "action", action), "sid", s->sid);
     if (s->state == CREATED)
-        jingle = stanza_set(jingle, "initiator", s->table->client->self.text);
-    return stanza_iq(ctx, "set", stanza_add(jingle, child));
+        jingle = stanza_set(jingle, "initiator", s->local->text);
+    else if (strcmp(action, "session-accept") == 0)
+        jingle = stanza_set(jingle, "responder", s->local->text);
+    return stanza_set(stanza_iq(ctx, "set", stanza_add(jingle, child)), "from", s->local->text);
 }
 
-xmpp_stanza_t *jingle_content(struct client *c, xmpp_stanza_t *transport)
+xmpp_stanza_t *jingle_content(const struct jingle_session *s, xmpp_stanza_t *transport)
 {
-    xmpp_stanza_t *content = stanza_set(stanza_new(c->ctx, "content", NULL), "creator", "initiator");
+    xmpp_stanza_t *content = stanza_set(stanza_new(s->table->client->ctx, "content", NULL), "creator", "initiator");
 
-    return stanza_add(stanza_set(content, "name", JINGLE_CONTENT), transport);
+    return stanza_add(stanza_set(content, "name", s->content), transport);
+}
+
+const struct jid *jingle_local(const struct jingle_session *s)
+{
+    return s->local;
+}
+
+const struct jid *jingle_peer(const struct jingle_session *s)
+{
+    return s->peer;
+}
+
+bool jingle_responds(const struct jingle_session *s)
+{
+    return s->responder;
+}
+
+const char *jingle_content_name(const struct jingle_session *s)
+{
+    return s->content;
 }
 
 static void ignore(void *user, const struct iq_reply *reply)
@@ -108,7 +135,7 @@ static uint64_t ask(struct jingle_session *s, const char *action, xmpp_stanza_t 
 {
     struct client *c = s->table->client;
     xmpp_stanza_t *iq = build(s, action, child);
-    uint64_t ticket = iq_ask(c->iq, iq, &s->peer, ACK_MS, done ? done : ignore, user, err);
+    uint64_t ticket = iq_ask(c->iq, iq, s->peer, ACK_MS, done ? done : ignore, user, err);
 
     if (iq)
         xmpp_stanza_release(iq);
@@ -143,12 +170,12 @@ static void read_refusal(const struct jingle_session *s, const struct iq_reply *
 
     for (size_t i = 0; reply->outcome == IQ_ERROR && i < sizeof meanings / sizeof *meanings; i++) {
         if (strcmp(reply->condition, meanings[i].condition) == 0) {
-            error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->peer.text, meanings[i].says, reply->condition,
+            error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->peer->text, meanings[i].says, reply->condition,
                       reply->text[0] ? ": " : "", reply->text);
             return;
         }
     }
-    iq_error(reply, s->peer.text, err);
+    iq_error(reply, s->peer->text, err);
 }
 
 static void on_initiated(void *user, const struct iq_reply *reply)
@@ -158,7 +185,10 @@ static void on_initiated(void *user, const struct iq_reply *reply)
 
     if (reply->outcome == IQ_RESULT || s->state == ENDED_BY_PEER)
         return;
-    read_refusal(s, reply, &err);
+    if (s->responder)
+        iq_error(reply, s->peer->text, &err);
+    else
+        read_refusal(s, reply, &err);
     if (reply->outcome == IQ_ERROR)
         s->state = CREATED; /* there is no session at the peer's side to be ended */
     s->events->refused(s->user, &err);
@@ -173,55 +203,121 @@ bool jingle_initiate(struct jingle_session *s, xmpp_stanza_t *content, struct er
     return true;
 }
 
+bool jingle_accept(struct jingle_session *s, xmpp_stanza_t *content, struct error *err)
+{
+    assert(s->state == PENDING && s->responder);
+    if (!jingle_send(s, "session-accept", content, on_initiated, s, err))
+        return false;
+    s->state = ACTIVE;
+    return true;
+}
+
 /* ---- from birth to death */
 
-struct jingle_session *jingle_session_create(struct jingle *j, const struct jid *peer,
-                                             const struct jingle_events *events, void *user)
+static void free_session(struct jingle_session *s)
+{
+    free(s->local);
+    free(s->peer);
+    free(s->sid);
+    free(s->content);
+    free(s);
+}
+
+static struct jingle_session *create(struct jingle *j, const struct jid *local, const struct jid *peer, const char *sid,
+                                     const char *content)
 {
     struct jingle_session *s = calloc(1, sizeof *s);
-    char random[17];
 
     if (!s)
         return NULL;
     s->table = j;
-    jid_copy(&s->peer, peer);
+    s->local = jid_dup(local);
+    s->peer = jid_dup(peer);
+    s->sid = strdup(sid);
+    s->content = strdup(content);
+    if (s->local && s->peer && s->sid && s->content) {
+        LIST_INSERT_HEAD(&j->all, s, all);
+        return s;
+    }
+    free_session(s);
+    return NULL;
+}
+
+struct jingle_session *jingle_session_create(struct jingle *j, const struct jid *local, const struct jid *peer,
+                                             const struct jingle_events *events, void *user)
+{
+    char random[17], sid[20];
+    struct jingle_session *s;
+
+    id_random_hex(random, 8);
+    snprintf(sid, sizeof sid, "jp%s", random); /* an NMTOKEN */
+    s = create(j, local, peer, sid, JINGLE_CONTENT);
+    if (!s)
+        return NULL;
     s->events = events;
     s->user = user;
-    id_random_hex(random, 8);
-    snprintf(s->sid, sizeof s->sid, "jp%s", random); /* an NMTOKEN */
-    LIST_INSERT_HEAD(&j->all, s, all);
     return s;
 }
 
-void jingle_session_end(struct jingle_session **session, const char *reason)
+struct jingle_session *jingle_session_take(const struct jingle_request *r, const struct jid *local,
+                                           const struct jid *peer, const struct jingle_events *events, void *user)
+{
+    struct jingle_session *s =
+        create(r->table, local, peer, stanza_attr(r->jingle, "sid"), stanza_attr(r->content, "name"));
+
+    if (!s)
+        return NULL;
+    s->responder = true;
+    s->state = PENDING;
+    s->events = events;
+    s->user = user;
+    return s;
+}
+
+static xmpp_stanza_t *build_reason(const struct jingle_session *s, const struct jingle_reason *why)
+{
+    xmpp_ctx_t *ctx = s->table->client->ctx;
+    xmpp_stanza_t *reason = stanza_add(stanza_new(ctx, "reason", NULL), stanza_new(ctx, why->name, NULL));
+
+    if (why->text)
+        reason = stanza_add(reason, stanza_add_text(ctx, stanza_new(ctx, "text", NULL), why->text));
+    if (why->special)
+        reason = stanza_add(reason, stanza_new(ctx, why->special, NS_JINGLE_FILE_ERRORS));
+    return reason;
+}
+
+void jingle_session_end_for(struct jingle_session **session, const struct jingle_reason *why)
 {
     struct jingle_session *s = *session;
-    xmpp_ctx_t *ctx;
 
     if (!s)
         return;
-    ctx = s->table->client->ctx;
     for (size_t i = 0; i < QUESTIONS; i++)
         iq_forget(s->table->client->iq, s->questions[i]);
     if (s->state == PENDING || s->state == ACTIVE) {
-        ask(s, "session-terminate", stanza_add(stanza_new(ctx, "reason", NULL), stanza_new(ctx, reason, NULL)), NULL,
-            NULL, NULL);
+        ask(s, "session-terminate", build_reason(s, why), NULL, NULL, NULL);
         remember_end(s);
     }
     LIST_REMOVE(s, all);
-    free(s);
+    free_session(s);
     *session = NULL;
+}
+
+void jingle_session_end(struct jingle_session **s, const char *reason)
+{
+    jingle_session_end_for(s, &(struct jingle_reason){.name = reason});
 }
 
 /* ---- what is heard */
 
-static struct jingle_session *find(struct jingle *j, const char *sid, const struct jid *peer)
+static struct jingle_session *find(struct jingle *j, const char *sid, const struct jid *local, const struct jid *peer)
 {
     struct jingle_session *s;
 
     LIST_FOREACH(s, &j->all, all)
     {
-        if (s->state != CREATED && s->state != ENDED_BY_PEER && strcmp(s->sid, sid) == 0 && jid_equal(&s->peer, peer))
+        if (s->state != CREATED && s->state != ENDED_BY_PEER && strcmp(s->sid, sid) == 0 && jid_equal(s->peer, peer) &&
+            jid_equal(s->local, local))
             return s;
     }
     return NULL;
@@ -265,7 +361,7 @@ void jingle_reject_transport(struct jingle_session *s, struct jingle_request *r)
     jingle_ack(r);
     transport = stanza_new(s->table->client->ctx, "transport", told ? xmpp_stanza_get_ns(told) : NULL);
     transport = stanza_set(transport, "sid", stanza_attr(told, "sid"));
-    jingle_send(s, "transport-reject", jingle_content(s->table->client, transport), NULL, NULL, NULL);
+    jingle_send(s, "transport-reject", jingle_content(s, transport), NULL, NULL, NULL);
 }
 
 static const char *with_hyphens(const char *name, char *out, size_t max)
@@ -311,18 +407,20 @@ static bool read_reason(const struct jingle_session *s, xmpp_stanza_t *reason, s
         return true;
     if (name) /* Dino writes "failed_transport" */
         name = with_hyphens(name, spelled, sizeof spelled);
+    if (name && s->responder && (strcmp(name, "cancel") == 0 || strcmp(name, "decline") == 0))
+        return error_set(err, ERR_CANCELLED, "%s cancelled the transfer", s->peer->text);
     if (name && strcmp(name, "cancel") == 0 && s->state == PENDING)
         name = "decline"; /* Gajim's word for it */
     stanza_text(stanza_child(reason, "text", NULL), text, sizeof text);
     if (stanza_child(reason, "file-too-large", NS_JINGLE_FILE_ERRORS))
-        return error_set(err, ERR_RECIPIENT_TOO_SMALL, "the file is larger than %s takes", s->peer.text);
+        return error_set(err, ERR_RECIPIENT_TOO_SMALL, "the file is larger than %s takes", s->peer->text);
     if (name && strcmp(name, "media-error") == 0 && s->state == PENDING)
         name = "media-error, before there was anything";
     for (size_t i = 0; name && i < sizeof meanings / sizeof *meanings; i++)
         if (strcmp(name, meanings[i].name) == 0)
-            return error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->peer.text, meanings[i].says, name,
+            return error_set(err, meanings[i].code, "%s %s (%s%s%s)", s->peer->text, meanings[i].says, name,
                              text[0] ? ": " : "", text);
-    return error_set(err, ERR_PEER_ERROR, "%s ended the transfer (%.40s%s%s)", s->peer.text,
+    return error_set(err, ERR_PEER_ERROR, "%s ended the transfer (%.40s%s%s)", s->peer->text,
                      name ? name : "no reason given", text[0] ? ": " : "", text);
 }
 
@@ -381,6 +479,10 @@ static const struct known *find_action(const char *name)
 
 static void hand_to_owner(struct jingle_session *s, struct jingle_request *r)
 {
+    if (r->action == JINGLE_SESSION_ACCEPT && s->responder) {
+        jingle_refuse_order(r); /* that is ours to say */
+        return;
+    }
     if (r->action == JINGLE_SESSION_INFO && !stanza_child(r->jingle, NULL, NULL)) {
         jingle_ack(r); /* section 6.8: a ping */
         return;
@@ -415,20 +517,40 @@ static void take_action(struct jingle_session *s, struct jingle_request *r, cons
     }
 }
 
+static bool fits(const char *text)
+{
+    return text && *text && strlen(text) <= SID_MAX;
+}
+
+/* Somebody begins a session with us: false where nobody takes such. */
+static bool take_offer(struct jingle *j, struct jingle_request *r, const struct jid *local, const struct jid *peer)
+{
+    if (!j->offered)
+        return false;
+    if (fits(stanza_attr(r->jingle, "sid")) && fits(stanza_attr(r->content, "name")))
+        return j->offered(j->offered_user, r, local, peer);
+    jingle_refuse(r, "modify", "bad-request");
+    return true;
+}
+
 static bool serve(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
 {
     struct jingle *j = user;
     const char *sid = stanza_attr(payload, "sid"), *action = stanza_attr(payload, "action");
     const struct known *known = find_action(action);
-    struct jingle_session *s = sid ? find(j, sid, from) : NULL;
     struct jingle_request r = {
         .jingle = payload, .content = stanza_child(payload, "content", NULL), .table = j, .iq = iq};
+    struct jingle_session *s = NULL;
+    struct jid to;
+    bool for_us = stanza_to(iq, &j->client->self, &to);
 
-    if (strcmp(xmpp_stanza_get_name(payload), "jingle") != 0 || !sid || !action)
+    if (for_us && sid)
+        s = find(j, sid, &to, from);
+    if (!for_us || strcmp(xmpp_stanza_get_name(payload), "jingle") != 0 || !sid || !action)
         jingle_refuse(&r, "modify", "bad-request");
     else if (!s && strcmp(action, "session-initiate") == 0)
-        return false; /* we send files and take none */
-    else if (!s && strcmp(action, "session-terminate") == 0 && ended_lately(j, sid, from))
+        return take_offer(j, &r, &to, from);
+    else if (!s && strcmp(action, "session-terminate") == 0 && ended_lately(j, sid, &to, from))
         jingle_ack(&r);
     else if (!s)
         refuse_with(&r, "cancel", "item-not-found", "unknown-session");
@@ -437,6 +559,12 @@ static bool serve(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_st
     else
         take_action(s, &r, known);
     return true;
+}
+
+void jingle_on_offer(struct jingle *j, jingle_offered_fn *offered, void *user)
+{
+    j->offered = offered;
+    j->offered_user = user;
 }
 
 void jingle_offline(struct jingle *j)

@@ -1,7 +1,8 @@
-/* xmpp/jingle.h - Jingle sessions (XEP-0166) that we initiate, known by the peer's full JID and the session id.
+/* xmpp/jingle.h - Jingle sessions (XEP-0166), ours and those that peers begin, known by our address, the peer's full
+ * JID and the session id.
  *
  * The table answers what has but one answer: unknown sessions, actions in the wrong order, pings, termination, and for
- * a minute its repetition. What is about a session's content goes to who began it. Nobody may begin one with us.
+ * a minute its repetition. What is about a session's content goes to who began it, or took it.
  * Thread: core's. */
 #ifndef XMPP_JINGLE_H
 #define XMPP_JINGLE_H
@@ -46,15 +47,34 @@ void jingle_refuse_order(struct jingle_request *r); /* section 6.3.2: not now, o
 void jingle_refuse_info(struct jingle_request *r);  /* a session-info that means nothing to us */
 
 struct jingle_events {
-    void (*refused)(void *user, const struct error *why);    /* the offer did not arrive, or not well */
+    void (*refused)(void *user, const struct error *why);    /* our offer, or our yes, did not arrive, or not well */
     void (*request)(void *user, struct jingle_request *r);   /* never before the offer was sent */
     void (*terminated)(void *user, const struct error *why); /* by the peer, and acknowledged; why NULL: success */
     void (*offline)(void *user);                             /* see jingle_offline() */
 };
 
-/* A session with a new id, of which the peer knows nothing yet. NULL: out of memory. */
-struct jingle_session *jingle_session_create(struct jingle *j, const struct jid *peer,
+/* A session with a new id, of which the peer knows nothing yet. local: the address of ours that it is from. NULL: out
+ * of memory. */
+struct jingle_session *jingle_session_create(struct jingle *j, const struct jid *local, const struct jid *peer,
                                              const struct jingle_events *events, void *user);
+
+/* A peer begins one with local, an address of ours: r (whose action means nothing) has an id and a named content. true:
+ * r is answered, and the session may have been taken. false: nobody takes sessions there. */
+typedef bool jingle_offered_fn(void *user, struct jingle_request *r, const struct jid *local, const struct jid *peer);
+void jingle_on_offer(struct jingle *j, jingle_offered_fn *offered, void *user);
+
+/* From inside the above, once r is acknowledged: the session that the peer began. Its end tells the peer, also before
+ * it was accepted. NULL: out of memory. */
+struct jingle_session *jingle_session_take(const struct jingle_request *r, const struct jid *local,
+                                           const struct jid *peer, const struct jingle_events *events, void *user);
+
+/* Says yes to it, with that content (taken, also on failure). */
+bool jingle_accept(struct jingle_session *s, xmpp_stanza_t *content, struct error *err);
+
+const struct jid *jingle_local(const struct jingle_session *s);
+const struct jid *jingle_peer(const struct jingle_session *s);
+bool jingle_responds(const struct jingle_session *s); /* the peer began it */
+const char *jingle_content_name(const struct jingle_session *s);
 
 /* Offers that content (taken, also on failure). */
 bool jingle_initiate(struct jingle_session *s, xmpp_stanza_t *content, struct error *err);
@@ -67,12 +87,19 @@ uint64_t jingle_send(struct jingle_session *s, const char *action, xmpp_stanza_t
 /* Section 7.2.15: acknowledges a transport-replace and turns it down. */
 void jingle_reject_transport(struct jingle_session *s, struct jingle_request *r);
 
-/* The one content of our sessions, holding that transport (taken); NULL gives NULL. */
-xmpp_stanza_t *jingle_content(struct client *c, xmpp_stanza_t *transport);
-#define JINGLE_CONTENT "file"
+/* The one content of a session, holding that transport (taken); NULL gives NULL. */
+xmpp_stanza_t *jingle_content(const struct jingle_session *s, xmpp_stanza_t *transport);
+#define JINGLE_CONTENT "file" /* its name in ours */
 
 /* Ends it: tells the peer the reason (an element's name of section 7.4) if it knows of the session and did not end it
  * itself. NULL is fine; leaves *s NULL. */
 void jingle_session_end(struct jingle_session **s, const char *reason);
+
+struct jingle_reason {
+    const char *name;    /* as above */
+    const char *text;    /* NULL: none */
+    const char *special; /* an element of NS_JINGLE_FILE_ERRORS; NULL: none */
+};
+void jingle_session_end_for(struct jingle_session **s, const struct jingle_reason *why);
 
 #endif

@@ -559,7 +559,7 @@ static struct method *create(struct method_host *host, struct client *client, co
         jingle_end(&m, NULL);
         return NULL;
     }
-    m->session = jingle_session_create(client->jingle, &m->to, &session_events, m);
+    m->session = jingle_session_create(client->jingle, &client->self, &m->to, &session_events, m);
     if (!m->session) {
         error_set(err, ERR_INTERNAL, "out of memory");
         jingle_end(&m, NULL);
@@ -571,8 +571,7 @@ static struct method *jingle_s5b_method(struct method_host *host, void *network,
                                         struct error *err)
 {
     struct client *client = &((struct methods_network *)network)->client;
-    struct jingle_s5b_terms terms = {
-        .to = o->to, .size = o->size, .answer_ms = o->answer_ms, .connect_ms = o->connect_ms};
+    struct jingle_s5b_terms terms = {.size = o->size, .answer_ms = o->answer_ms, .connect_ms = o->connect_ms};
     struct method *m = create(host, client, o, err);
 
     if (!m)

@@ -220,8 +220,8 @@ static void accept_theirs(struct jingle_ibb *t)
     struct error err;
 
     iq_forget(t->client->iq, t->question);
-    t->question = jingle_send(t->session, "transport-accept", jingle_content(t->client, build_transport(t, &t->theirs)),
-                              on_accepted, t, &err);
+    t->question = jingle_send(t->session, "transport-accept",
+                              jingle_content(t->session, build_transport(t, &t->theirs)), on_accepted, t, &err);
     if (!t->question) {
         fail(t, &err);
         return;
@@ -259,7 +259,7 @@ static void ask(struct jingle_ibb *t)
 {
     struct error err;
 
-    t->question = jingle_send(t->session, "transport-replace", jingle_content(t->client, build_transport(t, &t->ours)),
+    t->question = jingle_send(t->session, "transport-replace", jingle_content(t->session, build_transport(t, &t->ours)),
                               on_asked, t, &err);
     if (!t->question) {
         fail(t, &err);
@@ -328,7 +328,7 @@ static void reject_theirs(struct jingle_ibb *t)
     if (!t->theirs.sid[0])
         return;
     transport = stanza_set(stanza_new(t->client->ctx, "transport", NS_JINGLE_IBB), "sid", t->theirs.sid);
-    jingle_send(t->session, "transport-reject", jingle_content(t->client, transport), NULL, NULL, NULL);
+    jingle_send(t->session, "transport-reject", jingle_content(t->session, transport), NULL, NULL, NULL);
 }
 
 static void take_accept(struct jingle_ibb *t, struct jingle_request *r)

@@ -1,6 +1,7 @@
 /* xmpp/jingle_s5b.c - see jingle_s5b.h. The order of this file is the order of events. */
 #include "xmpp/jingle_s5b.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ enum {
     REPORT_MIN_MS = 60 * 1000,  /* for all of them together */
     REPORT_MAX_MS = 180 * 1000, /* likewise */
     CLAIM_MS = 3 * 1000,        /* a report can overtake the connection it speaks of */
+    THEIR_SID = 1024            /* bytes of a peer's id, at most */
 };
 
 enum state {
@@ -43,8 +45,7 @@ struct jingle_s5b {
     const struct jingle_transport_events *events;
     void (*ready)(void *user);
     void *user;
-    struct jid to;
-    uint64_t size;
+    uint64_t size; /* of what is sent, or comes */
     uv_timer_t timer;
     uint64_t gathering; /* proxies_wait() */
     uint64_t reporting; /* jingle_send() */
@@ -63,14 +64,26 @@ struct jingle_s5b {
     struct error dial_lost;  /* how the one of theirs that we had reached got lost; ERR_NONE: it did not */
     struct error proxy_lost; /* likewise ours, while the activation is awaited */
 
-    char sid[S5B_SID];  /* the transport's, not the session's */
+    char *sid;          /* the transport's, not the session's */
     char offered[256];  /* jingle_s5b_offered() */
     bool claimed;       /* somebody came to our listener */
     bool reported;      /* our report was acknowledged */
     bool silent;        /* the peer had its time to report, and gets the longer one */
     bool activated;     /* it says that its proxy, which we use, is active */
     bool through_proxy; /* the stream */
+    bool receiving;     /* and not sending */
+    bool extra;         /* more came than was asked for */
 };
+
+static const struct jid *local_of(const struct jingle_s5b *t)
+{
+    return jingle_local(t->session);
+}
+
+static const struct jid *peer_of(const struct jingle_s5b *t)
+{
+    return jingle_peer(t->session);
+}
 
 static void step(struct jingle_s5b *t, enum step_direction direction, const char *name, const char *outcome,
                  const char *detail)
@@ -99,9 +112,13 @@ static void fail(struct jingle_s5b *t, const struct error *why)
     t->events->failed(t->user, why);
 }
 
+/* Who received leaves it to the peer to hang up, and to the end of the session. */
 static void over(struct jingle_s5b *t, const struct error *broken)
 {
-    stop(t);
+    if (t->receiving)
+        t->state = OVER;
+    else
+        stop(t);
     t->events->over(t->user, broken);
 }
 
@@ -148,14 +165,15 @@ struct jingle_s5b *jingle_s5b_create(struct method_host *host, struct client *cl
     t->events = events;
     t->ready = ready;
     t->user = user;
-    jid_copy(&t->to, terms->to);
     t->size = terms->size;
     t->answer_ms = terms->answer_ms;
     t->connect_ms = terms->connect_ms;
     uv_timer_init(host->loop, &t->timer);
     t->timer.data = t;
-    s5b_make_sid(t->sid);
-    t->gathering = proxies_wait(client->proxies, on_gathered, t);
+    t->sid = malloc(S5B_SID);
+    if (t->sid)
+        s5b_make_sid(t->sid);
+    t->gathering = t->sid ? proxies_wait(client->proxies, on_gathered, t) : 0;
     if (t->gathering == 0) {
         jingle_s5b_destroy(&t);
         error_set(err, ERR_INTERNAL, "out of memory");
@@ -165,7 +183,10 @@ struct jingle_s5b *jingle_s5b_create(struct method_host *host, struct client *cl
 
 static void free_transport(uv_handle_t *timer)
 {
-    free(timer->data);
+    struct jingle_s5b *t = timer->data;
+
+    free(t->sid);
+    free(t);
 }
 
 void jingle_s5b_destroy(struct jingle_s5b **t)
@@ -196,7 +217,7 @@ static bool expect_peer(struct jingle_s5b *t, struct error *err)
     struct carrier *carrier = t->host->carrier;
     char names[CARRIER_NAMES][S5B_NAME];
     const char *list[CARRIER_NAMES];
-    size_t count = s5b_names(t->sid, t->client->self.text, t->to.text, names);
+    size_t count = s5b_names(t->sid, local_of(t)->text, peer_of(t)->text, names);
 
     if (count == 0)
         return error_set(err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
@@ -231,25 +252,57 @@ const char *jingle_s5b_sid(const struct jingle_s5b *t)
     return t->sid;
 }
 
-xmpp_stanza_t *jingle_s5b_offer(struct jingle_s5b *t, struct error *err)
+static xmpp_stanza_t *offer(struct jingle_s5b *t, const struct s5b_hosts *hosts, struct error *err)
 {
     xmpp_stanza_t *transport;
-    struct s5b_hosts hosts;
     char name[S5B_NAME];
 
-    if (!s5b_gather(t->client, t->host->carrier, &t->to, "", &hosts, err))
-        return NULL;
-    candidates_make(&t->ours, &hosts);
-    if (hosts.direct && !expect_peer(t, err))
+    candidates_make(&t->ours, hosts, &t->theirs);
+    if (t->ours.count > 0 && !t->ours.all[0].proxy && !expect_peer(t, err))
         return NULL;
     note_offered(t);
     transport = stanza_set(build_transport(t), "mode", "tcp");
-    if (s5b_name(t->sid, t->client->self.text, t->to.text, name))
+    if (s5b_name(t->sid, local_of(t)->text, peer_of(t)->text, name))
         transport = stanza_set(transport, "dstaddr", name);
     transport = candidates_write(t->client->ctx, transport, &t->ours);
     if (!transport)
         error_set(err, ERR_INTERNAL, "out of memory");
     return transport;
+}
+
+xmpp_stanza_t *jingle_s5b_offer(struct jingle_s5b *t, struct error *err)
+{
+    struct s5b_hosts hosts;
+
+    if (!s5b_gather(t->client, t->host->carrier, local_of(t), peer_of(t), "", &hosts, err))
+        return NULL;
+    return offer(t, &hosts, err);
+}
+
+/* ---- likewise, as the side that responds */
+
+bool jingle_s5b_offered_to_us(struct jingle_s5b *t, xmpp_stanza_t *transport)
+{
+    const char *sid = stanza_attr(transport, "sid"), *mode = stanza_attr(transport, "mode");
+
+    if (!sid || !*sid || strlen(sid) > THEIR_SID || (mode && strcmp(mode, "tcp") != 0))
+        return false;
+    free(t->sid);
+    t->sid = strdup(sid);
+    if (!t->sid)
+        return false;
+    candidates_read(&t->theirs, transport);
+    return true;
+}
+
+/* Without any of ours the peer's may do, and some peers tell them late. */
+xmpp_stanza_t *jingle_s5b_answer(struct jingle_s5b *t, struct error *err)
+{
+    struct s5b_hosts hosts;
+
+    if (!s5b_gather(t->client, t->host->carrier, local_of(t), peer_of(t), "", &hosts, err))
+        hosts.count = 0;
+    return offer(t, &hosts, err);
 }
 
 /* ---- what we tell about candidates */
@@ -259,8 +312,8 @@ static uint64_t tell(struct jingle_s5b *t, const char *what, const char *cid, iq
 {
     xmpp_stanza_t *element = stanza_set(stanza_new(t->client->ctx, what, NULL), "cid", cid);
 
-    return jingle_send(t->session, "transport-info", jingle_content(t->client, stanza_add(build_transport(t), element)),
-                       done, t, err);
+    return jingle_send(t->session, "transport-info",
+                       jingle_content(t->session, stanza_add(build_transport(t), element)), done, t, err);
 }
 
 static void decide(struct jingle_s5b *t);
@@ -275,7 +328,7 @@ static void on_reported(void *user, const struct iq_reply *reply)
     if (reply->outcome == IQ_DISCONNECTED)
         return;
     if (reply->outcome == IQ_TIMEOUT) {
-        iq_error(reply, t->to.text, &err);
+        iq_error(reply, peer_of(t)->text, &err);
         fail(t, &err);
         return;
     }
@@ -321,21 +374,26 @@ static bool start_dialing(struct jingle_s5b *t, struct error *err)
 {
     const struct candidate_dial_events events = {on_won, on_lost, on_dial, t};
 
-    t->dial = candidate_dial_create(t->host, t->client, t->sid, &t->to, &t->theirs, &events);
+    t->dial = candidate_dial_create(t->host, t->client, t->sid, local_of(t), peer_of(t), &t->theirs, &events);
     if (!t->dial)
         return error_set(err, ERR_INTERNAL, "out of memory");
     candidate_dial_go(t->dial);
     return true;
 }
 
-void jingle_s5b_accepted(struct jingle_s5b *t, xmpp_stanza_t *transport)
+void jingle_s5b_answered(struct jingle_s5b *t)
 {
     struct error err;
 
-    candidates_read(&t->theirs, transport);
     enter(t, AGREEING, CANDIDATE_MS);
     if (!start_dialing(t, &err))
         fail(t, &err);
+}
+
+void jingle_s5b_accepted(struct jingle_s5b *t, xmpp_stanza_t *transport)
+{
+    candidates_read(&t->theirs, transport);
+    jingle_s5b_answered(t);
 }
 
 /* ---- what the peer says about candidates */
@@ -402,7 +460,7 @@ static void take_proxy_error(struct jingle_s5b *t, struct jingle_request *r)
     step(t, STEP_RECEIVED, "proxy-error", "error", "");
     if (t->state != AGREEING && t->state != AWAITING)
         return;
-    error_set(&err, ERR_TRANSPORT_FAILED, "%s could not use its proxy", t->to.text);
+    error_set(&err, ERR_TRANSPORT_FAILED, "%s could not use its proxy", peer_of(t)->text);
     fail(t, &err);
 }
 
@@ -463,7 +521,7 @@ static void use_theirs(struct jingle_s5b *t)
     if (t->dial_lost.code != ERR_NONE && t->size == 0) {
         open_for_bytes(t, NULL); /* there was nothing to wait for, and it has hung up on having it */
     } else if (t->dial_lost.code != ERR_NONE) {
-        error_set(&err, ERR_TRANSPORT_FAILED, "%s closed the connection that was agreed on: %.80s", t->to.text,
+        error_set(&err, ERR_TRANSPORT_FAILED, "%s closed the connection that was agreed on: %.80s", peer_of(t)->text,
                   t->dial_lost.text);
         fail(t, &err);
     } else if (!c->proxy || t->activated) {
@@ -484,7 +542,7 @@ static void decide(struct jingle_s5b *t)
         return;
     if (t->their_report == REPORT_NONE && !t->activated)
         return;
-    switch (candidates_nominate(theirs, ours)) {
+    switch (candidates_nominate(theirs, ours, jingle_responds(t->session))) {
     case NOMINEE_OURS:
         use_ours(t);
         break;
@@ -492,7 +550,7 @@ static void decide(struct jingle_s5b *t)
         use_theirs(t);
         break;
     case NOMINEE_NONE:
-        error_set(&err, ERR_TRANSPORT_FAILED, "neither we nor %s reached any address of the other", t->to.text);
+        error_set(&err, ERR_TRANSPORT_FAILED, "neither we nor %s reached any address of the other", peer_of(t)->text);
         fail(t, &err);
         break;
     }
@@ -511,7 +569,7 @@ static void on_silence(struct jingle_s5b *t)
         t->silent = true;
         enter(t, AGREEING, report_ms(t) - CANDIDATE_MS);
     } else {
-        error_set(&err, ERR_TRANSPORT_FAILED, "%s did not say which address it reached", t->to.text);
+        error_set(&err, ERR_TRANSPORT_FAILED, "%s did not say which address it reached", peer_of(t)->text);
         fail(t, &err);
     }
 }
@@ -550,7 +608,7 @@ static void dial_proxy(struct jingle_s5b *t)
     uv_timer_stop(&t->timer); /* the carrier has deadlines */
     snprintf(address.host, sizeof address.host, "%s", c->host);
     error_set(&err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
-    if (s5b_name(t->sid, t->client->self.text, t->to.text, name))
+    if (s5b_name(t->sid, local_of(t)->text, peer_of(t)->text, name))
         t->proxy = carrier->ops->open(carrier, on_proxy, t, &err);
     /* Trusted: the operator named this proxy, or our own server did. */
     if (!t->proxy || !carrier->ops->dial(t->proxy, &address, true, name, &err))
@@ -595,7 +653,7 @@ static void activate(struct jingle_s5b *t)
     struct error err;
 
     t->state = ACTIVATING;
-    t->activation = s5b_activate(t->host, t->client, c->jid, t->sid, &t->to, on_activated, t, &err);
+    t->activation = s5b_activate(t->host, t->client, c->jid, t->sid, local_of(t), peer_of(t), on_activated, t, &err);
     if (!t->activation)
         give_proxy_up(t, &err, false);
 }
@@ -605,11 +663,14 @@ static void activate(struct jingle_s5b *t)
 /* What happens to the stream that was agreed on. */
 static void on_stream(struct jingle_s5b *t, const struct carrier_event *event)
 {
+    if (t->state == OVER)
+        return;
     switch (event->kind) {
     case CARRIER_PROGRESS:
         t->events->moved(t->user, event->moved);
         break;
     case CARRIER_DONE:
+        t->extra = event->extra;
         t->events->moved(t->user, event->moved);
         over(t, NULL);
         break;
@@ -690,6 +751,22 @@ void jingle_s5b_stream(struct jingle_s5b *t, struct shared_fd *file, uint64_t of
         over(t, t->stream ? &err : NULL);
 }
 
+void jingle_s5b_receive(struct jingle_s5b *t, struct shared_fd *file, uint64_t offset, uint64_t length)
+{
+    struct error err;
+
+    assert(t->state == OPEN);
+    t->state = STREAMING;
+    t->receiving = true;
+    if (!t->stream || !t->host->carrier->ops->receive(t->stream, file, offset, length, &err))
+        over(t, t->stream ? &err : NULL);
+}
+
+bool jingle_s5b_had_more(const struct jingle_s5b *t)
+{
+    return t->extra;
+}
+
 bool jingle_s5b_proxied(const struct jingle_s5b *t)
 {
     return t->through_proxy;
@@ -708,7 +785,7 @@ static void on_timer(uv_timer_t *timer)
         on_unclaimed(t);
         break;
     case AWAITING:
-        error_set(&err, ERR_ACTIVATION_TIMEOUT, "%s did not activate its proxy", t->to.text);
+        error_set(&err, ERR_ACTIVATION_TIMEOUT, "%s did not activate its proxy", peer_of(t)->text);
         fail(t, &err);
         break;
     case GATHERING:

@@ -123,7 +123,7 @@ static bool gather(struct s5b *s, struct error *err)
     struct s5b_hosts found;
     struct offered_host *hosts;
 
-    if (!s5b_gather(s->client, s->host->carrier, s->to, s->avoid ? s->avoid : "", &found, err))
+    if (!s5b_gather(s->client, s->host->carrier, &s->client->self, s->to, s->avoid ? s->avoid : "", &found, err))
         return false;
     hosts = s5b_hosts_keep(&found);
     if (!hosts)
@@ -500,7 +500,8 @@ static void activate(struct s5b *s)
     struct error err;
 
     s->state = ACTIVATING;
-    s->activation = s5b_activate(s->host, s->client, s->hosts[s->used].jid, s->sid, s->to, on_activated, s, &err);
+    s->activation =
+        s5b_activate(s->host, s->client, s->hosts[s->used].jid, s->sid, &s->client->self, s->to, on_activated, s, &err);
     if (!s->activation)
         fail(s, &err);
 }

@@ -1,6 +1,5 @@
 #include "xmpp/s5b_activation.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +13,8 @@ struct s5b_activation {
     struct method_host *host;
     struct client *client;
     struct jid proxy;
-    struct jid target;
-    char sid[S5B_SID];
+    struct jid local, target;
+    char *sid;
     s5b_activated_fn *done;
     void *user;
     uint64_t question;
@@ -37,7 +36,7 @@ static bool ask(struct s5b_activation *a, struct error *err)
     xmpp_ctx_t *ctx = a->client->ctx;
     xmpp_stanza_t *query = stanza_set(stanza_new(ctx, "query", NS_BYTESTREAMS), "sid", a->sid);
     xmpp_stanza_t *target = stanza_add_text(ctx, stanza_new(ctx, "activate", NULL), a->target.text);
-    xmpp_stanza_t *iq = stanza_iq(ctx, "set", stanza_add(query, target));
+    xmpp_stanza_t *iq = stanza_set(stanza_iq(ctx, "set", stanza_add(query, target)), "from", a->local.text);
 
     /* The time is spent in two halves: see refused() about the second. */
     a->question = iq_ask(a->client->iq, iq, &a->proxy, a->client->settings->activate_timeout_ms / 2, on_answer, a, err);
@@ -133,7 +132,10 @@ static void on_answer(void *user, const struct iq_reply *reply)
 
 static void free_activation(uv_handle_t *timer)
 {
-    free(timer->data);
+    struct s5b_activation *a = timer->data;
+
+    free(a->sid);
+    free(a);
 }
 
 void s5b_activation_end(struct s5b_activation **a)
@@ -146,7 +148,8 @@ void s5b_activation_end(struct s5b_activation **a)
 }
 
 struct s5b_activation *s5b_activate(struct method_host *host, struct client *client, const char *proxy, const char *sid,
-                                    const struct jid *target, s5b_activated_fn *done, void *user, struct error *err)
+                                    const struct jid *local, const struct jid *target, s5b_activated_fn *done,
+                                    void *user, struct error *err)
 {
     struct s5b_activation *a = calloc(1, sizeof *a);
 
@@ -156,13 +159,16 @@ struct s5b_activation *s5b_activate(struct method_host *host, struct client *cli
     }
     a->host = host;
     a->client = client;
+    jid_copy(&a->local, local);
     jid_copy(&a->target, target);
-    snprintf(a->sid, sizeof a->sid, "%s", sid);
+    a->sid = strdup(sid);
     a->done = done;
     a->user = user;
     uv_timer_init(host->loop, &a->timer);
     a->timer.data = a;
-    if (!jid_parse(&a->proxy, proxy, strlen(proxy), err) || !ask(a, err))
+    if (!a->sid)
+        error_set(err, ERR_INTERNAL, "out of memory");
+    if (!a->sid || !jid_parse(&a->proxy, proxy, strlen(proxy), err) || !ask(a, err))
         s5b_activation_end(&a);
     return a;
 }

@@ -16,9 +16,11 @@ struct s5b_activation;
  * not the pair that did not meet there. */
 typedef void s5b_activated_fn(void *user, const struct error *why, bool faulty);
 
-/* proxy: exactly the JID that its answer named. NULL with *err set when it cannot be asked. */
+/* proxy: exactly the JID that its answer named. local: the address of ours that the bytestream is named by. NULL with
+ * *err set when it cannot be asked. */
 struct s5b_activation *s5b_activate(struct method_host *host, struct client *client, const char *proxy, const char *sid,
-                                    const struct jid *target, s5b_activated_fn *done, void *user, struct error *err);
+                                    const struct jid *local, const struct jid *target, s5b_activated_fn *done,
+                                    void *user, struct error *err);
 
 /* No answer is wanted any more, or it came. NULL is fine; leaves *a NULL. */
 void s5b_activation_end(struct s5b_activation **a);

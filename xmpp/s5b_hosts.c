@@ -6,8 +6,8 @@
 
 /* Where we are the proxy, everybody may be told: then as the proxy, and still he connects to the listener that waits
  * for him, so that nobody has to join anything. */
-static void add_direct(const struct client *client, struct carrier *carrier, const struct jid *to,
-                       struct s5b_hosts *out)
+static void add_direct(const struct client *client, struct carrier *carrier, const struct jid *from,
+                       const struct jid *to, struct s5b_hosts *out)
 {
     bool told = client_may_tell_address(client, to);
     struct carrier_address address;
@@ -19,7 +19,7 @@ static void add_direct(const struct client *client, struct carrier *carrier, con
     if (!out->direct)
         return;
     domain = jid_domain(&client->self, &len);
-    snprintf(h->jid, sizeof h->jid, "%.*s", told ? (int)sizeof h->jid : (int)len, told ? client->self.text : domain);
+    snprintf(h->jid, sizeof h->jid, "%.*s", told ? (int)sizeof h->jid : (int)len, told ? from->text : domain);
     snprintf(h->host, sizeof h->host, "%s", address.host);
     h->port = address.port;
     out->count = 1;
@@ -32,13 +32,13 @@ static bool is_wanted(const struct s5b_hosts *out, const struct streamhost *h, c
            !(out->direct && h->port == out->hosts[0].port && strcmp(h->host, out->hosts[0].host) == 0);
 }
 
-bool s5b_gather(const struct client *client, struct carrier *carrier, const struct jid *to, const char *avoid,
-                struct s5b_hosts *out, struct error *err)
+bool s5b_gather(const struct client *client, struct carrier *carrier, const struct jid *from, const struct jid *to,
+                const char *avoid, struct s5b_hosts *out, struct error *err)
 {
     size_t kept;
 
     out->count = 0;
-    add_direct(client, carrier, to, out);
+    add_direct(client, carrier, from, to, out);
     kept = out->count;
     out->count += proxies_list(client->proxies, out->hosts + out->count, S5B_HOSTS - out->count);
     for (size_t i = kept; i < out->count; i++)

@@ -20,10 +20,10 @@ struct s5b_hosts {
     bool direct; /* hosts[0] is our own listener */
 };
 
-/* What may be offered to that JID now; proxies_wait() first. avoid: the JID of a proxy to leave out, or "".
- * ERR_STREAMHOSTS_UNREACHABLE, with advice, when there is nothing. */
-bool s5b_gather(const struct client *client, struct carrier *carrier, const struct jid *to, const char *avoid,
-                struct s5b_hosts *out, struct error *err);
+/* What may be offered to that JID now; proxies_wait() first. from: whose listener ours is called. avoid: the JID of a
+ * proxy to leave out, or "". ERR_STREAMHOSTS_UNREACHABLE, with advice, when there is nothing. */
+bool s5b_gather(const struct client *client, struct carrier *carrier, const struct jid *from, const struct jid *to,
+                const char *avoid, struct s5b_hosts *out, struct error *err);
 
 /* Of those offered, what is needed until bytes flow, as long as its texts: thousands may open at once. One piece of
  * memory, the caller's to free(); NULL: out of memory. */

@@ -77,7 +77,7 @@ bool xmpp_activate_self_stream(struct network *n, const struct xmpp_self_stream 
     if (!a)
         return error_set(err, ERR_SYSTEM, "out of memory");
     *a = (struct self_activation){.host = {.ops = &no_host, .loop = c->loop}, .done = done, .user = user};
-    a->at_work = s5b_activate(&a->host, c, proxy, stream->sid, &c->self, activated, a, err);
+    a->at_work = s5b_activate(&a->host, c, proxy, stream->sid, &c->self, &c->self, activated, a, err);
     if (a->at_work)
         return true;
     free(a);

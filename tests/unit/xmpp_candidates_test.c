@@ -46,7 +46,7 @@ static void no_priority_of_ours_is_one_that_clients_use(void **state)
 
     (void)state;
     for (int run = 0; run < 1000; run++) {
-        candidates_make(&list, &hosts);
+        candidates_make(&list, &hosts, NULL);
         assert_int_equal(list.count, 4);
         for (size_t i = 0; i < list.count; i++) {
             assert_int_equal(list.all[i].priority >> 16, i == 0 ? 126 : 10);
@@ -58,6 +58,48 @@ static void no_priority_of_ours_is_one_that_clients_use(void **state)
     }
 }
 
+/* One public proxy, offered by both sides, is one place: by JID or by address. */
+static void what_the_peer_offers_is_not_offered_to_it(void **state)
+{
+    static const struct {
+        const char *says;
+        struct candidate theirs;
+        size_t want;
+    } rows[] = {
+        {"another", {.jid = "three.example.com", .host = "203.0.113.9", .port = 7777, .proxy = true}, 4},
+        {"our address", {.jid = "x.example.com", .host = "203.0.113.3", .port = 5000, .proxy = true}, 3},
+        {"another port of it", {.jid = "x.example.com", .host = "203.0.113.3", .port = 5001, .proxy = true}, 4},
+        {"our proxy by JID, both its addresses", {.jid = "one.example.com", .host = "x", .port = 1, .proxy = true}, 2},
+        {"a direct one of that JID", {.jid = "one.example.com", .host = "x", .port = 1}, 4},
+    };
+    struct s5b_hosts hosts = four_hosts();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct candidate_list list, theirs = {.all = {rows[i].theirs}, .count = 1};
+
+        candidates_make(&list, &hosts, &theirs);
+        if (list.count != rows[i].want)
+            fail_msg("%s: %zu", rows[i].says, list.count);
+    }
+}
+
+static void no_priority_of_ours_is_one_of_the_peer(void **state)
+{
+    struct s5b_hosts hosts = four_hosts();
+    struct candidate_list list, theirs = {.count = CANDIDATES};
+
+    (void)state;
+    for (int run = 0; run < 1000; run++) {
+        for (size_t i = 0; i < CANDIDATES; i++) /* where ours may be, at most a random step away */
+            theirs.all[i] =
+                (struct candidate){.host = "x", .port = 1, .priority = 126 * 65536 + 4903 + 2 * (uint32_t)i};
+        candidates_make(&list, &hosts, &theirs);
+        for (size_t i = 0; i < CANDIDATES; i++)
+            assert_true(list.all[0].priority != theirs.all[i].priority);
+    }
+}
+
 static void each_candidate_has_an_id_of_its_own(void **state)
 {
     struct s5b_hosts hosts = four_hosts();
@@ -65,7 +107,7 @@ static void each_candidate_has_an_id_of_its_own(void **state)
     size_t index;
 
     (void)state;
-    candidates_make(&list, &hosts);
+    candidates_make(&list, &hosts, NULL);
     for (size_t i = 0; i < list.count; i++) {
         assert_true(candidates_find(&list, list.all[i].cid, &index));
         assert_int_equal(index, i);
@@ -92,7 +134,7 @@ static void what_we_write_is_what_is_read(void **state)
     xmpp_stanza_t *transport;
 
     (void)state;
-    candidates_make(&list, &hosts);
+    candidates_make(&list, &hosts, NULL);
     transport = xmpp_stanza_new_from_string(ctx, "<transport/>");
     transport = candidates_write(ctx, transport, &list);
     assert_non_null(transport);
@@ -173,18 +215,22 @@ static void both_reports_name_one_stream(void **state)
         const char *says;
         const struct candidate *theirs, *ours;
         enum nominee want;
+        bool responder;
     } rows[] = {
-        {"nobody reached anybody", NULL, NULL, NOMINEE_NONE},
-        {"only we did", &low, NULL, NOMINEE_THEIRS},
-        {"only the peer did", NULL, &low, NOMINEE_OURS},
-        {"ours is higher", &low, &high, NOMINEE_OURS},
-        {"theirs is higher", &high, &low, NOMINEE_THEIRS},
-        {"a tie is the initiator's choice", &high, &same, NOMINEE_THEIRS},
+        {"nobody reached anybody", NULL, NULL, NOMINEE_NONE, false},
+        {"only we did", &low, NULL, NOMINEE_THEIRS, false},
+        {"only the peer did", NULL, &low, NOMINEE_OURS, false},
+        {"ours is higher", &low, &high, NOMINEE_OURS, false},
+        {"theirs is higher", &high, &low, NOMINEE_THEIRS, false},
+        {"a tie is the initiator's choice", &high, &same, NOMINEE_THEIRS, false},
+        {"who responds: ours is higher", &low, &high, NOMINEE_OURS, true},
+        {"who responds: theirs is higher", &high, &low, NOMINEE_THEIRS, true},
+        {"who responds: a tie is the initiator's choice", &high, &same, NOMINEE_OURS, true},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (candidates_nominate(rows[i].theirs, rows[i].ours) != rows[i].want)
+        if (candidates_nominate(rows[i].theirs, rows[i].ours, rows[i].responder) != rows[i].want)
             fail_msg("%s", rows[i].says);
 }
 
@@ -192,6 +238,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_priority_of_ours_is_one_that_clients_use),
+        cmocka_unit_test(what_the_peer_offers_is_not_offered_to_it),
+        cmocka_unit_test(no_priority_of_ours_is_one_of_the_peer),
         cmocka_unit_test(each_candidate_has_an_id_of_its_own),
         cmocka_unit_test(what_we_write_is_what_is_read),
         cmocka_unit_test(useless_candidates_are_passed_over_and_the_rest_is_read),

@@ -106,7 +106,7 @@ static struct jingle_session *offer_to(struct bench *b, const char *jid, const c
     struct error err;
 
     assert_true(jid_parse(&to, jid, strlen(jid), NULL));
-    s = jingle_session_create(b->peer.client->jingle, &to, &events, b);
+    s = jingle_session_create(b->peer.client->jingle, &b->peer.client->self, &to, &events, b);
     assert_non_null(s);
     assert_true(jingle_initiate(s, stanza_new(b->peer.client->ctx, "content", NULL), &err));
     peer_expects(&b->peer, wanted);

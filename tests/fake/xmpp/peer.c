@@ -143,6 +143,8 @@ static bool same_attributes(struct peer *p, xmpp_stanza_t *want, xmpp_stanza_t *
     const char *list[64];
     int wanted = xmpp_stanza_get_attributes(want, list, 64), extra = 0;
 
+    if (xmpp_stanza_get_attribute(got, "from") && !xmpp_stanza_get_attribute(want, "from"))
+        extra++;
     for (int i = 0; i < wanted; i += 2) {
         const char *value = xmpp_stanza_get_attribute(got, list[i]);
 

@@ -4,7 +4,7 @@
  * and handed to the IQ table. Comparing, the order of attributes is free, and
  *     '*'     is any value, '*id' and '*sid' also remember it;
  *     '$sid'  is the remembered one, as '$id' and '$sid' are in what the test says;
- *     'from'  may be missing from what we send: our server puts it there.
+ *     'from'  may be missing from what we send, since our server puts it there, and from what is wanted.
  * Time passes only by peer_skip(). */
 #ifndef FAKE_PEER_H
 #define FAKE_PEER_H
