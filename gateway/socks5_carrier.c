@@ -216,7 +216,8 @@ static void on_stream_event(struct carrier_stream *s, const struct socks5_event 
         emit(s, CARRIER_PROGRESS, event->moved, NULL);
         break;
     case SOCKS5_DONE:
-        emit(s, CARRIER_DONE, event->moved, NULL);
+        s->on_event(s->user,
+                    &(struct carrier_event){.kind = CARRIER_DONE, .moved = event->moved, .extra = event->extra});
         break;
     case SOCKS5_FAILED:
         if (s->dialling)
@@ -367,6 +368,12 @@ static bool carrier_send(struct carrier_stream *s, struct shared_fd *file, struc
     return socks5_send(s->carrier->engine, s->id, file, feed, offset, length, err);
 }
 
+static bool carrier_receive(struct carrier_stream *s, struct shared_fd *file, uint64_t offset, uint64_t length,
+                            struct error *err)
+{
+    return socks5_receive(s->carrier->engine, s->id, file, offset, length, err);
+}
+
 static void carrier_close(struct carrier_stream **stream)
 {
     struct carrier_stream *s = *stream;
@@ -387,6 +394,7 @@ static const struct carrier_ops ops = {
     .expect = carrier_expect,
     .dial = carrier_dial,
     .send = carrier_send,
+    .receive = carrier_receive,
     .close = carrier_close,
 };
 

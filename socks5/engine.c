@@ -150,12 +150,12 @@ static void on_dial(void *owner, struct message *m)
     command_free(m);
 }
 
-static void on_send(void *owner, struct message *m)
+static void on_pump(void *owner, struct message *m)
 {
     struct command *c = (struct command *)m;
     struct worker *w = owner;
 
-    streams_send(&w->streams, c->stream, &c->job);
+    streams_pump(&w->streams, c->stream, &c->job);
     c->job.file = NULL;
     c->job.feed = NULL;
     command_free(m);
@@ -208,12 +208,24 @@ bool socks5_dial(struct socks5_engine *engine, uint64_t stream, const struct soc
 bool socks5_send(struct socks5_engine *engine, uint64_t stream, struct shared_fd *file, struct feed *feed,
                  uint64_t offset, uint64_t length, struct error *err)
 {
-    struct command *c = command_new(stream, on_send, err);
+    struct command *c = command_new(stream, on_pump, err);
 
     if (!c)
         return false;
     c->job = (struct pump){.file = shared_fd_hold(file), .offset = offset, .left = length};
     c->job.feed = feed ? feed_hold(feed) : NULL;
+    command_post(engine, c);
+    return true;
+}
+
+bool socks5_receive(struct socks5_engine *engine, uint64_t stream, struct shared_fd *file, uint64_t offset,
+                    uint64_t length, struct error *err)
+{
+    struct command *c = command_new(stream, on_pump, err);
+
+    if (!c)
+        return false;
+    c->job = (struct pump){.file = shared_fd_hold(file), .offset = offset, .left = length, .takes = true};
     command_post(engine, c);
     return true;
 }

@@ -1,4 +1,4 @@
-/* socks5/pump.h - moves a file's bytes to a socket with sendfile(2), a fair share per call.
+/* socks5/pump.h - moves a file's bytes to a socket with sendfile(2), or a socket's to a file, a fair share per call.
  *
  * A plain value of one thread. The file is read by offset, so one descriptor may serve many pumps.
  * A file that still grows has a feed. Its last byte is held back until the feed is complete: who got as many bytes as
@@ -6,6 +6,8 @@
 #ifndef SOCKS5_PUMP_H
 #define SOCKS5_PUMP_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -23,11 +25,13 @@ struct pump {
     uint64_t moved;         /* taken by the kernel so far */
     struct feed *feed;      /* as file: held by whoever owns the pump; NULL: the file is whole */
     struct feed_view seen;  /* PUMP_WAIT_INPUT: of the feed */
+    bool takes;             /* the other way: for pump_take(), and without a feed */
 };
 
 enum pump_outcome {
-    PUMP_FINISHED,     /* everything was handed to the kernel */
-    PUMP_WAIT_INPUT,   /* the file is shorter than promised; with a feed, as yet */
+    PUMP_FINISHED,     /* everything was handed to the kernel; or taken, and the last of it is in the file */
+    PUMP_WAIT_INPUT,   /* the file is shorter than promised; with a feed, as yet; or the socket is empty, as yet */
+    PUMP_ENDED,        /* pump_take(): the other side has ended the stream before */
     PUMP_WAIT_OUTPUT,  /* the socket is full, or this turn's share is used up: call again when it is writable */
     PUMP_INPUT_FAILED, /* *err says why */
     PUMP_OUTPUT_FAILED
@@ -35,5 +39,9 @@ enum pump_outcome {
 
 /* socket must be non-blocking; SIGPIPE blocked or ignored. */
 enum pump_outcome pump_turn(struct pump *p, int socket, size_t quantum, struct error *err);
+
+/* The other way: from the socket into the file, `left` bytes at most. PUMP_WAIT_INPUT also when this turn's share is
+ * used up: call again when it is readable. ERR_SPOOL_FULL: the disk is. */
+enum pump_outcome pump_take(struct pump *p, int socket, size_t quantum, struct error *err);
 
 #endif

@@ -16,7 +16,7 @@
 
 enum {
     CHATTER_MAX = 4096,     /* what a receiver may say before it counts as one that misunderstands its role */
-    REFUSED_MS = 1000,      /* for a refused client to read the refusal and close */
+    LEAVING_MS = 1000,      /* for a refused client to read the refusal and close, or a sender to close */
     KEEPALIVE_S = 30,       /* idle until the first probe */
     KEEPALIVE_PROBE_S = 10, /* between probes */
     KEEPALIVE_PROBES = 3,
@@ -120,12 +120,16 @@ uint32_t session_events(const struct session *s)
     case SESSION_ASKED:
         return 0;
     case SESSION_OPEN:
-        return EPOLLRDHUP;
+        return s->peer_closed ? 0 : EPOLLRDHUP;
     case SESSION_SENDING:
         return s->starved ? input : EPOLLOUT | input;
     case SESSION_LINGERING:
-    case SESSION_REFUSED:
+    case SESSION_LEAVING:
         return input;
+    case SESSION_RECEIVING:
+        return s->pump.left > 0 ? EPOLLIN : EPOLLOUT; /* nothing is wanted: done in its turn, all the same */
+    case SESSION_RECEIVED:
+        return 0;
     }
     return 0;
 }
@@ -156,10 +160,10 @@ static bool write_out(struct session *s, struct error *err)
     return error_set(err, ERR_STREAM_BROKEN, "the connection broke during the handshake");
 }
 
-static enum session_verdict refused(struct session *s, int64_t now)
+static enum session_verdict leave(struct session *s, int64_t now)
 {
-    s->state = SESSION_REFUSED;
-    s->deadline = now + REFUSED_MS;
+    s->state = SESSION_LEAVING;
+    s->deadline = now + LEAVING_MS;
     shutdown(s->watch.fd, SHUT_WR);
     return SESSION_GOES_ON;
 }
@@ -189,7 +193,7 @@ static enum session_verdict shaken(struct session *s, enum handshake_verdict ver
         opened(s);
         return SESSION_IS_OPEN;
     case HANDSHAKE_REFUSED:
-        return refused(s, now);
+        return leave(s, now);
     case HANDSHAKE_FAILED:
         break;
     }
@@ -307,6 +311,7 @@ static enum session_verdict pump(struct session *s, int64_t now, struct error *e
     switch (outcome) {
     case PUMP_FINISHED:
         return all_sent(s, now, err);
+    case PUMP_ENDED: /* of the other direction */
     case PUMP_WAIT_OUTPUT:
         return SESSION_GOES_ON;
     case PUMP_WAIT_INPUT:
@@ -331,7 +336,61 @@ static enum session_verdict sending(struct session *s, uint32_t events, int64_t 
     return events & EPOLLOUT ? pump(s, now, err) : SESSION_GOES_ON;
 }
 
+/* ---- receiving */
+
+/* Whether more came behind the last byte that was wanted, as far as it is here by now. */
+static bool has_extra(struct session *s)
+{
+    char byte;
+    ssize_t n = recv(s->watch.fd, &byte, 1, MSG_PEEK);
+
+    s->peer_closed = n == 0;
+    return n > 0;
+}
+
+static enum session_verdict take(struct session *s, int64_t now, struct error *err)
+{
+    uint64_t before = s->pump.moved;
+    size_t quantum = poller_crowded(&s->watch) ? PUMP_QUANTUM : PUMP_QUANTUM_ALONE;
+    enum pump_outcome outcome = pump_take(&s->pump, s->watch.fd, quantum, err);
+
+    if (s->pump.moved > before)
+        s->deadline = now + s->limits->idle_ms;
+    switch (outcome) {
+    case PUMP_WAIT_INPUT:
+    case PUMP_WAIT_OUTPUT: /* of the other direction */
+        return SESSION_GOES_ON;
+    case PUMP_FINISHED:
+        s->extra = has_extra(s);
+        break;
+    case PUMP_ENDED:
+        s->peer_closed = true;
+        break;
+    case PUMP_INPUT_FAILED:
+    case PUMP_OUTPUT_FAILED:
+        return SESSION_BROKEN;
+    }
+    s->state = SESSION_RECEIVED;
+    s->deadline = never;
+    return SESSION_FINISHED;
+}
+
+/* An end with bytes before it is none yet for whoever reads them. */
+static bool has_unread(const struct session *s)
+{
+    int bytes = 0;
+
+    ioctl(s->watch.fd, FIONREAD, &bytes); /* cannot fail on a TCP socket */
+    return bytes > 0;
+}
+
 /* ---- what the owner calls */
+
+static enum session_verdict closed_early(struct error *err)
+{
+    error_set(err, ERR_STREAM_BROKEN, "the connection was closed before the first byte");
+    return SESSION_BROKEN;
+}
 
 static enum session_verdict step(struct session *s, uint32_t events, int64_t now, struct error *err)
 {
@@ -340,15 +399,19 @@ static enum session_verdict step(struct session *s, uint32_t events, int64_t now
         return connected(s, now, err);
     case SESSION_SHAKING:
         return shake(s, now, err);
-    case SESSION_ASKED: /* only an error is reported here */
     case SESSION_OPEN:
-        error_set(err, ERR_STREAM_BROKEN, "the connection was closed before the first byte");
-        return SESSION_BROKEN;
+        s->peer_closed = !(events & (EPOLLERR | EPOLLHUP)) && has_unread(s);
+        return s->peer_closed ? SESSION_GOES_ON : closed_early(err);
+    case SESSION_ASKED: /* only an error is reported here */
+    case SESSION_RECEIVED:
+        return closed_early(err);
     case SESSION_SENDING:
         return sending(s, events, now, err);
     case SESSION_LINGERING:
         return discard_input(s, err) ? linger(s, now, err) : SESSION_BROKEN;
-    case SESSION_REFUSED:
+    case SESSION_RECEIVING:
+        return take(s, now, err);
+    case SESSION_LEAVING:
         if (!discard_input(s, err))
             return SESSION_BROKEN;
         return s->peer_closed ? SESSION_FINISHED : SESSION_GOES_ON;
@@ -376,18 +439,20 @@ enum session_verdict session_tick(struct session *s, int64_t now, struct error *
     if (now < s->deadline)
         return SESSION_GOES_ON;
     switch (s->state) {
-    case SESSION_REFUSED:
+    case SESSION_LEAVING:
         return SESSION_FINISHED;
     case SESSION_CONNECTING:
         error_set(err, ERR_STREAMHOSTS_UNREACHABLE, "the streamhost did not answer in time");
         return SESSION_BROKEN;
     case SESSION_SENDING:
+    case SESSION_RECEIVING:
         error_set(err, ERR_STALLED, "no byte moved for %u s", s->limits->idle_ms / 1000);
         return SESSION_BROKEN;
     case SESSION_SHAKING:
     case SESSION_ASKED:
     case SESSION_OPEN:
     case SESSION_LINGERING:
+    case SESSION_RECEIVED:
         break;
     }
     error_set(err, ERR_STALLED, "the handshake took too long");
@@ -414,9 +479,16 @@ void session_pump(struct session *s, const struct pump *job, int64_t now)
 {
     assert(s->state == SESSION_OPEN);
     s->pump = *job;
-    s->state = SESSION_SENDING;
+    s->state = job->takes ? SESSION_RECEIVING : SESSION_SENDING;
+    s->peer_closed = false;
     s->deadline = now + s->limits->idle_ms;
     settle(s, SESSION_GOES_ON);
+}
+
+void session_leave(struct session *s, int64_t now)
+{
+    assert(s->state == SESSION_RECEIVED && !s->watch.poller);
+    leave(s, now);
 }
 
 enum session_verdict session_fed(struct session *s, int64_t now, struct error *err)

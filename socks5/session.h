@@ -1,7 +1,8 @@
 /* socks5/session.h - one connection from its handshake to its close, and its deadlines.
  *
  *     accepted   SHAKING → ASKED → session_answer() → OPEN → session_pump() → SENDING → LINGERING → finished
- *                                                   → REFUSED → finished
+ *                                                   → LEAVING → finished
+ *                                             OPEN → session_pump() → RECEIVING → RECEIVED → session_leave() → LEAVING
  *     dialled    CONNECTING → SHAKING → OPEN → …
  *
  * The owner adds the session's watch to a poller, calls session_step() when it is ready and session_tick() now and
@@ -31,17 +32,19 @@ enum session_state {
     SESSION_CONNECTING,
     SESSION_SHAKING,
     SESSION_ASKED, /* a client asked for a name: session_answer() is next */
-    SESSION_OPEN,  /* parked: not read, only watched for its end */
+    SESSION_OPEN,  /* parked: not read, only watched for its end; what came before that is still there to be read */
     SESSION_SENDING,
     SESSION_LINGERING, /* all handed to the kernel, write side shut: until it is acknowledged and the peer closes */
-    SESSION_REFUSED    /* the refusal is written, write side shut: until the client closes */
+    SESSION_RECEIVING,
+    SESSION_RECEIVED, /* all that was wanted, or the other side's end: stays, unwatched */
+    SESSION_LEAVING   /* refused, or received: write side shut, until the other side closes */
 };
 
 enum session_verdict {
     SESSION_GOES_ON,
     SESSION_HAS_ASKED, /* session->shake->request says for what */
     SESSION_IS_OPEN,   /* dialled: the other server said yes */
-    SESSION_FINISHED,  /* sent, acknowledged and closed; or refused and closed */
+    SESSION_FINISHED,  /* sent, acknowledged and closed; or received; or left and closed */
     SESSION_BROKEN     /* *err says why */
 };
 
@@ -58,6 +61,7 @@ struct session {
     size_t chatter;          /* bytes that came where none belong */
     int unacknowledged;      /* LINGERING: bytes, when last looked at */
     bool peer_closed;        /* its write side */
+    bool extra;              /* RECEIVED: more came than was wanted */
     struct session *next;    /* the owner's */
 };
 
@@ -77,15 +81,19 @@ uint32_t session_events(const struct session *s);
 enum session_verdict session_step(struct session *s, uint32_t events, int64_t now, struct error *err);
 enum session_verdict session_tick(struct session *s, int64_t now, struct error *err);
 
-/* ASKED: sends the reply. SOCKS5_REP_OK leaves it OPEN, any other REFUSED. */
+/* ASKED: sends the reply. SOCKS5_REP_OK leaves it OPEN, any other LEAVING. */
 enum session_verdict session_answer(struct session *s, enum socks5_rep rep, int64_t now, struct error *err);
 
 /* OPEN: whether the other side is still there, as far as the kernel knows. */
 bool session_alive(const struct session *s);
 
-/* OPEN: starts once the socket is writable, in its turn. The pump's file stays the caller's, and held until the session
- * is closed. */
+/* OPEN: starts once the socket is writable, or readable, in its turn. The pump's file stays the caller's, and held
+ * until the session is closed. */
 void session_pump(struct session *s, const struct pump *pump, int64_t now);
+
+/* RECEIVED, and in no poller: shuts the write side. What still comes is thrown away, within limits and for a little
+ * while: a close with unread input would reset the connection, and the sender take that for a failure. */
+void session_leave(struct session *s, int64_t now);
 
 /* SENDING and starved: its feed has news. Meanwhile the peer was not the one who let us wait. */
 enum session_verdict session_fed(struct session *s, int64_t now, struct error *err);

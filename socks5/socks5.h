@@ -6,10 +6,10 @@
  *
  * Commands are posted, events come back; both name a stream by the id its owner chose (never 0, never reused).
  * Threads: commands from any one thread at a time per stream; events on an engine thread, where the callback may
- * only copy and post. After SOCKS5_DONE, SOCKS5_FAILED or socks5_cancel() a stream is gone; late commands for it are
- * dropped, and at most one event may still be on its way after a cancel.
- * Units: milliseconds, bytes.
- * The process ignores SIGPIPE: sendfile(2) cannot be told not to raise it. */
+ * only copy and post. After SOCKS5_DONE, SOCKS5_FAILED or socks5_cancel() a stream is gone, but for one that has
+ * received, which goes by socks5_cancel() alone; late commands for it are dropped, and at most one event may still be
+ * on its way after a cancel. Units: milliseconds, bytes. The process ignores SIGPIPE: sendfile(2) cannot be told not to
+ * raise it. */
 #ifndef SOCKS5_SOCKS5_H
 #define SOCKS5_SOCKS5_H
 
@@ -51,7 +51,7 @@ enum socks5_event_kind {
     SOCKS5_CLAIMED,  /* a peer came to the listener, asked for one of the names and got REP 00 */
     SOCKS5_DIALED,   /* the other server answered REP 00 */
     SOCKS5_PROGRESS, /* at most four a second while bytes move */
-    SOCKS5_DONE,     /* everything was sent, acknowledged, and the peer closed after it */
+    SOCKS5_DONE,     /* everything was sent, acknowledged, and the peer closed after it; or received, see below */
     SOCKS5_FAILED,   /* error says why, moved how far */
     /* of a pair */
     SOCKS5_PAIRED,        /* both sides are joined, and being read */
@@ -63,13 +63,14 @@ enum socks5_event_kind {
 struct socks5_event {
     enum socks5_event_kind kind;
     uint64_t stream;
-    uint64_t moved;     /* payload bytes the kernel took, from the start of this send; of a pair: from the side that
-                           came first to the other */
+    uint64_t moved;     /* payload bytes the kernel took, from the start of this send; or that are in the file; of a
+                           pair: from the side that came first to the other */
+    bool extra;         /* SOCKS5_DONE of a receive: more came than was asked for */
     uint64_t back;      /* of a pair: the other way */
     uint64_t lasted_ms; /* SOCKS5_PAIR_OVER: since it was joined */
     uint64_t other;     /* SOCKS5_UNPAIRED with proxy_already_active: the pair that has the name */
     struct error error; /* SOCKS5_FAILED: streamhosts_unreachable, stream_broken, stalled, peer_protocol_error,
-                           security_refused, system
+                           security_refused, spool_full, system
                            SOCKS5_UNPAIRED: proxy_hash_mismatch (nobody asked for the name), proxy_pair_incomplete (one
                            side did), proxy_already_active, proxy_busy (max_pairs; both are closed), system
                            SOCKS5_PAIR_OVER: none (both sides ended, and all they sent was passed on), stalled (idle, or
@@ -113,7 +114,15 @@ bool socks5_dial(struct socks5_engine *engine, uint64_t stream, const struct soc
 bool socks5_send(struct socks5_engine *engine, uint64_t stream, struct shared_fd *file, struct feed *feed,
                  uint64_t offset, uint64_t length, struct error *err);
 
-/* Ends the stream without an event of its own: bytes under way are cut with a reset. */
+/* Receives at most length bytes from the claimed or dialled socket into file (held until the stream ends), from offset
+ * on. Once per stream, and not beside socks5_send(); before a peer is there, the job waits for it. SOCKS5_DONE when
+ * that many are there, or when the other side ended the stream before, moved tells; the socket stays. Failures as with
+ * socks5_send(), and ERR_SPOOL_FULL; what was moved until then is in the file. */
+bool socks5_receive(struct socks5_engine *engine, uint64_t stream, struct shared_fd *file, uint64_t offset,
+                    uint64_t length, struct error *err);
+
+/* Ends the stream without an event of its own: bytes under way are cut with a reset; what has received is closed in
+ * good order. */
 void socks5_cancel(struct socks5_engine *engine, uint64_t stream);
 
 /* ---- pairs: two clients of the listener, who get each other's bytes (XEP-0065 section 6)

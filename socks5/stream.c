@@ -28,12 +28,14 @@ struct stream {
     uint64_t id;
     struct streams *home;
     struct stream *next;                       /* in its bucket */
-    struct session *sessions[STREAM_SESSIONS]; /* oldest first; while sending, [0] has the job */
+    struct session *sessions[STREAM_SESSIONS]; /* oldest first; while sending, [0] has the job; flowing: [0] alone */
     size_t session_count;
     bool claimed;          /* a peer came, and the owner was told */
     bool dialled;          /* we went to the peer; sessions has that one alone */
-    bool sending;          /* sessions[0] has the job */
-    bool flowing;          /* a byte went out, or there was none to send: there is no way back */
+    bool pumping;          /* sessions[0] has the job; of one that takes, all of them */
+    bool flowing;          /* a byte moved, or there was none to move: there is no way back */
+    bool received;         /* told so; until streams_cancel() */
+    bool leaving;          /* after it: of its session's end nobody is told */
     struct pump job;       /* without a file: none yet */
     struct hunger *hunger; /* left with the job's feed; NULL: none, or its news was taken */
     int64_t wait_until;
@@ -172,14 +174,14 @@ static void progress(struct stream *st, uint64_t moved)
     emit(st, SOCKS5_PROGRESS, moved);
 }
 
-/* ---- sending */
+/* ---- sending and taking */
 
 /* From the first byte on, there is one peer, and whoever else asks for the name is a stranger. */
 static void keep_the_one(struct stream *st)
 {
     const struct session *s = st->sessions[0];
 
-    if (st->flowing || (s->pump.moved == 0 && s->state == SESSION_SENDING))
+    if (st->flowing || (s->pump.moved == 0 && (s->state == SESSION_SENDING || s->state == SESSION_RECEIVING)))
         return;
     st->flowing = true;
     tickets_remove(st->home->worker->engine->tickets, st->id);
@@ -206,13 +208,13 @@ static void remove_session(struct stream *st, struct session *s, bool reset)
 static void lost(struct stream *st, struct session *s, const struct error *err)
 {
     uint64_t moved = s->pump.moved;
-    bool was_sending = st->sending && s == st->sessions[0];
+    bool was_sending = st->pumping && (st->job.takes ? st->session_count == 1 : s == st->sessions[0]);
     bool was_open = s->state != SESSION_CONNECTING && s->state != SESSION_SHAKING;
     struct error why = *err;
 
     remove_session(st, s, was_sending);
     if (was_sending && !st->flowing && st->session_count > 0) {
-        st->sending = false;
+        st->pumping = false;
         start(st);
     } else if (was_sending || st->dialled) {
         if (!was_open) /* however it went wrong, this host will not do */
@@ -274,11 +276,45 @@ static void starve(struct stream *st, struct session *s)
         on_news(&h->waiter); /* there is some already: it waits for its turn like any other */
 }
 
+/* Of several sockets to take from, the one that has said something. */
+static void move_first(struct stream *st, struct session *s)
+{
+    for (size_t i = 1; i < st->session_count; i++) {
+        if (st->sessions[i] != s)
+            continue;
+        st->sessions[i] = st->sessions[0];
+        st->sessions[0] = s;
+    }
+}
+
+/* As much as was wanted, or until the other side's end; which of a socket that said nothing is that of this one alone,
+ * as long as there are others. */
+static void received(struct stream *st, struct session *s)
+{
+    if (s->pump.moved == 0 && s->pump.left > 0 && st->session_count > 1) {
+        remove_session(st, s, false);
+        return;
+    }
+    move_first(st, s);
+    keep_the_one(st);
+    poller_remove(&s->watch);
+    st->received = true;
+    tell(st->home,
+         &(struct socks5_event){.kind = SOCKS5_DONE, .stream = st->id, .moved = s->pump.moved, .extra = s->extra});
+}
+
 static void act(struct stream *st, struct session *s, enum session_verdict verdict, const struct error *err)
 {
+    if (st->leaving) {
+        if (verdict != SESSION_GOES_ON)
+            stream_free(st, false);
+        return;
+    }
     switch (verdict) {
     case SESSION_GOES_ON:
-        if (!st->sending || s != st->sessions[0])
+        if (st->pumping && st->job.takes && s->pump.moved > 0)
+            move_first(st, s);
+        if (!st->pumping || s != st->sessions[0])
             break;
         keep_the_one(st);
         progress(st, s->pump.moved);
@@ -291,7 +327,10 @@ static void act(struct stream *st, struct session *s, enum session_verdict verdi
             start(st);
         break;
     case SESSION_FINISHED:
-        finish(st, s->pump.moved);
+        if (st->job.takes)
+            received(st, s);
+        else
+            finish(st, s->pump.moved);
         break;
     case SESSION_BROKEN:
         lost(st, s, err);
@@ -306,8 +345,25 @@ static void feed(struct stream *st)
     struct error err = {0};
     struct session *s = st->session_count > 0 ? st->sessions[0] : NULL;
 
-    if (st->sending && s && s->starved) /* else another peer took over, and looks for itself */
+    if (st->pumping && s && s->starved) /* else another peer took over, and looks for itself */
         act(st, s, session_fed(s, clock_ms(), &err), &err);
+}
+
+/* Whoever has closed since may have said all of it before. */
+static void start_taking(struct stream *st)
+{
+    struct error err = {0};
+
+    if (st->session_count == 0) {
+        error_set(&err, ERR_STREAM_BROKEN, "the sender hung up before the first byte");
+        fail(st, 0, &err);
+        return;
+    }
+    st->pumping = true;
+    for (size_t i = 0; i < st->session_count; i++) {
+        if (st->sessions[i]->state == SESSION_OPEN)
+            session_pump(st->sessions[i], &st->job, clock_ms());
+    }
 }
 
 /* Gives the job to the first peer that is still there. */
@@ -316,6 +372,10 @@ static void start(struct stream *st)
     struct error err = {0};
     struct session *s;
 
+    if (st->job.takes) {
+        start_taking(st);
+        return;
+    }
     while (st->session_count > 0 && !session_alive(st->sessions[0]))
         remove_session(st, st->sessions[0], false);
     if (st->session_count == 0) {
@@ -324,11 +384,11 @@ static void start(struct stream *st)
         return;
     }
     s = st->sessions[0];
-    st->sending = true;
+    st->pumping = true;
     session_pump(s, &st->job, clock_ms());
 }
 
-void streams_send(struct streams *set, uint64_t id, const struct pump *job)
+void streams_pump(struct streams *set, uint64_t id, const struct pump *job)
 {
     struct stream *st = find(set, id);
     struct shared_fd *unsent = job->file;
@@ -432,7 +492,7 @@ void streams_claim(struct streams *set, uint64_t id, struct session *s)
         st->wait_until = INT64_MAX;
         emit(st, SOCKS5_CLAIMED, 0);
     }
-    if (st->job.file && !st->sending)
+    if (st->job.file && (!st->pumping || st->job.takes))
         start(st);
 }
 
@@ -483,9 +543,18 @@ void streams_dial(struct streams *set, uint64_t id, const struct sockaddr *to, s
 void streams_cancel(struct streams *set, uint64_t id)
 {
     struct stream *st = find(set, id);
+    struct error err;
 
-    if (st)
-        stream_free(st, true);
+    if (!st || st->leaving)
+        return;
+    if (!st->received || st->sessions[0]->peer_closed) {
+        stream_free(st, !st->received);
+        return;
+    }
+    st->leaving = true;
+    session_leave(st->sessions[0], clock_ms());
+    if (!poller_add(&set->worker->poller, &st->sessions[0]->watch, session_events(st->sessions[0]), &err))
+        stream_free(st, false);
 }
 
 static void sweep(struct stream *st, int64_t now)
@@ -506,7 +575,8 @@ static void sweep(struct stream *st, int64_t now)
             return; /* st may be gone; its other sessions have the next sweep */
         }
     }
-    if (st->sending && st->session_count > 0) /* what came too soon behind the last, and nothing after it */
+    if (st->pumping && !st->received &&
+        st->session_count > 0) /* what came too soon behind the last, and nothing after it */
         progress(st, st->sessions[0]->pump.moved);
 }
 

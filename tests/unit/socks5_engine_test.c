@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -1455,6 +1456,284 @@ static void a_server_that_hangs_up_before_the_first_byte_is_a_broken_stream(void
     fd_close(&listener);
 }
 
+/* ---- the other way: a file is taken */
+
+static struct shared_fd *receive_into(uint64_t stream, uint64_t offset, uint64_t length)
+{
+    struct shared_fd *into = shared_fd_create(memfd_create("into", MFD_CLOEXEC));
+    struct error err = {0};
+
+    assert_non_null(into);
+    assert_true(socks5_receive(bench.engine, stream, into, offset, length, &err));
+    return into;
+}
+
+static void hold_against_file(struct shared_fd **into, uint64_t offset, uint64_t len)
+{
+    uint8_t *got = malloc(len + 1);
+
+    assert_non_null(got);
+    assert_int_equal(pread((*into)->fd, got, len + 1, (off_t)offset), len);
+    assert_memory_equal(got, bench.bytes, len);
+    free(got);
+    shared_fd_release(into);
+}
+
+static void say_all(int fd, const uint8_t *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+
+        assert_in_range(n, 1, len);
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+static void cancel_hears_a_good_end(uint64_t stream, int fd)
+{
+    socks5_cancel(bench.engine, stream);
+    hear_end(fd);
+    fd_close(&fd);
+    await_sessions(0);
+}
+
+static void what_a_peer_sends_is_in_the_file(void **state)
+{
+    static const uint64_t sizes[] = {0, 1, 65537, FILE_SIZE};
+
+    (void)state;
+    start_engine(&relaxed);
+    for (uint64_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (uint64_t first = 0; first < 2; first++) { /* asked for before the claim, or behind it */
+            uint64_t id = 2 * i + first + 1;
+            struct shared_fd *into = NULL;
+            struct socks5_event done;
+            int fd;
+
+            expect_names(id, LONG_MS, NAME, NULL);
+            if (first)
+                into = receive_into(id, 10, sizes[i]);
+            fd = claim(NAME);
+            await(id, SOCKS5_CLAIMED);
+            if (!first)
+                into = receive_into(id, 10, sizes[i]);
+            say_all(fd, bench.bytes, sizes[i]);
+            done = await(id, SOCKS5_DONE);
+            assert_int_equal(done.moved, sizes[i]);
+            assert_false(done.extra);
+            assert_int_equal(stats().sessions, 1); /* it stays, until it is cancelled */
+            cancel_hears_a_good_end(id, fd);
+            hold_against_file(&into, 10, sizes[i]);
+            assert_int_equal(count_events(id, SOCKS5_DONE) + count_events(id, SOCKS5_FAILED), 1);
+        }
+    }
+}
+
+/* The bytes behind the request may come in its own segment, wherever that is cut. */
+static void no_split_of_handshake_and_file_loses_a_byte(void **state)
+{
+    enum { TALK = 3 + REPLY, TAIL = 9 };
+    uint8_t talk[TALK + TAIL] = HELLO ASK NAME;
+
+    (void)state;
+    memcpy(talk + TALK, bench.bytes, TAIL);
+    start_engine(&relaxed);
+    for (uint64_t cut = 1; cut < TALK + TAIL; cut++) {
+        struct shared_fd *into;
+        int fd;
+
+        expect_names(cut, LONG_MS, NAME, NULL);
+        fd = client_from("127.0.0.1", 0);
+        say(fd, talk, cut);
+        if (cut >= 3)
+            hear(fd, "\x05\x00", 2); /* so that the first piece is one, not both together */
+        if (cut >= TALK)
+            hear_reply(fd, 0, NAME);
+        say(fd, talk + cut, TALK + TAIL - cut);
+        await(cut, SOCKS5_CLAIMED);
+        into = receive_into(cut, 0, TAIL);
+        assert_int_equal(await(cut, SOCKS5_DONE).moved, TAIL);
+        socks5_cancel(bench.engine, cut);
+        fd_close(&fd);
+        await_sessions(0);
+        hold_against_file(&into, 0, TAIL);
+    }
+}
+
+static void an_end_before_all_is_told_with_what_came(void **state)
+{
+    struct shared_fd *into;
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    into = receive_into(1, 0, FILE_SIZE);
+    fd = claim(NAME);
+    say_all(fd, bench.bytes, 100000);
+    fd_close(&fd);
+    assert_int_equal(await(1, SOCKS5_DONE).moved, 100000);
+    socks5_cancel(bench.engine, 1);
+    await_sessions(0);
+    hold_against_file(&into, 0, 100000);
+}
+
+static void who_says_all_and_closes_before_it_is_asked_for_is_heard(void **state)
+{
+    struct shared_fd *into;
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    fd = claim(NAME);
+    say_all(fd, bench.bytes, 5000);
+    fd_close(&fd);
+    await(1, SOCKS5_CLAIMED);
+    into = receive_into(1, 0, 5000);
+    assert_int_equal(await(1, SOCKS5_DONE).moved, 5000);
+    hold_against_file(&into, 0, 5000);
+}
+
+static void more_than_was_wanted_is_told_and_costs_no_byte_of_it(void **state)
+{
+    struct shared_fd *into;
+    struct socks5_event done;
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    fd = claim(NAME);
+    await(1, SOCKS5_CLAIMED);
+    say_all(fd, bench.bytes, 5001);
+    into = receive_into(1, 0, 5000);
+    done = await(1, SOCKS5_DONE);
+    assert_int_equal(done.moved, 5000);
+    assert_true(done.extra);
+    cancel_hears_a_good_end(1, fd); /* in spite of the unread byte: no reset */
+    hold_against_file(&into, 0, 5000);
+}
+
+static void a_sender_that_breaks_off_is_no_end(void **state)
+{
+    struct shared_fd *into;
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    into = receive_into(1, 0, FILE_SIZE);
+    fd = claim(NAME);
+    say_all(fd, bench.bytes, 1000);
+    await(1, SOCKS5_PROGRESS);
+    close_with_reset(fd);
+    assert_int_equal(await_failure(1, ERR_STREAM_BROKEN).moved, 1000);
+    await_sessions(0);
+    hold_against_file(&into, 0, 1000);
+}
+
+static void a_sender_that_says_nothing_for_long_has_stalled(void **state)
+{
+    struct socks5_limits limits = relaxed;
+    struct shared_fd *into;
+    int fd;
+
+    (void)state;
+    limits.idle_ms = 300;
+    start_engine(&limits);
+    expect_names(1, LONG_MS, NAME, NULL);
+    into = receive_into(1, 0, FILE_SIZE);
+    fd = claim(NAME);
+    say_all(fd, bench.bytes, 1000);
+    assert_int_equal(await_failure(1, ERR_STALLED).moved, 1000);
+    hear_cut(fd);
+    fd_close(&fd);
+    shared_fd_release(&into);
+}
+
+static void a_disk_that_is_full_fails_and_the_sender_is_cut_off(void **state)
+{
+    struct shared_fd *full = shared_fd_create(open("/dev/full", O_RDWR | O_CLOEXEC));
+    struct error err = {0};
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    fd = claim(NAME);
+    assert_true(socks5_receive(bench.engine, 1, full, 0, FILE_SIZE, &err));
+    say_all(fd, bench.bytes, 1000);
+    await_failure(1, ERR_SPOOL_FULL);
+    hear_cut(fd);
+    fd_close(&fd);
+    shared_fd_release(&full);
+}
+
+static void of_several_sockets_the_one_that_speaks_is_heard(void **state)
+{
+    struct shared_fd *into;
+    int fds[3];
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    for (size_t i = 0; i < 3; i++)
+        fds[i] = claim(NAME);
+    into = receive_into(1, 0, 5000);
+    fd_close(&fds[0]); /* an end of one that said nothing is none of the file */
+    await_sessions(2);
+    say_all(fds[2], bench.bytes, 5000);
+    assert_int_equal(await(1, SOCKS5_DONE).moved, 5000);
+    hear_end(fds[1]);
+    fd_close(&fds[1]);
+    cancel_hears_a_good_end(1, fds[2]);
+    hold_against_file(&into, 0, 5000);
+}
+
+static void cancelling_in_the_middle_cuts_the_sender_off(void **state)
+{
+    struct shared_fd *into;
+    int fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    expect_names(1, LONG_MS, NAME, NULL);
+    into = receive_into(1, 0, FILE_SIZE);
+    fd = claim(NAME);
+    say_all(fd, bench.bytes, 1000);
+    await(1, SOCKS5_PROGRESS);
+    socks5_cancel(bench.engine, 1);
+    hear_cut(fd);
+    fd_close(&fd);
+    await_sessions(0);
+    assert_int_equal(count_events(1, SOCKS5_DONE) + count_events(1, SOCKS5_FAILED), 0);
+    shared_fd_release(&into);
+}
+
+static void what_a_dialled_server_sends_is_in_the_file(void **state)
+{
+    struct sockaddr_in at;
+    struct shared_fd *into;
+    int listener, fd;
+
+    (void)state;
+    start_engine(&relaxed);
+    listener = server_open(&at, 8);
+    dial(1, &at, LONG_MS);
+    fd = server_agrees(listener, "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00", 10);
+    say_all(fd, bench.bytes, 70000); /* behind its reply, before anybody asks for it, and then an end */
+    fd_close(&fd);
+    await(1, SOCKS5_DIALED);
+    into = receive_into(1, 0, FILE_SIZE);
+    assert_int_equal(await(1, SOCKS5_DONE).moved, 70000);
+    socks5_cancel(bench.engine, 1);
+    await_sessions(0);
+    hold_against_file(&into, 0, 70000);
+    fd_close(&listener);
+}
+
 /* ---- addresses to listen on */
 
 static void listening_takes_the_usual_spellings(void **state)
@@ -1580,6 +1859,17 @@ int main(void)
         test(connecting_has_a_deadline),
         test(each_answer_of_a_server_has_a_deadline),
         test(a_server_that_hangs_up_before_the_first_byte_is_a_broken_stream),
+        test(what_a_peer_sends_is_in_the_file),
+        test(no_split_of_handshake_and_file_loses_a_byte),
+        test(an_end_before_all_is_told_with_what_came),
+        test(who_says_all_and_closes_before_it_is_asked_for_is_heard),
+        test(more_than_was_wanted_is_told_and_costs_no_byte_of_it),
+        test(a_sender_that_breaks_off_is_no_end),
+        test(a_sender_that_says_nothing_for_long_has_stalled),
+        test(a_disk_that_is_full_fails_and_the_sender_is_cut_off),
+        test(of_several_sockets_the_one_that_speaks_is_heard),
+        test(cancelling_in_the_middle_cuts_the_sender_off),
+        test(what_a_dialled_server_sends_is_in_the_file),
         test(listening_takes_the_usual_spellings),
         test(a_port_that_is_taken_is_said),
     };

@@ -173,6 +173,90 @@ static void a_file_that_cannot_be_read_fails_the_input(void **state)
     fd_close(&file.fd);
 }
 
+/* Takes until the outcome is another than "wait for input", or nothing more is there. */
+static enum pump_outcome take(struct bench *b, struct pump *p, size_t quantum)
+{
+    struct error err = {0};
+    enum pump_outcome last;
+    uint64_t moved;
+
+    do {
+        moved = p->moved;
+        last = pump_take(p, b->ours, quantum, &err);
+    } while (last == PUMP_WAIT_INPUT && p->moved > moved);
+    return last;
+}
+
+static void what_a_socket_brings_is_in_the_file_where_it_belongs(void **state)
+{
+    static const struct {
+        const char *says;
+        uint64_t offset, wanted, sent;
+        bool ends;
+        enum pump_outcome last;
+    } rows[] = {
+        {"all of it", 0, 5000, 5000, false, PUMP_FINISHED},
+        {"behind what was there", 700, 5000, 5000, false, PUMP_FINISHED},
+        {"nothing", 0, 0, 0, false, PUMP_FINISHED},
+        {"less as yet", 0, 5000, 4999, false, PUMP_WAIT_INPUT},
+        {"less, and an end", 0, 5000, 4999, true, PUMP_ENDED},
+        {"all, and an end", 0, 5000, 5000, true, PUMP_FINISHED},
+        {"more", 3, 5000, 5001, false, PUMP_FINISHED},
+    };
+    static const size_t quanta[] = {1, 1000, PUMP_QUANTUM_ALONE};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (size_t q = 0; q < sizeof(quanta) / sizeof(quanta[0]); q++) {
+            struct bench *b = *state;
+            uint64_t moved = rows[i].sent < rows[i].wanted ? rows[i].sent : rows[i].wanted;
+            int pair[2], into = memfd_create("into", MFD_CLOEXEC);
+            struct shared_fd file = {.fd = into};
+            struct pump p = {.file = &file, .offset = rows[i].offset, .left = rows[i].wanted, .takes = true};
+            uint8_t got[6000];
+
+            assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+            fd_close(&b->ours);
+            b->ours = pair[0];
+            assert_int_equal(write(pair[1], b->bytes, rows[i].sent), rows[i].sent);
+            if (rows[i].ends)
+                shutdown(pair[1], SHUT_WR);
+            if (take(b, &p, quanta[q]) != rows[i].last || p.moved != moved)
+                fail_msg("%s, by %zu: %llu moved", rows[i].says, quanta[q], (unsigned long long)p.moved);
+            assert_int_equal(pread(into, got, sizeof(got), (off_t)rows[i].offset), moved);
+            assert_memory_equal(got, b->bytes, moved);
+            fd_close(&pair[1]);
+            fd_close(&into);
+        }
+    }
+}
+
+static void a_turn_takes_no_more_than_its_share(void **state)
+{
+    struct bench *b = *state;
+    int into = memfd_create("into", MFD_CLOEXEC);
+    struct pump p = {.file = &(struct shared_fd){.fd = into}, .left = FILE_SIZE, .takes = true};
+    struct error err = {0};
+
+    assert_int_equal(write(b->theirs, b->bytes, 3000), 3000);
+    assert_int_equal(pump_take(&p, b->ours, 1000, &err), PUMP_WAIT_INPUT);
+    assert_int_equal(p.moved, 1000);
+    fd_close(&into);
+}
+
+static void a_full_disk_is_said(void **state)
+{
+    struct bench *b = *state;
+    int full = open("/dev/full", O_RDWR | O_CLOEXEC);
+    struct pump p = {.file = &(struct shared_fd){.fd = full}, .left = 10, .takes = true};
+    struct error err = {0};
+
+    assert_int_equal(write(b->theirs, "12345", 5), 5);
+    assert_int_equal(pump_take(&p, b->ours, PUMP_QUANTUM, &err), PUMP_OUTPUT_FAILED);
+    assert_int_equal(err.code, ERR_SPOOL_FULL);
+    assert_int_equal(p.moved, 0);
+    fd_close(&full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +267,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_shorter_than_promised_waits_for_input, setup, teardown),
         cmocka_unit_test_setup_teardown(a_peer_that_is_gone_fails_the_output, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_that_cannot_be_read_fails_the_input, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_socket_brings_is_in_the_file_where_it_belongs, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_turn_takes_no_more_than_its_share, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_is_said, setup, teardown),
     };
 
     signal(SIGPIPE, SIG_IGN);
