@@ -12,7 +12,7 @@ static json_t *of_session(const struct relay_session *s)
     snprintf(id, sizeof id, "%llu", (unsigned long long)s->id);
     return json_pack("{s:s, s:o, s:o, s:o, s:I, s:{s:I, s:I}}", "id", id, "requester", json_of_text(s->requester),
                      "target", json_of_text(s->target), "since", json_of_time(s->since), "bytes",
-                     (json_int_t)(s->forth + s->back), "ways", "forth", (json_int_t)s->forth, "back",
+                     (json_int_t)s->forth + (json_int_t)s->back, "ways", "forth", (json_int_t)s->forth, "back",
                      (json_int_t)s->back);
 }
 

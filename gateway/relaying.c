@@ -17,7 +17,7 @@
 enum { NAMES = 2, NAME = 41 };
 
 struct waiter {
-    struct waiter *prev, *next;
+    struct waiter *next;
     relay_activated_fn *done;
     void *user;
 };
@@ -159,11 +159,10 @@ static void leave(struct session *s)
 
 static void answer(struct session *s, const struct error *err)
 {
-    struct waiter *w, *next;
+    struct waiter *w;
 
-    DL_FOREACH_SAFE(s->waiters, w, next)
-    {
-        DL_DELETE(s->waiters, w);
+    while ((w = s->waiters)) {
+        s->waiters = w->next;
         metric_add(METRIC_PROXY_ACTIVATIONS, 1, err ? error_name(err->code) : "ok");
         w->done(w->user, err);
         free(w);
@@ -199,7 +198,7 @@ static bool add_waiter(struct session *s, relay_activated_fn *done, void *user)
         return false;
     w->done = done;
     w->user = user;
-    DL_APPEND(s->waiters, w);
+    LL_APPEND(s->waiters, w);
     return true;
 }
 
@@ -414,7 +413,7 @@ bool relaying_view(struct relay *relay, struct relay_view *out)
 
 void relay_view_free(struct relay_view *view)
 {
-    for (size_t i = 0; i < view->count; i++) {
+    for (size_t i = 0; view->sessions && i < view->count; i++) {
         free(view->sessions[i].requester);
         free(view->sessions[i].target);
     }

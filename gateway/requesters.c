@@ -24,24 +24,43 @@ static bool hour_runs(const struct requester *r)
     return r->hour != 0 && clock_ms() - r->hour < REQUESTER_HOUR_MS;
 }
 
-/* Forgets the one who was looked up longest ago of those who have nothing that counts. */
-static bool make_room(struct requesters *set)
+/* Who was looked up longest ago of those who have nothing that counts; NULL: all have. */
+static struct requester *idle(const struct requesters *set)
 {
-    struct requester *r, *next;
+    struct requester *r = set->all;
 
-    HASH_ITER(hh, set->all, r, next)
-    if (r->streams == 0 && !hour_runs(r)) {
-        HASH_DEL(set->all, r);
-        free(r);
-        return true;
-    }
-    return false;
+    while (r && (r->streams > 0 || hour_runs(r)))
+        r = r->hh.next;
+    return r;
+}
+
+static void forget(struct requesters *set, struct requester *r)
+{
+    HASH_DEL(set->all, r);
+    free(r);
+}
+
+static int minutes_left(const struct requester *r)
+{
+    return (int)((REQUESTER_HOUR_MS - (clock_ms() - r->hour)) / 60000) + 1;
+}
+
+static struct requester *add(struct requesters *set, const char *bare, size_t len)
+{
+    struct requester *r = calloc(1, sizeof *r + len + 1);
+
+    if (!r)
+        return NULL;
+    memcpy(r->bare, bare, len + 1);
+    HASH_ADD_KEYPTR(hh, set->all, r->bare, len, r);
+    return r;
 }
 
 /* NULL: there is no room, or no memory. */
 static struct requester *look_up(struct requesters *set, const struct jid *who)
 {
-    struct requester *r;
+    bool full = HASH_COUNT(set->all) >= REQUESTERS_MAX;
+    struct requester *r, *oldest;
     char bare[JID_MAX + 1];
     size_t len;
 
@@ -49,17 +68,14 @@ static struct requester *look_up(struct requesters *set, const struct jid *who)
     len = strlen(bare);
     HASH_FIND(hh, set->all, bare, len, r);
     if (r) {
-        HASH_DEL(set->all, r);
-    } else {
-        if (HASH_COUNT(set->all) >= REQUESTERS_MAX && !make_room(set))
-            return NULL;
-        r = calloc(1, sizeof *r + len + 1);
-        if (!r)
-            return NULL;
-        memcpy(r->bare, bare, len + 1);
+        HASH_DEL(set->all, r); /* and behind all others */
+        HASH_ADD_KEYPTR(hh, set->all, r->bare, len, r);
+        return r;
     }
-    HASH_ADD_KEYPTR(hh, set->all, r->bare, len, r);
-    return r;
+    oldest = full ? idle(set) : NULL;
+    if (oldest)
+        forget(set, oldest);
+    return oldest || !full ? add(set, bare, len) : NULL;
 }
 
 struct requesters *requesters_create(void)
@@ -69,13 +85,12 @@ struct requesters *requesters_create(void)
 
 void requesters_destroy(struct requesters **set)
 {
-    struct requester *r, *next;
+    struct requester *r = *set ? (*set)->all : NULL, *next;
 
-    if (!*set)
-        return;
-    HASH_ITER(hh, (*set)->all, r, next)
-    {
-        HASH_DEL((*set)->all, r);
+    if (*set)
+        HASH_CLEAR(hh, (*set)->all);
+    for (; r; r = next) {
+        next = r->hh.next;
         free(r);
     }
     free(*set);
@@ -113,8 +128,7 @@ struct requester *requesters_begin(struct requesters *set, const struct jid *who
         return NULL;
     }
     if (hour_runs(r) && r->bytes >= hourly_bytes) {
-        error_set(err, ERR_PROXY_BUSY, "this hour's bytes are used up; try again in %lld minutes",
-                  (long long)((REQUESTER_HOUR_MS - (clock_ms() - r->hour)) / 60000 + 1));
+        error_set(err, ERR_PROXY_BUSY, "this hour's bytes are used up; try again in %d minutes", minutes_left(r));
         return NULL;
     }
     r->streams++;
