@@ -123,8 +123,9 @@ def gajim(server, user, log, *options, resource="desk"):
 def dino(server, user, log, *options, resource="desk"):
     """Real Dino, for files by Jingle and for links; it takes nobody's word that a connection without TLS is fine."""
     return Peer("Dino", ["/usr/bin/python3", str(HERE / "dino_peer.py"), "--home", f"{log}-home",
-                         "--world", compiled("dino_world.c", "gcc", shared=True), "--ca",
-                         str(server.authority.certificate)],
+                         "--world", compiled("dino_world.c", "gcc", shared=True),
+                         "--fingers", compiled("dino_fingers.c", "gcc", "gio-2.0", shared=True),
+                         "--ca", str(server.authority.certificate)],
                 f"{user}@{DOMAIN}/{resource}", server, log, options)
 
 

@@ -84,6 +84,18 @@ class JingleSenders:
         sender = self.recipient("alice", "--only-proxy", client=peers.gajim)
         self.send(sender, self.recipient("bob", "--only-proxy", client=peers.gajim), "jingle")
 
+    def test_dino_sends_to_gajim_directly(self):
+        sender = self.recipient("alice", client=peers.dino)
+        self.send(sender, self.recipient("bob", client=peers.gajim), "jingle")
+
+    def test_dino_sends_to_gajim_through_the_proxy(self):
+        sender = self.recipient("alice", "--only-proxy", client=peers.dino)
+        self.send(sender, self.recipient("bob", "--only-proxy", client=peers.gajim), "jingle")
+
+    def test_gajim_sends_to_dino_through_the_proxy(self):
+        receiver = self.recipient("bob", "--only-proxy", "--partner", "alice", client=peers.dino)
+        self.send(self.recipient("alice", "--only-proxy", client=peers.gajim), receiver, "jingle")
+
 
 class JingleSendersOnProsody(JingleSenders, Case):
     server_name = "prosody"
