@@ -2,7 +2,7 @@
 on. A failure here is none of the gateway's."""
 import peers
 from case import Case
-from lab import PROXY
+from lab import LOOPBACK, PROXY
 
 SIZES = {"one byte": 1, "more than 64 KiB by one": 65537, "1 MiB": 1 << 20}
 
@@ -44,6 +44,15 @@ class Senders:
     def test_qxmpp_sends_to_slixmpp_through_the_proxy(self):
         sender = self.recipient("alice", "--proxy", PROXY, "--only-proxy", client=peers.qxmpp)
         self.send(sender, self.recipient("bob"), "si-s5b")
+
+    def test_gloox_sends_to_qxmpp_directly(self):
+        self.send(self.recipient("alice", client=peers.gloox), self.recipient("bob", client=peers.qxmpp), "si-s5b")
+
+    def test_gloox_sends_to_slixmpp_through_the_proxy_and_in_band(self):
+        proxy = PROXY, LOOPBACK, str(self.server.proxy_port)
+        sender, receiver = self.recipient("alice", *proxy, client=peers.gloox), self.recipient("bob", "--ibb")
+        self.send(sender, receiver, "si-s5b")
+        self.send(sender, receiver, "si-ibb", {"100 kB": 100000})
 
 
 class LibpurpleSends:
