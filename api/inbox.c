@@ -85,7 +85,7 @@ static bool read_filter(const struct request *rq, struct inbox_wait *w, struct e
         return false;
     f->from = value[PARAM_FROM] ? w->from : NULL;
     f->to = value[PARAM_TO] ? w->to : NULL;
-    f->allow_to = rq->token ? rq->token->inbox_of : NULL;
+    f->allow_to = rq->token && rq->token->inbox_of && rq->token->inbox_of[0] ? rq->token->inbox_of : NULL;
     w->news = (struct event_filter){.types = EVENT_BIT(EVENT_INBOX_RECEIVED), .to = f->to, .inbox_of = f->allow_to};
     return true;
 }

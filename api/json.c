@@ -224,6 +224,14 @@ json_t *json_of_transfer(const struct record *r)
 
 /* ---- a file that was sent to us, in the words that transfers have */
 
+/* What the problem itself says is for whoever sent the file: he does not read this. */
+static const char *item_hint(enum error_code code)
+{
+    bool ours = code == ERR_SPOOL_FULL || code == ERR_STORE_UNAVAILABLE || code == ERR_INTERNAL;
+
+    return ours ? problem_of(code).hint : "Ask the sender to send it again.";
+}
+
 static json_t *of_item_error(const struct inbox_item *item)
 {
     struct problem p = problem_of(item->error_code);
@@ -231,7 +239,8 @@ static json_t *of_item_error(const struct inbox_item *item)
     if (item->error_code == ERR_NONE)
         return json_null();
     return json_pack("{s:s, s:s, s:o, s:b, s:s}", "code", error_name(item->error_code), "title", p.title, "detail",
-                     json_of_text(item->error_text), "retryable", (int)p.retryable, "hint", p.hint);
+                     json_of_text(item->error_text), "retryable", (int)p.retryable, "hint",
+                     item_hint(item->error_code));
 }
 
 static json_t *of_item_file(const struct inbox_item *item)

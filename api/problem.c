@@ -59,7 +59,9 @@ struct problem problem_of(enum error_code code)
         return problem(405, FINAL, "That method is not for this path", "Use one of those in the Allow header.");
     case ERR_STATE_CONFLICT:
         return problem(409, FINAL, "Not in this state",
-                       "Look at the transfer's state; a failed one can be retried for as long as its file is kept.");
+                       "Look at its state; a failed transfer can be retried for as long as its file is kept, and a "
+                       "file in the inbox "
+                       "fetched once it is received.");
     case ERR_UPLOAD_OFFSET_CONFLICT:
         return problem(409, AGAIN, "The upload goes on somewhere else",
                        "HEAD tells its Upload-Offset; send what comes behind that.");

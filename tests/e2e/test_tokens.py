@@ -122,6 +122,13 @@ class Tokens(Commands, Case):
                                "token little: daily_bytes=1024")
         self.assertDelivered(self.send(gateway, headers["little"], body=bytes(424), wait=30))
 
+    def test_the_inbox_is_for_those_whose_scope_it_is(self):
+        gateway, headers = self.with_tokens(ci=[], box=["--scopes", "inbox", "--inbox-of", "reports@*,!gw@*"])
+        self.assertRule(gateway.get("/v1/inbox", headers=headers["ci"]), 403, "scope_missing",
+                        "token ci: scopes=send,read,cancel,recipients,events")
+        self.assertEqual(gateway.get("/v1/inbox", headers=headers["box"]).json, {"items": [], "next": None})
+        self.assertFailed(gateway.get("/v1/transfers", headers=headers["box"]), 403, "scope_missing")
+
     def test_who_guesses_is_not_listened_to_any_more(self):
         gateway, headers = self.with_tokens(ci=[])
         wrong = {"Authorization": "Bearer jp_ci_" + "x" * 43}

@@ -260,6 +260,8 @@ static void one_that_failed_says_why_and_has_no_content(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(w->json, "error"), "code")), "truncated");
     assert_string_equal(json_string_value(json_object_get(json_object_get(w->json, "error"), "detail")),
                         "4 of 10 bytes came");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(w->json, "error"), "hint")),
+                        "Ask the sender to send it again.");
     ask(w, at(id, "/content"));
     expect(w, "its content", 409, "state_conflict");
 }
