@@ -49,6 +49,16 @@ void id_make(char out[static ID_SIZE], const char prefix[static 3], long long wa
     out[ID_LEN] = '\0';
 }
 
+/* Ten digits of five bits hold the 48 of the time: two in front are zero. */
+long long id_time(const char *id)
+{
+    long long ms = 0;
+
+    for (int digit = 0; digit < 10; digit++)
+        ms = ms << 5 | (strchr(crockford, id[3 + digit]) - crockford);
+    return ms;
+}
+
 bool id_valid(const char *text, const char prefix[static 3])
 {
     if (strnlen(text, ID_SIZE) != ID_LEN || memcmp(text, prefix, 2) != 0 || text[2] != '_')

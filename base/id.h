@@ -11,6 +11,9 @@ enum { ID_LEN = 29, ID_SIZE = ID_LEN + 1 }; /* two letters, '_', 26 digits */
 
 void id_make(char out[static ID_SIZE], const char prefix[static 3], long long wall_ms);
 
+/* When a valid id was made, wall clock. */
+long long id_time(const char *id);
+
 /* Whether text has the shape of an id with that prefix; nothing else may become part of a file name. */
 bool id_valid(const char *text, const char prefix[static 3]);
 

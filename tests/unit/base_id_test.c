@@ -33,6 +33,7 @@ static void the_time_stands_in_front(void **state)
         assert_memory_equal(id + 3, rows[i].digits, 10);
         assert_int_equal(strlen(id), ID_LEN);
         assert_true(id_valid(id, "tr"));
+        assert_int_equal(id_time(id), rows[i].ms);
     }
 }
 
