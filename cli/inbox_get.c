@@ -293,10 +293,34 @@ static int find_named(struct talk *t, json_t **item)
     return talk_ask(t, &request, item);
 }
 
-/* The newest there is now: what comes next comes after it. */
-static int find_newest(struct talk *t, json_t **page)
+static const char *received_at(const json_t *item)
 {
-    const struct client_request request = {.method = "GET", .target = "/v1/inbox?limit=1"};
+    const char *at = json_text_at(item, "received");
+
+    return at ? at : "";
+}
+
+/* The one that was received first, or last; the list is in the order in which they began to come. */
+static json_t *received(const json_t *page, bool last)
+{
+    const json_t *items = json_object_get(page, "items"), *item;
+    json_t *found = NULL;
+    size_t i;
+
+    json_array_foreach(items, i, item)
+    {
+        int order = found ? strcmp(received_at(item), received_at(found)) : 0;
+
+        if (!found || (last ? order > 0 : order <= 0))
+            found = json_array_get(items, i);
+    }
+    return found;
+}
+
+/* Those that are there now: what comes next comes after them. */
+static int find_present(struct talk *t, json_t **page)
+{
+    const struct client_request request = {.method = "GET", .target = "/v1/inbox?limit=1000"};
 
     return talk_ask(t, &request, page);
 }
@@ -304,26 +328,24 @@ static int find_newest(struct talk *t, json_t **page)
 static int find_next(struct talk *t, json_t **item)
 {
     const char *after = cli_value(t->line, OPT_AFTER);
-    json_t *newest = NULL, *page = NULL;
-    const json_t *items;
+    json_t *present = NULL, *page = NULL;
     struct buf target = {0};
-    int status = after ? EXIT_OK : find_newest(t, &newest);
+    int status = after ? EXIT_OK : find_present(t, &present);
 
     *item = NULL;
     if (status != EXIT_OK)
         return status;
     if (!after)
-        after = json_text_at(json_array_get(json_object_get(newest, "items"), 0), "id");
+        after = json_text_at(received(present, true), "id");
     buf_puts(&target, "/v1/inbox?limit=1000");
     inbox_add_filter(&target, "after", after);
     inbox_add_filter(&target, "from", cli_value(t->line, OPT_FROM));
     inbox_add_filter(&target, "to", cli_value(t->line, OPT_TO));
     talk_begin_wait(t);
     status = inbox_await(t, target.data ? target.data : "/", &page);
-    items = json_object_get(page, "items");
     if (status == EXIT_OK)
-        *item = json_incref(json_array_get(items, json_array_size(items) - 1)); /* the oldest of them */
-    json_decref(newest);
+        *item = json_incref(received(page, false));
+    json_decref(present);
     json_decref(page);
     buf_free(&target);
     return status;

@@ -30,13 +30,15 @@ class StandIn(ThreadingHTTPServer):
     def url(self):
         return f"http://{LOOPBACK}:{self.server_port}"
 
-    def receive(self, content, name="report.pdf", state="received", sender="romeo@example.net/orchard", error=None):
+    def receive(self, content, name="report.pdf", state="received", sender="romeo@example.net/orchard", error=None,
+                minute=None):
         with self.news:
             identifier = f"in_{len(self.items):026}"
             there = state == "received"
             self.items.append({
                 "id": identifier, "object": "inbox_item", "state": state, "final": True, "from": sender,
                 "to": "gw@example.org", "caption": None, "created": "2026-11-22T19:00:00.000Z", "error": error,
+                "received": f"2026-11-22T20:{len(self.items) if minute is None else minute:02}:00.000Z",
                 "file": {"name": name, "size": len(content), "type": "application/pdf",
                          "sha256": hashlib.sha256(content).hexdigest() if there else None}})
             self.contents[identifier] = content
@@ -45,8 +47,9 @@ class StandIn(ThreadingHTTPServer):
 
     def list(self, asked):
         """Newest first, as the gateway's."""
+        after = [item["received"] for item in self.items if item["id"] == asked.get("after")]
         return [item for item in reversed(self.items) if item["state"] == asked.get("state", "received") and
-                item["id"] > asked.get("after", "") and item["from"].startswith(asked.get("from", ""))]
+                item["received"] > (after or [""])[0] and item["from"].startswith(asked.get("from", ""))]
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -213,9 +216,16 @@ class CommandLine(Commands, Case):
         told = json.loads(self.cli("inbox", "get", "--next", "--after", ids[0]))
         self.assertEqual(told["id"], ids[1])
         self.assertEqual(self.files(), ["b"])
+        self.cli("inbox", "get", "--next", "--after", ids[2], "--wait=1s", code=124)
         self.cli("inbox", "get", "--next", "--after", ids[1], "--rm")
         self.assertEqual([item["id"] for item in self.inbox.items], ids[:2])
-        self.cli("inbox", "get", "--next", "--after", ids[2], "--wait=1s", code=124)
+
+    def test_next_is_what_is_received_next_whichever_began_first(self):
+        late, early, first = (self.inbox.receive(b"x", name, minute=minute)
+                              for name, minute in (("late", 9), ("early", 2), ("first", 1)))
+        self.assertEqual(json.loads(self.cli("inbox", "get", "--next", "--after", first))["id"], early)
+        self.assertEqual(json.loads(self.cli("inbox", "get", "--next", "--after", early))["id"], late)
+        self.cli("inbox", "get", "--next", "--wait=1s", code=124)
 
     def test_waiting_ends_with_ctrl_c(self):
         process = self.start_cli("inbox", "get", "--next")
