@@ -167,7 +167,7 @@ export async function historyIsFiltered() {
 
 export async function aTokenIsAskedForOnce() {
   const v = await Visit.open();
-  v.expected = [/status of 401/, /status of 403.*events/];
+  v.expected = [/status of 401/, /status of 403.*(events|inbox)/];
   const dialog = v.page.getByRole("dialog");
   const give = async (token) => {
     await dialog.getByLabel("Token").fill(token);
