@@ -1,5 +1,8 @@
 #include "cli/compose.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "gateway/socks5_carrier.h"
 #include "xmpp/xmpp.h"
 
@@ -17,7 +20,9 @@ static enum xmpp_direct direct_of(enum direct_mode mode)
 
 struct network *compose_network(const struct config *c, const struct jid *jid, struct error *err)
 {
-    const struct xmpp_settings settings = {
+    struct network *n;
+    char *roster = NULL;
+    struct xmpp_settings settings = {
         .jid = *jid,
         .password = c->xmpp.password,
         .secret = c->xmpp.component_secret,
@@ -42,7 +47,14 @@ struct network *compose_network(const struct config *c, const struct jid *jid, s
         .ibb_window = (unsigned)c->delivery.ibb_window,
     };
 
-    return xmpp_create(&settings, err);
+    if (settings.secret && asprintf(&roster, "%s/roster", c->server.state_dir) < 0) {
+        error_set(err, ERR_SYSTEM, "out of memory");
+        return NULL;
+    }
+    settings.roster = roster;
+    n = xmpp_create(&settings, err);
+    free(roster);
+    return n;
 }
 
 struct carrier *compose_carrier(const struct config *c, uv_loop_t *loop, struct error *err)

@@ -14,6 +14,7 @@
 
 struct disco;          /* xmpp/disco.h: what a peer supports, asked once and kept */
 struct contacts;       /* xmpp/contacts.h: roster and presence */
+struct own_presence;   /* xmpp/own_presence.h: of a component; whom its addresses see, and who sees them */
 struct services;       /* xmpp/services.h: what our own server has, and what each of that is */
 struct proxies;        /* xmpp/proxies.h: bytestream proxies known, and how each last answered */
 struct ibb_streams;    /* xmpp/ibb.h: what is being sent in-band */
@@ -32,6 +33,7 @@ struct client {
     struct iq_table *iq;
     struct disco *disco;
     struct contacts *contacts;
+    struct own_presence *own_presence; /* NULL: we have an account */
     struct services *services;
     struct proxies *proxies;
     struct ibb_streams *ibb;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "xmpp/ns.h"
+#include "xmpp/own_presence.h"
 #include "xmpp/stanza.h"
 
 /* Directed presence lets anybody put himself here, so all of it is bounded. */
@@ -325,6 +326,26 @@ static void roster_came(void *user, const struct iq_reply *reply)
     k->events.ready(k->events.user);
 }
 
+void contacts_learn(struct contacts *k, const struct jid *who, bool to, bool from, bool asked)
+{
+    struct contact *c = to || from || asked ? obtain(k, who) : find(k, who);
+    bool saw = c && c->subscription & SUBSCRIPTION_TO, waited = c && c->asked;
+
+    if (!c)
+        return;
+    if (!c->in_roster && (to || from || asked)) {
+        c->in_roster = true;
+        k->strangers--;
+        k->roster++;
+    }
+    c->subscription = (enum subscription)((to ? SUBSCRIPTION_TO : 0) | (from ? SUBSCRIPTION_FROM : 0));
+    c->asked = asked;
+    if (k->ready && (to != saw || (waited && !asked && !to)))
+        tell_subscription(k, who, to);
+    if (!to && !from && !asked)
+        leave_roster(k, c);
+}
+
 void contacts_serve(struct contacts *k)
 {
     iq_serve(k->client->iq, "set", NS_ROSTER, roster_push, k);
@@ -335,6 +356,7 @@ void contacts_online(struct contacts *k)
     struct client *c = k->client;
 
     if (c->component) { /* nobody keeps a roster for us */
+        own_presence_load(c->own_presence);
         k->ready = true;
         k->events.ready(k->events.user);
         return;
@@ -480,6 +502,12 @@ static bool send_type(struct contacts *k, const char *bare, const char *type, co
     bool sent;
 
     presence = stanza_set(stanza_set(presence, "to", bare), "type", type);
+    if (k->client->component) { /* an account's server makes it the bare one */
+        char own[JID_MAX + 1];
+
+        jid_bare(&k->client->self, own);
+        presence = stanza_set(presence, "from", own);
+    }
     if (status)
         presence = stanza_add(presence, stanza_add_text(ctx, stanza_new(ctx, "status", NULL), status));
     if (!presence)
@@ -489,9 +517,9 @@ static bool send_type(struct contacts *k, const char *bare, const char *type, co
     return sent;
 }
 
-static bool accepted(const struct contacts *k, const char *bare)
+bool contacts_accepts(const struct client *c, const char *bare)
 {
-    for (char *const *glob = k->client->settings->accept_subscriptions; glob && *glob; glob++)
+    for (char *const *glob = c->settings->accept_subscriptions; glob && *glob; glob++)
         if (text_glob(*glob, bare))
             return true;
     return false;
@@ -502,7 +530,7 @@ static void asked_to_subscribe(struct contacts *k, const struct jid *who)
     char bare[JID_MAX + 1];
 
     jid_bare(who, bare);
-    if (!accepted(k, bare)) {
+    if (!contacts_accepts(k->client, bare)) {
         log_info("xmpp.subscription_ignored", log_str("from", bare));
         return;
     }
@@ -561,6 +589,8 @@ bool contacts_ask(struct contacts *k, const struct jid *who, bool *sent, struct 
     if (!send_type(k, bare, "subscribe", "There is a file for you. It comes when this gateway can see you online."))
         return error_set(err, ERR_XMPP_DISCONNECTED, "the subscription request to %s cannot be sent now", bare);
     log_info("xmpp.subscription_asked", log_str("of", bare));
+    if (k->client->component)
+        own_presence_asks(k->client->own_presence, &k->client->self, who);
     note_request(k, bare, false);
     *sent = true;
     return true;

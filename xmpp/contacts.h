@@ -39,6 +39,13 @@ void contacts_serve(struct contacts *k);
 void contacts_online(struct contacts *k); /* asks for the roster */
 void contacts_offline(struct contacts *k);
 
+/* Of a component, which has no roster: whether any address of ours sees that contact, is seen, or asked. What changes
+ * in a session is news to who waits for it. */
+void contacts_learn(struct contacts *k, const struct jid *who, bool to, bool from, bool asked);
+
+/* Whether that bare JID may have us as a contact. */
+bool contacts_accepts(const struct client *c, const char *bare);
+
 /* Every incoming <presence/>. */
 void contacts_presence(struct contacts *k, xmpp_stanza_t *presence);
 

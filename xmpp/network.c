@@ -16,6 +16,7 @@
 #include "xmpp/keepalive.h"
 #include "xmpp/messages.h"
 #include "xmpp/methods.h"
+#include "xmpp/own_presence.h"
 #include "xmpp/proxies.h"
 #include "xmpp/proxy65.h"
 #include "xmpp/responder.h"
@@ -76,6 +77,7 @@ static void copy_settings(struct xmpp_settings *out, const struct xmpp_settings 
     *out = *in;
     out->password = copy(in->password);
     out->secret = copy(in->secret);
+    out->roster = copy(in->roster);
     out->server = copy(in->server);
     out->ca = copy(in->ca);
     out->allow_nets = copy_list(in->allow_nets);
@@ -96,6 +98,7 @@ static void free_settings(struct xmpp_settings *s)
 {
     free_secret(s->password);
     free_secret(s->secret);
+    free((char *)s->roster);
     free((char *)s->server);
     free((char *)s->ca);
     free_list(s->allow_nets);
@@ -212,7 +215,7 @@ static void on_stanza(void *user, xmpp_stanza_t *stanza)
     } else if (strcmp(xmpp_stanza_get_name(stanza), "message") == 0) {
         messages_incoming(c->messages, stanza);
         rooms_message(c->rooms, stanza);
-    } else if (!rooms_presence(c->rooms, stanza)) {
+    } else if (!rooms_presence(c->rooms, stanza) && !(c->component && own_presence_incoming(c->own_presence, stanza))) {
         contacts_presence(c->contacts, stanza);
     }
 }
@@ -252,8 +255,10 @@ static void on_roster(void *user)
     struct xmpp_network *n = user;
     struct client *c = &n->base.client;
 
-    if (!c->component) /* who has no account tells each contact */
-        send_presence(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c)));
+    if (c->component)
+        own_presence_online(c->own_presence);
+    else
+        send_presence(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c, &c->self)));
     finder_roster(n->finder);
     upload_service_online(c->uploads);
     n->events.roster(n->events.user);
@@ -299,11 +304,21 @@ static bool make_parts(struct xmpp_network *n)
         !(c->http = http_create(c->loop, n->settings.ca, n->settings.allow_nets, NULL)) ||
         !(n->finder = finder_create(c, methods)) || !(n->keepalive = keepalive_create(c, on_silent, n)))
         return false;
-    if (c->component)
-        iq_be_component(c->iq);
     contacts_serve(c->contacts);
     responder_serve(c);
     return !c->relay || (c->proxy65 = proxy65_create(c));
+}
+
+static bool be_component(struct xmpp_network *n, struct error *err)
+{
+    struct client *c = &n->base.client;
+    struct roster_file *roster = roster_file_open(c->loop, n->settings.roster, err);
+
+    if (!roster)
+        return false;
+    iq_be_component(c->iq);
+    c->own_presence = own_presence_create(c, roster, session_send, n->session);
+    return c->own_presence || error_set(err, ERR_SYSTEM, "the XMPP side: out of memory");
 }
 
 static void destroy_parts(struct xmpp_network *n)
@@ -324,6 +339,7 @@ static void destroy_parts(struct xmpp_network *n)
     proxies_destroy(&c->proxies);
     services_destroy(&c->services);
     disco_destroy(&c->disco);
+    own_presence_destroy(&c->own_presence);
     contacts_destroy(&c->contacts);
     iq_destroy(&c->iq);
 }
@@ -339,6 +355,10 @@ static bool start(struct network *network, uv_loop_t *loop, const struct network
     if (!make_parts(n)) {
         destroy_parts(n);
         return error_set(err, ERR_SYSTEM, "the XMPP side: out of memory");
+    }
+    if (n->base.client.component && !be_component(n, err)) {
+        destroy_parts(n);
+        return false;
     }
     if (!session_start(n->session, loop, err)) {
         destroy_parts(n);
@@ -421,7 +441,10 @@ static void stop(struct network *network, void (*stopped)(void *user), void *use
 
     n->stopped = stopped;
     n->stopped_user = user;
-    send_presence(n, stanza_set(stanza_new(ctx, "presence", NULL), "type", "unavailable"));
+    if (n->base.client.component)
+        own_presence_leave(n->base.client.own_presence);
+    else
+        send_presence(n, stanza_set(stanza_new(ctx, "presence", NULL), "type", "unavailable"));
     session_stop(n->session, session_stopped, n);
 }
 

@@ -48,12 +48,12 @@ static bool own_ver(struct client *c, const struct jid *local, char ver[static C
     return ok;
 }
 
-xmpp_stanza_t *responder_caps(struct client *c)
+xmpp_stanza_t *responder_caps(struct client *c, const struct jid *local)
 {
     char ver[CAPS_VER];
     xmpp_stanza_t *caps;
 
-    if (!own_ver(c, &c->self, ver))
+    if (!own_ver(c, local, ver))
         return NULL;
     caps = stanza_set(stanza_new(c->ctx, "c", NS_CAPS), "hash", "sha-1");
     return stanza_set(stanza_set(caps, "node", CAPS_NODE), "ver", ver);

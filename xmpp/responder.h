@@ -13,7 +13,7 @@
  * with service-unavailable. c is borrowed for the table's life. */
 void responder_serve(struct client *c);
 
-/* The <c/> of our presence (XEP-0115); NULL: out of memory. */
-xmpp_stanza_t *responder_caps(struct client *c);
+/* The <c/> of the presence of that address of ours (XEP-0115); NULL: out of memory. */
+xmpp_stanza_t *responder_caps(struct client *c, const struct jid *local);
 
 #endif

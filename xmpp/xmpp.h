@@ -20,6 +20,7 @@ struct xmpp_settings {
     struct jid jid; /* bare or full; with a resource, exactly that one is bound. Of a component, its default sender */
     const char *password; /* of an account */
     const char *secret;   /* of a component (XEP-0114), instead: then the whole domain of jid is ours. NULL: none */
+    const char *roster;   /* of a component: the file that keeps whom it sees and who sees it; NULL: nowhere */
     const char *server;   /* NULL: SRV, then the domain itself; of a component, this machine */
     uint16_t port;        /* 0: SRV, then 5222 or, with direct TLS, 5223; of a component, 5347 */
     enum xmpp_tls tls;

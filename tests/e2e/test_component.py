@@ -1,6 +1,6 @@
 """The gateway as a component (XEP-0114): a domain of its own, on both servers."""
 from case import Case, DIRECT
-from lab import DOMAIN, FILES, PASSWORD
+from lab import DOMAIN, FILES, PASSWORD, wait_until
 
 
 class Component:
@@ -8,12 +8,29 @@ class Component:
         return self.gateway(XMPP_JID=FILES, XMPP_PORT=str(self.server.component_port), XMPP_PASSWORD=None,
                             XMPP_COMPONENT_SECRET=PASSWORD, XMPP_TLS=None, **DIRECT, **settings)
 
+    @staticmethod
+    def wait_seen(gateway, peer):
+        look = f"/v1/recipients/{peer.jid.split('/')[0]}"
+        wait_until(lambda: peer.jid in [seen["jid"] for seen in gateway.get(look).json.get("resources", [])], 20,
+                   f"{peer.jid} seen")
+
     def test_a_file_is_delivered_to_a_full_address(self):
         gateway, peer = self.component(), self.recipient("alice")
         path, digest = self.file(300_000)
         transfer = gateway.put(f"alice@{DOMAIN}/desk", path.read_bytes(), wait=30).json
         self.assertEqual(transfer["state"], "delivered", transfer)
         peer.wait("file", sha256=digest)
+
+    def test_who_adds_it_as_a_contact_is_found_by_his_account_alone(self):
+        gateway, peer = self.component(), self.recipient("alice")
+        peer.command(f"subscribe jidpost@{FILES}")
+        self.wait_seen(gateway, peer)
+        path, digest = self.file(1000)
+        self.assertEqual(gateway.put(f"alice@{DOMAIN}", path.read_bytes(), wait=30).json["state"], "delivered")
+        peer.wait("file", sha256=digest)
+        gateway.stop()
+        gateway.start()
+        self.wait_seen(gateway, peer)
 
 
 class ComponentOnProsody(Component, Case):

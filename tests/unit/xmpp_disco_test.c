@@ -346,7 +346,7 @@ static void we_announce_only_what_we_do(void **state)
                                "<feature var='" NS_PING "'/><feature var='" NS_JINGLE "'/>"
                                "<feature var='" NS_JINGLE_S5B "'/><feature var='" NS_JINGLE_IBB "'/>";
     struct fixture *f = *state;
-    xmpp_stanza_t *caps = responder_caps(f->peer.client), *query;
+    xmpp_stanza_t *caps = responder_caps(f->peer.client, &f->peer.client->self), *query;
     char xml[1024], node[256], ver[CAPS_VER];
 
     peer_says(&f->peer, "<iq type='get' id='q' from='" DESK "'><query xmlns='" NS_DISCO_INFO "'/></iq>");
@@ -378,7 +378,7 @@ static void who_receives_files_announces_how(void **state)
     struct fixture *f = *state;
     struct fake_carrier carrier;
     struct fake_inbox inbox;
-    xmpp_stanza_t *before = responder_caps(f->peer.client), *now;
+    xmpp_stanza_t *before = responder_caps(f->peer.client, &f->peer.client->self), *now;
 
     fake_carrier_init(&carrier);
     fake_inbox_init(&inbox, &carrier.carrier);
@@ -387,7 +387,7 @@ static void who_receives_files_announces_how(void **state)
         const char *text;
 
         inbox.closed = closed;
-        now = responder_caps(f->peer.client);
+        now = responder_caps(f->peer.client, &f->peer.client->self);
         assert_int_equal(strcmp(xmpp_stanza_get_attribute(before, "ver"), xmpp_stanza_get_attribute(now, "ver")) == 0,
                          closed);
         xmpp_stanza_release(now);
