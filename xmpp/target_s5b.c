@@ -20,15 +20,16 @@
 #include "xmpp/target_parts.h"
 
 enum {
-    TRIED_MAX = 8,       /* of which so many are connected to; those that are blocked cost nobody anything */
-    HOSTS_MAX = 20,      /* in one offer */
-    DIALLING = 32,       /* connections being made at once, for everybody */
-    HOST_MS = 6 * 1000,  /* for one streamhost with all its addresses; some senders wait ten seconds for the answer */
-    LAST_MS = 15 * 1000, /* for the last of them */
-    ALL_MS = 90 * 1000,  /* for all of them, with the wait for a turn */
-    FIRST_MS = 1000,     /* the soonest failure is told */
-    ROUND_MS = 5 * 1000, /* and later ones at multiples of that */
-    PORT_DEFAULT = 1080  /* XEP-0065 before 1.8 allowed to leave it out */
+    TRIED_MAX = 8,        /* of which so many are connected to; those that are blocked cost nobody anything */
+    HOSTS_MAX = 20,       /* in one offer */
+    DIALLING = 32,        /* connections being made at once, for everybody */
+    HOST_MS = 6 * 1000,   /* for one streamhost with all its addresses; some senders wait ten seconds for the answer */
+    LAST_MS = 15 * 1000,  /* for the last of them */
+    ALL_MS = 90 * 1000,   /* for all of them, with the wait for a turn */
+    FIRST_MS = 1000,      /* the soonest failure is told */
+    ROUND_MS = 5 * 1000,  /* and later ones at multiples of that */
+    EMPTY_MS = 10 * 1000, /* for the end of an empty file, which libpurple never comes to */
+    PORT_DEFAULT = 1080   /* XEP-0065 before 1.8 allowed to leave it out */
 };
 
 static const struct iq_refusal bad_request = {.type = "modify", .condition = "bad-request", .code = 400};
@@ -250,6 +251,8 @@ static void reached(struct target_file *f)
     free(f->hosts);
     f->hosts = NULL;
     /* Of an empty file the end is all there is, and a sender still on his way to a proxy must find us there. */
+    if (f->most == 0)
+        target_in(f, EMPTY_MS);
     if (!r->carrier->ops->receive(f->stream, file, f->offset, f->most > 0 ? f->most : 1, &err))
         target_end(f, &err);
     else
@@ -286,31 +289,32 @@ static void not_reached_there(struct target_file *f, const struct error *why)
     }
 }
 
+static void on_flow(struct target_file *f, const struct carrier_event *event)
+{
+    uint64_t moved = event->moved < f->most ? event->moved : f->most;
+
+    if (event->kind == CARRIER_DONE) {
+        target_complete(f, moved, event->extra || event->moved > f->most);
+    } else if (event->kind == CARRIER_FAILED && f->most == 0) {
+        target_complete(f, 0, false);
+    } else {
+        f->home->client->receiver->ops->moved(f->reception, moved);
+        if (event->kind == CARRIER_FAILED)
+            target_end(f, &event->error);
+    }
+}
+
 static void on_carrier(void *user, const struct carrier_event *event)
 {
     struct target_file *f = user;
 
-    switch (event->kind) {
-    case CARRIER_CLAIMED:
-        break;
-    case CARRIER_DIALED:
+    if (f->state == TARGET_FLOWING) {
+        on_flow(f, event);
+    } else if (f->state == TARGET_DIALLING && event->kind == CARRIER_DIALED) {
         reached(f);
-        break;
-    case CARRIER_PROGRESS:
-        f->home->client->receiver->ops->moved(f->reception, event->moved);
-        break;
-    case CARRIER_DONE:
-        target_complete(f, event->moved < f->most ? event->moved : f->most, event->extra || event->moved > f->most);
-        break;
-    case CARRIER_FAILED:
-        if (f->state == TARGET_DIALLING) {
-            not_reached_there(f, &event->error);
-            target_s5b_turn(f->home);
-        } else if (f->state == TARGET_FLOWING) {
-            f->home->client->receiver->ops->moved(f->reception, event->moved);
-            target_end(f, &event->error);
-        }
-        break;
+    } else if (f->state == TARGET_DIALLING && event->kind == CARRIER_FAILED) {
+        not_reached_there(f, &event->error);
+        target_s5b_turn(f->home);
     }
 }
 
