@@ -268,6 +268,28 @@ static void first_streamhost_that_answers_is_used(void **state)
     assert_int_equal(b->inbox.why, ERR_NONE);
 }
 
+/* A component has many addresses; each is a party of its own, in the answer and in the stream's name. */
+static void address_that_was_offered_to_answers(void **state)
+{
+    static const char local[] = "reports@files.example.net/in";
+    struct bench *b = *state;
+    char name[S5B_NAME];
+
+    b->peer.client->component = true;
+    iq_be_component(b->peer.client->iq);
+    b->inbox.crowd = true;
+    assert_true(s5b_name(SID, TARGET, local, name));
+    peer_says(&b->peer,
+              "<iq type='set' id='q1' from='" TARGET "' to='reports@files.example.net/in'>" QUERY(SID) OWN END);
+    assert_string_equal(b->inbox.to, local);
+    assert_string_equal(dialled(b, "203.0.113.7", 5086)->names[0], name);
+    peer_says(&b->peer, "<iq type='set' id='q1' from='" TARGET "' to='other@files.example.net/in'><open xmlns='" NS_IBB
+                        "' sid='" SID "' block-size='4096'/></iq>"); /* another stream, by any rule */
+    assert_non_null(strstr(peer_next(&b->peer), "from=\"other@files.example.net/in\""));
+    fake_carrier_says(&b->carrier, CARRIER_DIALED, 0);
+    assert_non_null(strstr(peer_next(&b->peer), "from=\"reports@files.example.net/in\""));
+}
+
 /* Checklist row 52. */
 static void streamhosts_are_asked_in_their_order(void **state)
 {
@@ -684,6 +706,7 @@ int main(void)
         TEST(running_stream_is_not_touched_by_another_of_its_id),
         TEST(two_peers_may_use_the_same_id),
         TEST(first_streamhost_that_answers_is_used),
+        TEST(address_that_was_offered_to_answers),
         TEST(streamhosts_are_asked_in_their_order),
         TEST(eight_streamhosts_are_connected_to_and_no_more),
         TEST(what_no_streamhost_can_be_is_passed_over),
