@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""A recipient: the real Libervia (once Salut à Toi), whose backend has no window and is spoken to over D-Bus.
+"""A recipient and a sender: the real Libervia (once Salut à Toi), whose backend has no window and is spoken to over D-Bus.
   libervia_peer.py JID PASSWORD HOST PORT --home DIR --ca FILE [--decline]
 
-Says yes to every offer the way its own command line does. Tells what happens as one JSON object a line: ready, offer,
-file, broken. Ends when its standard input does.
+Says yes to every offer, and sends, the way its own command line does. Tells what happens as one JSON object a line: ready,
+offer, file, broken, sent, unsent. Ends when its standard input does; a line there is a command: "send JID METHOD FILE",
+where METHOD is Libervia's business.
 
 Its habits, as far as a sender meets them:
 - a Jingle offer without <hash/> and <hash-used/> ends in failed-application, and so does one with a <hash/>: it takes
@@ -62,8 +63,9 @@ def start_backend(arguments):
 class Recipient:
     def __init__(self, arguments, bus):
         self.arguments, self.files, self.names = arguments, arguments.home / "files", {}
+        self.sending = set()  # names
         bridge = bus.get_object(NAME, PATH)
-        self.core = dbus.Interface(bridge, NAME + ".core")
+        self.core, self.plugin = (dbus.Interface(bridge, f"{NAME}.{part}") for part in ("core", "plugin"))
         for signal, handler in (("actionNew", self.on_action), ("progressFinished", self.on_finished),
                                 ("progressError", self.on_error), ("progressStarted", self.on_started)):
             bridge.connect_to_signal(signal, handler, dbus_interface=NAME + ".core")
@@ -94,22 +96,44 @@ class Recipient:
 
     def on_action(self, action, number, limit, profile):
         if action.get("meta_type") != "file":
-            return print(f"libervia asks: {dict(action)}", file=sys.stderr)
+            return self.on_other_question(action, profile)
         tell("offer", sender=action["meta_from_jid"])
         question = ElementTree.fromstring(action["xmlui"]).get("submit")
         answer = {"cancelled": "true"} if self.arguments.decline else {"path": str(self.files)}
         self.then(self.core.launchAction, lambda: None, question, answer, profile)
 
+    def on_other_question(self, action, profile):
+        """Before it sends by SOCKS5 it would like to ask somebody on the Internet for our address."""
+        print(f"libervia asks: {dict(action)}", file=sys.stderr)
+        question = ElementTree.fromstring(action["xmlui"]).get("submit")
+        if question:
+            self.then(self.core.launchAction, lambda: None, question, {"answer": "false"}, profile)
+
     def on_started(self, number, metadata, profile):
         self.names[number] = os.path.basename(metadata["name"])  # it may be a path
 
+    def obey(self, line):
+        _, to, _, path = line.split()
+        self.sending.add(os.path.basename(path))
+        self.plugin.fileSend(to, path, "", "", "", PROFILE, timeout=60, error_handler=self.give_up,
+                             reply_handler=lambda answer: self.on_begun(os.path.basename(path), answer))
+
+    @staticmethod
+    def on_begun(name, answer):
+        if "progress" not in answer:
+            tell("unsent", name=name, error=str(answer.get("xmlui")))
+
     def on_finished(self, number, metadata, profile):
         name = self.names[number]
+        if name in self.sending:
+            tell("sent", name=name)
+            return
         data = (self.files / name).read_bytes()
         tell("file", name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def on_error(self, number, error, profile):
-        tell("broken", name=self.names.get(number), error=error)
+        name = self.names.get(number)
+        tell("unsent" if name in self.sending else "broken", name=name, error=error)
 
 
 def main():
@@ -121,7 +145,15 @@ def main():
     start_backend(arguments)
     recipients = []
     bus.watch_name_owner(NAME, lambda owner: owner and not recipients and recipients.append(Recipient(arguments, bus)))
-    GLib.io_add_watch(sys.stdin.fileno(), GLib.IO_IN | GLib.IO_HUP, lambda *_: os._exit(0))
+
+    def read(*_):
+        line = sys.stdin.buffer.raw.readline().decode()
+        if not line:
+            os._exit(0)
+        recipients[0].obey(line)
+        return True
+
+    GLib.io_add_watch(sys.stdin.fileno(), GLib.IO_IN | GLib.IO_HUP, read)
     GLib.MainLoop().run()
 
 

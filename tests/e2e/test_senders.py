@@ -54,6 +54,12 @@ class Senders:
         self.send(sender, receiver, "si-s5b")
         self.send(sender, receiver, "si-ibb", {"100 kB": 100000})
 
+    def test_libervia_sends_by_si(self):
+        """To whom has nothing better; it takes long to start, so it sends to both."""
+        sender = self.recipient("alice", client=peers.libervia)
+        self.send(sender, self.recipient("bob", client=peers.qxmpp), "si")
+        self.send(sender, self.recipient("carol", "--ibb"), "si", {"100 kB": 100000})
+
 
 class LibpurpleSends:
     server_options = {"starttls": False}
