@@ -314,8 +314,10 @@ static void take_request(struct iq_table *table, xmpp_stanza_t *iq, const char *
     xmpp_stanza_t *payload = stanza_child(iq, NULL, NULL);
     struct jid from;
 
-    if (!xmpp_stanza_get_from(iq) && table->component)
-        return;                      /* a server must say it, XEP-0114 section 3 */
+    if (!xmpp_stanza_get_from(iq) && table->component) { /* a server must say it, XEP-0114 section 3 */
+        table->stats.mismatched++;
+        return;
+    }
     if (!xmpp_stanza_get_from(iq)) { /* from our own account, RFC 6120 section 8.1.2.1 */
         char bare[JID_MAX + 1];
 

@@ -49,7 +49,14 @@ enum phase {
 };
 
 /* Why a connection did not come about, where the library says it: most important last. */
-enum failure { FAILURE_NONE, FAILURE_CONFLICT, FAILURE_NO_TLS, FAILURE_CERTIFICATE, FAILURE_LOGIN };
+enum failure {
+    FAILURE_NONE,
+    FAILURE_CONFLICT,
+    FAILURE_NO_TLS,
+    FAILURE_CERTIFICATE,
+    FAILURE_HOST, /* the server knows no component of that name */
+    FAILURE_LOGIN
+};
 
 struct session {
     const struct xmpp_settings *settings;
@@ -245,8 +252,10 @@ static void went_online(struct session *s)
 
 static void note_stream_error(struct session *s, const xmpp_stream_error_t *error)
 {
-    if (error->type == XMPP_SE_NOT_AUTHORIZED || error->type == XMPP_SE_HOST_UNKNOWN)
+    if (error->type == XMPP_SE_NOT_AUTHORIZED)
         s->failure = FAILURE_LOGIN;
+    if (error->type == XMPP_SE_HOST_UNKNOWN && s->settings->secret)
+        s->failure = FAILURE_HOST;
     if (error->type == XMPP_SE_CONFLICT)
         s->failure = FAILURE_CONFLICT;
     if (error->text)
@@ -281,6 +290,15 @@ static void on_connection(xmpp_conn_t *conn, xmpp_conn_event_t event, int error,
 
 /* ---- connecting */
 
+static const char *name_domain(const struct session *s, char out[static DNS_HOST])
+{
+    size_t len;
+    const char *domain = jid_domain(&s->jid, &len);
+
+    snprintf(out, DNS_HOST, "%.*s", (int)len, domain);
+    return out;
+}
+
 static void add_handlers(struct session *s)
 {
     xmpp_handler_add(s->conn, on_stanza, NULL, "iq", NULL, s);
@@ -306,11 +324,8 @@ static int no_socket(xmpp_conn_t *conn, void *socket)
 static bool make_component(struct session *s)
 {
     char domain[DNS_HOST];
-    size_t len;
-    const char *at = jid_domain(&s->jid, &len);
 
-    snprintf(domain, sizeof domain, "%.*s", (int)len, at);
-    xmpp_conn_set_jid(s->conn, domain);
+    xmpp_conn_set_jid(s->conn, name_domain(s, domain));
     xmpp_conn_set_pass(s->conn, s->settings->secret);
     xmpp_conn_set_sockopt_callback(s->conn, no_socket);
     (void)xmpp_connect_client(s->conn, "127.0.0.1", 1, on_primed, s);
@@ -396,11 +411,12 @@ static void stop_for_good(struct session *s)
 static int64_t judge(struct session *s)
 {
     const struct dns_address *at = &s->addresses.addresses[s->next_address > 0 ? s->next_address - 1 : 0];
+    char domain[DNS_HOST];
 
     switch (s->failure) {
     case FAILURE_LOGIN:
         snprintf(s->advice, sizeof(s->advice), "the server refused the login: check [xmpp] jid and %s",
-                 s->settings->secret ? "component_secret, and that the server knows such a component" : "password");
+                 s->settings->secret ? "component_secret, which the server's configuration has as well" : "password");
         return s->settings->reconnect_max_ms;
     case FAILURE_NO_TLS:
         snprintf(s->advice, sizeof(s->advice),
@@ -411,7 +427,16 @@ static int64_t judge(struct session *s)
                  "the server's certificate is not trusted (%.100s): mend it, or set [xmpp] ca to the file of its CA",
                  s->lost);
         return s->settings->reconnect_max_ms;
-    case FAILURE_CONFLICT: /* stop_for_good() */
+    case FAILURE_HOST:
+        snprintf(s->advice, sizeof(s->advice),
+                 "the server knows no component %.120s: add it to the server's configuration, or correct [xmpp] jid",
+                 name_domain(s, domain));
+        return s->settings->reconnect_max_ms;
+    case FAILURE_CONFLICT: /* of a component; an account's: stop_for_good() */
+        snprintf(s->advice, sizeof(s->advice),
+                 "another connection is the component %.120s already: stop that one, or give [xmpp] jid another domain",
+                 name_domain(s, domain));
+        return s->settings->reconnect_max_ms;
     case FAILURE_NONE:
         break;
     }
@@ -431,7 +456,9 @@ static void after_down(struct session *s)
     bool steady = s->was_online && clock_ms() - s->online_since >= STEADY_MS;
     int64_t pause;
 
-    if (s->failure == FAILURE_CONFLICT) {
+    /* A component's rival may be our own connection from before the network was cut, which the server keeps for a
+     * while. */
+    if (s->failure == FAILURE_CONFLICT && !s->settings->secret) {
         stop_for_good(s);
         return;
     }
@@ -487,17 +514,14 @@ static void ask_dns(struct session *s)
     const struct xmpp_settings *set = s->settings;
     bool direct = set->tls == XMPP_TLS_DIRECT;
     char domain[DNS_HOST];
-    size_t len;
-    const char *at = jid_domain(&s->jid, &len);
     struct dns_question question = {.host = set->server   ? set->server
                                             : set->secret ? "127.0.0.1"
-                                                          : domain,
+                                                          : name_domain(s, domain),
                                     .port = set->port     ? set->port
                                             : set->secret ? 5347
                                             : direct      ? 5223
                                                           : 5222};
 
-    snprintf(domain, sizeof(domain), "%.*s", (int)len, at);
     if (!set->server && !set->port && !set->secret)
         question.service = direct ? "_xmpps-client._tcp" : "_xmpp-client._tcp";
     s->phase = PHASE_RESOLVING;

@@ -173,6 +173,35 @@ static void a_reply_counts_only_from_whom_we_asked(void **state)
     }
 }
 
+static void in_component_mode_nobody_is_never_who_we_asked(void **state)
+{
+    static const struct {
+        const char *says, *to, *from;
+        bool counts;
+    } rows[] = {
+        {"our own domain, as it says", "example.org", "example.org", true},
+        {"our own domain, said by nobody", "example.org", NULL, false},
+        {"our own address, said by our domain", "gateway@example.org", "example.org", false},
+        {"somebody", "ana@example.net/desk", "ana@example.net/desk", true},
+    };
+    struct fixture *f = *state;
+    struct iq_stats before;
+
+    iq_be_component(f->table);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        size_t answers = f->answers;
+        uint64_t ticket = ask(f, rows[i].to, 1000);
+
+        feed(f, "result", rows[i].from, xmpp_stanza_get_id(f->sent), "");
+        if (f->answers - answers != rows[i].counts)
+            fail_msg("%s: %s", rows[i].says, rows[i].counts ? "was dropped" : "was taken");
+        iq_forget(f->table, ticket);
+    }
+    before = stats(f);
+    feed(f, "get", NULL, "q1", "<x xmlns='urn:x'/>");
+    assert_int_equal(stats(f).mismatched, before.mismatched + 1);
+}
+
 static void a_reply_with_a_strange_id_is_counted_and_dropped(void **state)
 {
     static const char *const ids[] = {"", "x", "0", "12345678901234567890123456789012"};
@@ -409,6 +438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_question_carries_a_fresh_id_and_the_address),
         TEST(a_reply_counts_only_from_whom_we_asked),
+        TEST(in_component_mode_nobody_is_never_who_we_asked),
         TEST(a_reply_with_a_strange_id_is_counted_and_dropped),
         TEST(a_reply_counts_once),
         TEST(an_error_is_read),

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -402,6 +403,124 @@ static void a_refused_login_is_told_and_tried_seldom(void **state)
     RUN_UNTIL(f, f->view.next_connect != 0);
     assert_non_null(strstr(f->view.advice, "check [xmpp] jid and password"));
     assert_true(f->view.next_connect - clock_wall_ms() > f->settings.reconnect_max_ms / 2);
+}
+
+/* ---- as a component (XEP-0114)
+ *
+ * In each of these libstrophe 0.12 would crash, were its connection not primed: at the first stanza of either side, at
+ * the end of the stream, and where nobody listens. */
+
+#define FILES "files.example.org"
+
+static void be_component(struct fixture *f)
+{
+    f->settings.jid = jid("jidpost@" FILES);
+    f->settings.password = NULL;
+    f->settings.secret = "s3cret";
+}
+
+static void ask_an_address(struct talk *t)
+{
+    struct fixture *f = t->user;
+
+    if (!talk_component(t, FILES))
+        return;
+    talk_send(t, "<iq type='get' id='p1' from='ana@example.org/desk' to='reports@" FILES "/x'>"
+                 "<ping xmlns='urn:xmpp:ping'/></iq>");
+    if (talk_expect(t, "id=\"p1\"") && talk_expect(t, ">"))
+        atomic_store(&f->noted, 1);
+    talk_drain(t);
+}
+
+static void a_component_answers_for_every_address_of_its_domain(void **state)
+{
+    struct fixture *f = *state;
+
+    be_component(f);
+    listen_and_start(f, ask_an_address);
+    RUN_UNTIL(f, atomic_load(&f->noted) == 1);
+    assert_int_equal(f->view.state, NETWORK_ONLINE);
+    assert_int_equal(strncmp(f->view.jid, "jidpost@" FILES "/", strlen("jidpost@" FILES "/")), 0);
+}
+
+static void hear_who_asks(struct talk *t)
+{
+    struct fixture *f = t->user;
+
+    if (!talk_component(t, FILES) || !talk_expect(t, "urn:test"))
+        return;
+    atomic_store(&f->noted, strstr(t->last, "from=\"jidpost@" FILES "/") ? 1 : 2);
+}
+
+static void a_component_says_who_asks_and_comes_back_when_cut(void **state)
+{
+    struct fixture *f = *state;
+
+    be_component(f);
+    listen_and_start(f, hear_who_asks);
+    RUN_UNTIL(f, f->view.state == NETWORK_ONLINE);
+    assert_int_not_equal(ask(f, "", NULL), 0);
+    RUN_UNTIL(f, f->answers == 1);
+    assert_int_equal(f->last.outcome, IQ_DISCONNECTED);
+    assert_int_equal(atomic_load(&f->noted), 1);
+    RUN_UNTIL(f, f->view.state == NETWORK_ONLINE && f->view.reconnects == 1);
+}
+
+static void greet_and_hang_up(struct talk *t)
+{
+    if (talk_component(t, FILES))
+        talk_send(t, "<message from='ana@example.org/desk' to='jidpost@" FILES "'><body>hi</body></message>");
+}
+
+static void a_component_reconnects_a_hundred_times_in_the_same_memory(void **state)
+{
+    struct fixture *f = *state;
+    size_t early;
+
+    be_component(f);
+    f->settings.reconnect_min_ms = f->settings.reconnect_max_ms = 1;
+    serve(f, greet_and_hang_up);
+    start(f);
+    RUN_UNTIL(f, *f->view.advice); /* nobody listens there yet */
+    xmpp_server_listen(f->server);
+    RUN_UNTIL(f, f->view.reconnects >= 20);
+    early = mallinfo2().uordblks; /* 0 with a sanitizer, which counts leaks itself */
+    RUN_UNTIL(f, f->view.reconnects >= 120);
+    assert_true(mallinfo2().uordblks <= early + 64 * 1024);
+}
+
+static void refuse_component(struct talk *t)
+{
+    const struct fixture *f = t->user;
+
+    talk_component_refused(t, FILES, f->sends);
+}
+
+static void a_refused_component_is_told_what_to_mend_and_tries_seldom(void **state)
+{
+    static const struct {
+        const char *condition, *advice;
+    } rows[] = {
+        {"not-authorized", "check [xmpp] jid and component_secret"},
+        {"host-unknown", "the server knows no component " FILES},
+        {"conflict", "another connection is the component " FILES},
+    };
+    struct fixture *f = *state;
+
+    be_component(f);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        f->sends = rows[i].condition;
+        f->view = (struct network_view){0};
+        listen_and_start(f, refuse_component);
+        RUN_UNTIL(f, f->view.next_connect != 0);
+        assert_int_equal(f->view.state, NETWORK_OFFLINE);
+        if (!strstr(f->view.advice, rows[i].advice))
+            fail_msg("%s: %s", rows[i].condition, f->view.advice);
+        assert_true(f->view.next_connect - clock_wall_ms() > f->settings.reconnect_max_ms / 2);
+        stop(f);
+        f->stopped = false;
+        xmpp_server_destroy(&f->server);
+    }
 }
 
 /* ---- staying connected */
@@ -850,6 +969,10 @@ int main(void)
         TEST(a_server_whose_starttls_was_stripped_gets_no_password),
         TEST(a_stalled_tls_handshake_is_shaken_loose),
         TEST(a_refused_login_is_told_and_tried_seldom),
+        TEST(a_component_answers_for_every_address_of_its_domain),
+        TEST(a_component_says_who_asks_and_comes_back_when_cut),
+        TEST(a_component_reconnects_a_hundred_times_in_the_same_memory),
+        TEST(a_refused_component_is_told_what_to_mend_and_tries_seldom),
         TEST(a_conflict_ends_the_session_with_advice),
         TEST(a_lost_connection_answers_what_was_asked_and_comes_back),
         TEST(a_stream_that_cannot_be_parsed_is_found_dead_by_ping),

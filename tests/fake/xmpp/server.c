@@ -225,6 +225,39 @@ bool talk_login(struct talk *t, const char *bound)
     return true;
 }
 
+/* Up to the client's half of the handshake. */
+static bool hear_component(struct talk *t, const char *domain)
+{
+    char to[300];
+
+    snprintf(to, sizeof to, "to=\"%s\"", domain);
+    if (!talk_expect(t, "<stream:stream") || !talk_expect(t, ">") || !strstr(t->last, "jabber:component:accept") ||
+        !strstr(t->last, to))
+        return false;
+    talk_printf(t,
+                "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
+                "xmlns:stream='http://etherx.jabber.org/streams' id='s1' from='%s'>",
+                domain);
+    return talk_expect(t, "</handshake>");
+}
+
+bool talk_component(struct talk *t, const char *domain)
+{
+    if (!hear_component(t, domain))
+        return false;
+    talk_send(t, "<handshake/>");
+    return true;
+}
+
+void talk_component_refused(struct talk *t, const char *domain, const char *condition)
+{
+    if (!hear_component(t, domain))
+        return;
+    talk_printf(t, "<stream:error><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
+                condition);
+    talk_drain(t);
+}
+
 bool talk_roster(struct talk *t, const char *items)
 {
     if (!talk_iq(t) || !strstr(t->last, "jabber:iq:roster"))

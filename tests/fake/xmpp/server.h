@@ -51,7 +51,14 @@ const char *talk_id(struct talk *t);
 /* A login by SASL PLAIN, up to and with the answer to <bind/>: false when the client did something else. */
 bool talk_login(struct talk *t, const char *bound);
 
-/* After it: the roster question, the first of all, answered with those <item/>s. */
+/* The handshake of a component (XEP-0114) for that domain, whatever its secret: false when the client did something
+ * else. */
+bool talk_component(struct talk *t, const char *domain);
+
+/* The same, ended by the server with that stream error instead of being accepted. */
+void talk_component_refused(struct talk *t, const char *domain, const char *condition);
+
+/* After a login: the roster question, the first of all, answered with those <item/>s. */
 bool talk_roster(struct talk *t, const char *items);
 
 #endif
