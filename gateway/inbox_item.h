@@ -61,7 +61,9 @@ struct inbox_filter {
     const char *before;    /* the id of the last one of the page before; NULL: from the newest */
     const char *after;     /* only what came after that one; NULL: all */
     int64_t since;         /* created at or after, wall clock; 0: whenever */
-    unsigned limit;
+    unsigned limit;        /* 0: all of them */
+    const char *id;        /* exactly this one; NULL: any */
+    int64_t over;          /* whose time (expires) ends at or before; 0: any */
 };
 
 #endif

@@ -144,7 +144,7 @@ void spool_spare(struct spool *spool, const char *id, int64_t until)
     struct spare *s = calloc(1, sizeof *s);
     struct stat st;
 
-    if (!s || !id_valid(id, PREFIX) || fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (!s || !spool_id_valid(id) || fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0) {
         free(s);
         spool_remove(spool, id);
         return;
@@ -227,6 +227,11 @@ bool spool_too_large(struct spool *spool, struct error *err)
 
 /* ---- names */
 
+bool spool_id_valid(const char *id)
+{
+    return id_valid(id, "tr") || id_valid(id, "in");
+}
+
 void spool_part_name(const char *id, char out[static PART_SIZE])
 {
     snprintf(out, PART_SIZE, "%s" PART, id);
@@ -244,7 +249,7 @@ static enum spool_entry entry_of(const char *name, char id[static ID_SIZE])
         return ENTRY_FOREIGN;
     memcpy(id, name, ID_LEN);
     id[ID_LEN] = '\0';
-    if (!id_valid(id, PREFIX))
+    if (!spool_id_valid(id))
         return ENTRY_FOREIGN;
     if (name[ID_LEN] == '\0')
         return ENTRY_WHOLE;
@@ -425,7 +430,7 @@ static struct spool_file *create(struct spool *spool, const char *id, int64_t si
     struct spool_file *file = NULL;
     char name[PART_SIZE];
 
-    assert(size >= -1 && id_valid(id, PREFIX));
+    assert(size >= -1 && spool_id_valid(id));
     if (size > 0 && (uint64_t)size > spool->max_file) {
         spool_too_large(spool, err);
         return NULL;
@@ -712,7 +717,7 @@ bool spool_link(struct spool *spool, const char *id, const char *const *names, s
     size_t made = 0;
     bool ok;
 
-    assert(id_valid(id, PREFIX));
+    assert(spool_id_valid(id));
     if (fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return spool_disk_error(err, "linking", errno);
     while (made < count && link_one(spool, id, &st, names[made], err))
@@ -753,7 +758,7 @@ static struct spool_file *reopen(struct spool *spool, const char *id,
     struct stat st;
     int fd;
 
-    if (!id_valid(id, PREFIX)) {
+    if (!spool_id_valid(id)) {
         error_set(err, ERR_NOT_FOUND, "no such file in the spool");
         return NULL;
     }
@@ -920,7 +925,7 @@ void spool_remove(struct spool *spool, const char *id)
 {
     struct stat st;
 
-    if (!id_valid(id, PREFIX) || fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (!spool_id_valid(id) || fstatat(spool->dir, id, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
     if (unlinkat(spool->dir, id, 0) == 0) /* of two at once only one gets here */
         count_out_name(spool, &st);

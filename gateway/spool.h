@@ -153,6 +153,18 @@ bool spool_each_note(struct spool *spool, void (*each)(void *user, const char *i
 /* The same for all that was written while the system runs; empty: not known. */
 const char *spool_boot(const struct spool *spool);
 
+/* ---- files that others write into (gateway/receiving.c): made without a size, and counted by what comes and what is
+ * expected soon */
+
+/* Counts it as having `bytes` at least, before they come. ERR_BODY_TOO_LARGE, ERR_SPOOL_FULL. */
+bool spool_expect(struct spool_file *file, uint64_t bytes, struct error *err);
+
+/* So many are in it by now. */
+void spool_grown(struct spool_file *file, uint64_t size);
+
+/* Appends what was expected. */
+bool spool_put(struct spool_file *file, const void *data, size_t len, struct error *err);
+
 struct spool_usage {
     uint64_t bytes, max_bytes, max_file;
     uint64_t files;

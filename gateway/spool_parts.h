@@ -2,6 +2,7 @@
  *
  *     spool.c           the budget, the folder, files that come whole
  *     spool_resume.c    files that come in pieces, and what is noted beside them
+ *     spool_receive.c   files that others write into
  *
  * What others may call is in spool.h. */
 #ifndef GATEWAY_SPOOL_PARTS_H
@@ -13,9 +14,8 @@
 
 #include "gateway/spool.h"
 
-#define PREFIX "tr"    /* of the ids, base/id.h */
-#define PART   ".part" /* ends the name of a file that still grows */
-#define NOTE   ".note" /* and of what is noted of it, where it goes on after a restart */
+#define PART ".part" /* ends the name of a file that still grows */
+#define NOTE ".note" /* and of what is noted of it, where it goes on after a restart */
 
 enum { PART_SIZE = ID_SIZE + sizeof PART - 1 };
 _Static_assert(sizeof NOTE == sizeof PART, "names of both fit the same room");
@@ -51,6 +51,9 @@ enum spool_entry { ENTRY_FOREIGN, ENTRY_PART, ENTRY_WHOLE, ENTRY_NOTE };
 typedef void spool_visit_fn(struct spool *spool, const char *name, enum spool_entry entry, const char *id,
                             const struct stat *st, void *user);
 bool spool_walk(struct spool *spool, spool_visit_fn *visit, void *user, struct error *err);
+
+/* Of a transfer, or of a file that was sent to us. */
+bool spool_id_valid(const char *id);
 
 void spool_part_name(const char *id, char out[static PART_SIZE]);
 void spool_note_name(const char *id, char out[static PART_SIZE]);

@@ -54,7 +54,7 @@ struct spool_file *spool_resume(struct spool *spool, const char *id, int64_t dec
     struct stat st;
     int fd = -1;
 
-    assert(id_valid(id, PREFIX));
+    assert(spool_id_valid(id));
     fd = open_part(spool, id);
     if (fd < 0 && errno == ENOENT) {
         error_set(err, ERR_NOT_FOUND, "the file of %s is no longer in the spool", id);
@@ -207,7 +207,7 @@ bool spool_note(struct spool *spool, const char *id, const char *text, bool dura
     bool ok = false;
     int fd;
 
-    assert(id_valid(id, PREFIX) && strlen(text) < NOTE_MAX);
+    assert(spool_id_valid(id) && strlen(text) < NOTE_MAX);
     spool_note_name(id, name);
     fd = openat(spool->dir, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)

@@ -22,8 +22,8 @@ enum {
 
 static const struct store_ops *const engines[] = {&store_sqlite};
 
-/* Something to write: a record or a group of them, a key, deliveries, some of these, or times before which to forget.
- */
+/* Something to write: a record or a group of them, a key, deliveries, some of these; a file that was sent to us; or
+ * times before which to forget. */
 struct entry {
     struct entry *next;
     struct record *record;
@@ -31,6 +31,8 @@ struct entry {
     size_t group_count;
     struct record_key *key;
     struct delivery *deliveries;
+    struct inbox_item *item;
+    char dropped[ID_SIZE]; /* that item; empty: none */
     int64_t finished_before, used_before;
     store_done_fn *done; /* may be NULL */
     void *user;
@@ -162,6 +164,34 @@ void store_put(struct store *store, struct record *r, store_done_fn *done, void 
     store_put_keyed(store, r, NULL, done, user);
 }
 
+void store_put_item(struct store *store, struct inbox_item *item, struct delivery *list, store_done_fn *done,
+                    void *user)
+{
+    struct entry *e = make_entry(NULL, done, user);
+
+    if (!e) {
+        refuse(item->id, NULL, done, user);
+        inbox_item_free(&item);
+        delivery_free_all(&list);
+        return;
+    }
+    e->item = item;
+    e->deliveries = list;
+    enqueue(store, e);
+}
+
+void store_drop_item(struct store *store, const char *id, store_done_fn *done, void *user)
+{
+    struct entry *e = make_entry(NULL, done, user);
+
+    if (!e) {
+        refuse(id, NULL, done, user);
+        return;
+    }
+    memcpy(e->dropped, id, ID_SIZE);
+    enqueue(store, e);
+}
+
 void store_forget(struct store *store, int64_t finished_before, int64_t used_before)
 {
     struct entry *e = calloc(1, sizeof *e);
@@ -272,9 +302,13 @@ enum outcome { WRITTEN, REFUSED, NOT_EVEN_BEGUN };
 
 static bool write_entry(struct store *store, const struct entry *e, struct error *err)
 {
-    if (!e->record && !e->key && !e->group && !e->deliveries)
+    if (*e->dropped)
+        return store->ops->drop_item(store->writer, e->dropped, err);
+    if (!e->record && !e->key && !e->group && !e->deliveries && !e->item)
         return store->ops->forget(store->writer, e->finished_before, e->used_before, err);
     if (e->record && !store->ops->put(store->writer, e->record, err))
+        return false;
+    if (e->item && !store->ops->put_item(store->writer, e->item, err))
         return false;
     for (size_t i = 0; e->group && i < e->group_count; i++)
         if (!store->ops->put(store->writer, e->group[i], err))
@@ -376,6 +410,7 @@ static void write_batch(struct store *store, struct batch *batch)
         free(batch->entries[i]->group);
         free(batch->entries[i]->key);
         delivery_free_all(&batch->entries[i]->deliveries);
+        inbox_item_free(&batch->entries[i]->item);
         free(batch->entries[i]);
     }
 }
@@ -607,4 +642,36 @@ struct record *store_get(struct store *store, const char *id, struct error *err)
     }
     record_list_free(&list);
     return r;
+}
+
+bool store_items(struct store *store, const struct inbox_filter *filter, struct inbox_list *out, struct error *err)
+{
+    int64_t began = clock_us();
+    struct store_handle *h = lease(store, err);
+    bool ok;
+
+    if (!h)
+        return false;
+    ok = store->ops->list_items(h, filter, out, err);
+    metric_observe(METRIC_STORE_OP_DURATION, clock_us() - began, "list");
+    give_back(store, h, ok);
+    return ok;
+}
+
+struct inbox_item *store_item(struct store *store, const char *id, struct error *err)
+{
+    const struct inbox_filter filter = {.id = id, .limit = 1};
+    struct inbox_list list = {0};
+    struct inbox_item *item = NULL;
+
+    if (!store_items(store, &filter, &list, err))
+        return NULL;
+    if (list.count > 0) {
+        item = list.items[0];
+        list.items[0] = NULL;
+    } else {
+        error_set(err, ERR_NOT_FOUND, "there is no such file in the inbox");
+    }
+    inbox_list_free(&list);
+    return item;
 }

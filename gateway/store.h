@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "gateway/delivery.h"
+#include "gateway/inbox_item.h"
 #include "gateway/record.h"
 
 struct record_filter {
@@ -59,6 +60,11 @@ struct store_ops {
                 struct error *err);
     /* How many are pending for it. */
     bool (*backlog)(struct store_handle *h, const char *endpoint, uint64_t *out, struct error *err);
+    /* Files that were sent to us: insert or replace; one that is not there is dropped already. */
+    bool (*put_item)(struct store_handle *h, const struct inbox_item *item, struct error *err);
+    bool (*drop_item)(struct store_handle *h, const char *id, struct error *err);
+    bool (*list_items)(struct store_handle *h, const struct inbox_filter *filter, struct inbox_list *out,
+                       struct error *err);
     /* Those that finished before, and whose links of our own were over before, a batch when all of it was; their
      * keys, and those used before. Deliveries that finished before, and what has waited for an endpoint that is no
      * more. */
@@ -101,6 +107,18 @@ void store_put_keyed(struct store *store, struct record *r, const struct record_
  * the store's from here on. r NULL: the deliveries alone; done may be NULL. */
 void store_put_told(struct store *store, struct record *r, const struct record_key *key, struct delivery *list,
                     store_done_fn *done, void *user);
+
+/* Queues a file that was sent to us, with the deliveries that tell of it (NULL: none), in one transaction; both are the
+ * store's from here on. Later ones of the same id come later. done as with store_put(). */
+void store_put_item(struct store *store, struct inbox_item *item, struct delivery *list, store_done_fn *done,
+                    void *user);
+void store_drop_item(struct store *store, const char *id, store_done_fn *done, void *user);
+
+/* out is the caller's to free; the filter's limit is at most 1000. */
+bool store_items(struct store *store, const struct inbox_filter *filter, struct inbox_list *out, struct error *err);
+
+/* The one item, or NULL: with err->code ERR_NOT_FOUND or ERR_STORE_UNAVAILABLE. */
+struct inbox_item *store_item(struct store *store, const char *id, struct error *err);
 
 /* As struct store_ops says. What is listed is the caller's to free, also the due. */
 bool store_deliveries(struct store *store, const struct delivery_filter *filter, struct delivery_list *out,

@@ -28,10 +28,11 @@ enum { CHECK_MAX = 64 * 1024 * 1024 };
 
 /* Applied in order, each once; PRAGMA user_version counts them. A released one never changes. */
 extern const char embedded_schema_001[], embedded_schema_002[], embedded_schema_003[], embedded_schema_004[],
-    embedded_schema_005[], embedded_schema_006[], embedded_schema_007[], embedded_schema_008[], embedded_schema_009[];
-static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003,
-                                     embedded_schema_004, embedded_schema_005, embedded_schema_006,
-                                     embedded_schema_007, embedded_schema_008, embedded_schema_009};
+    embedded_schema_005[], embedded_schema_006[], embedded_schema_007[], embedded_schema_008[], embedded_schema_009[],
+    embedded_schema_010[];
+static const char *const schema[] = {embedded_schema_001, embedded_schema_002, embedded_schema_003, embedded_schema_004,
+                                     embedded_schema_005, embedded_schema_006, embedded_schema_007, embedded_schema_008,
+                                     embedded_schema_009, embedded_schema_010};
 
 enum { SCHEMA_VERSION = sizeof schema / sizeof *schema };
 
@@ -164,7 +165,7 @@ static bool set_up_writer(struct store_handle *h, const char *path, struct error
     sqlite3_wal_hook(h->db, on_log, h);
     return run(h, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304", "setting up", err) &&
            check(h, path, err) && migrate(h, path, err) && sqlite_prepare_writing(h, err) &&
-           sqlite_prepare_deliveries(h, true, err);
+           sqlite_prepare_deliveries(h, true, err) && sqlite_prepare_inbox(h, err);
 }
 
 static void sqlite_close(struct store_handle **handle)
@@ -187,6 +188,8 @@ static void sqlite_close(struct store_handle **handle)
     sqlite3_finalize(h->due_deliveries);
     sqlite3_finalize(h->next_delivery);
     sqlite3_finalize(h->count_deliveries);
+    sqlite3_finalize(h->put_item);
+    sqlite3_finalize(h->drop_item);
     for (size_t i = 0; i < CHILDREN; i++) {
         sqlite3_finalize(h->put_child[i]);
         sqlite3_finalize(h->trim_child[i]);
@@ -283,6 +286,9 @@ const struct store_ops store_sqlite = {
     .list_deliveries = sqlite_list_deliveries,
     .due = sqlite_due,
     .backlog = sqlite_backlog,
+    .put_item = sqlite_put_item,
+    .drop_item = sqlite_drop_item,
+    .list_items = sqlite_list_items,
     .forget = sqlite_forget,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,

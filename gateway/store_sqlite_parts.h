@@ -6,6 +6,7 @@
  *     store_sqlite_write.c    records and keys in
  *     store_sqlite_read.c     records and keys out
  *     store_sqlite_delivery.c deliveries in and out
+ *     store_sqlite_inbox.c    files that were sent to us, in and out
  *
  * Thread: whoever has the handle. What fails says so in err, as store_ops does. */
 #ifndef GATEWAY_STORE_SQLITE_PARTS_H
@@ -28,6 +29,7 @@ struct store_handle {
     sqlite3_stmt *find, *insert, *update, *put_child[CHILDREN], *trim_child[CHILDREN], *forget;
     sqlite3_stmt *put_key, *forget_keys;
     sqlite3_stmt *put_delivery, *hold_deliveries, *forget_deliveries, *forget_orphans;
+    sqlite3_stmt *put_item, *drop_item;
     /* everybody's */
     sqlite3_stmt *get_child[CHILDREN], *get_key;
     sqlite3_stmt *due_deliveries, *next_delivery, *count_deliveries;
@@ -100,5 +102,13 @@ bool sqlite_list_deliveries(struct store_handle *h, const struct delivery_filter
 bool sqlite_due(struct store_handle *h, const char *endpoint, int64_t now, unsigned limit, struct delivery_due *out,
                 struct error *err);
 bool sqlite_backlog(struct store_handle *h, const char *endpoint, uint64_t *out, struct error *err);
+
+/* ---- store_sqlite_inbox.c: likewise; the statements are a writer's alone */
+
+bool sqlite_prepare_inbox(struct store_handle *h, struct error *err);
+bool sqlite_put_item(struct store_handle *h, const struct inbox_item *item, struct error *err);
+bool sqlite_drop_item(struct store_handle *h, const char *id, struct error *err);
+bool sqlite_list_items(struct store_handle *h, const struct inbox_filter *filter, struct inbox_list *out,
+                       struct error *err);
 
 #endif

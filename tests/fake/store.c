@@ -203,6 +203,22 @@ static bool fake_backlog(struct store_handle *h, const char *endpoint, uint64_t 
     return store_sqlite.backlog(h, endpoint, out, err);
 }
 
+static bool fake_put_item(struct store_handle *h, const struct inbox_item *item, struct error *err)
+{
+    return store_sqlite.put_item(h, item, err);
+}
+
+static bool fake_drop_item(struct store_handle *h, const char *id, struct error *err)
+{
+    return store_sqlite.drop_item(h, id, err);
+}
+
+static bool fake_list_items(struct store_handle *h, const struct inbox_filter *filter, struct inbox_list *out,
+                            struct error *err)
+{
+    return store_sqlite.list_items(h, filter, out, err);
+}
+
 static bool fake_forget(struct store_handle *h, int64_t finished_before, int64_t used_before, struct error *err)
 {
     return store_sqlite.forget(h, finished_before, used_before, err);
@@ -269,6 +285,9 @@ const struct store_ops store_fake = {
     .list_deliveries = fake_list_deliveries,
     .due = fake_due,
     .backlog = fake_backlog,
+    .put_item = fake_put_item,
+    .drop_item = fake_drop_item,
+    .list_items = fake_list_items,
     .forget = fake_forget,
     .commit = fake_commit,
     .rollback = fake_rollback,

@@ -870,12 +870,12 @@ static void a_newer_store_is_refused_and_left_alone(void **state)
 
     (void)state;
     engine->close(&h);
-    assert_int_equal(sql("PRAGMA user_version"), 9);
+    assert_int_equal(sql("PRAGMA user_version"), 10);
     sql("PRAGMA user_version = 99");
     assert_null(engine->open(url, true, &err));
     assert_int_equal(err.code, ERR_CONFIG);
     assert_non_null(strstr(err.text, "version 99"));
-    assert_non_null(strstr(err.text, "up to version 9"));
+    assert_non_null(strstr(err.text, "up to version 10"));
     assert_non_null(strstr(err.text, "newer jidpost"));
     assert_int_equal(sql("PRAGMA user_version"), 99);
 }
@@ -1653,6 +1653,90 @@ static void a_url_of_no_known_kind_is_refused_without_repeating_it(void **state)
     }
 }
 
+/* ---- the inbox */
+
+static struct store *inbox_store;
+
+static struct inbox_item *make_item(const char *id, const char *from, enum inbox_state state)
+{
+    struct inbox_item *i = inbox_item_new();
+
+    snprintf(i->id, sizeof i->id, "%s", id);
+    i->state = state;
+    i->from = strdup(from);
+    i->to = strdup("files@example.org");
+    i->name = strdup("a.txt");
+    i->type = strdup("text/plain");
+    i->received = 5;
+    i->created = 100;
+    i->expires = state == INBOX_RECEIVING ? 0 : 1000;
+    return i;
+}
+
+static size_t count_items(const struct inbox_filter *filter)
+{
+    struct inbox_list list = {0};
+    struct error err = {0};
+    size_t count;
+
+    assert_true(store_items(inbox_store, filter, &list, &err));
+    count = list.count;
+    inbox_list_free(&list);
+    return count;
+}
+
+static void files_that_were_sent_to_us_are_kept_listed_and_dropped(void **state)
+{
+    static const char *const ids[] = {"in_00000000000000000000000001", "in_00000000000000000000000002",
+                                      "in_00000000000000000000000003"};
+    static char elsewhere[] = "*@example.net";
+    static char *const globs[] = {elsewhere, NULL};
+    const struct {
+        const char *says;
+        struct inbox_filter filter;
+        size_t count;
+    } rows[] = {
+        {"all", {0}, 3},
+        {"one", {.id = ids[1]}, 1},
+        {"a page", {.limit = 2}, 2},
+        {"behind", {.before = ids[1]}, 1},
+        {"since", {.after = ids[1]}, 1},
+        {"of somebody with all resources", {.from = "ana@example.net"}, 2},
+        {"to", {.to = "files@example.org"}, 3},
+        {"to nobody", {.to = "else@example.org"}, 0},
+        {"not to be seen", {.allow_to = globs}, 0},
+        {"by states", {.states = 1u << INBOX_RECEIVED | 1u << INBOX_FAILED}, 2},
+        {"over", {.over = 1000}, 2},
+        {"not over", {.over = 999}, 0},
+        {"later", {.since = 101}, 0},
+    };
+    struct inbox_item *got;
+    struct error err = {0};
+
+    (void)state;
+    inbox_store = open_store();
+    store_put_item(inbox_store, make_item(ids[0], "ana@example.net/a", INBOX_RECEIVED), NULL, NULL, NULL);
+    store_put_item(inbox_store, make_item(ids[1], "ana@example.net/b", INBOX_RECEIVING), NULL, NULL, NULL);
+    store_put_item(inbox_store, make_item(ids[2], "ben@example.net/c", INBOX_FAILED), NULL, NULL, NULL);
+    store_close(&inbox_store);
+    inbox_store = open_store();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (count_items(&rows[i].filter) != rows[i].count)
+            fail_msg("%s: %zu", rows[i].says, count_items(&rows[i].filter));
+    got = store_item(inbox_store, ids[0], &err);
+    assert_non_null(got);
+    assert_string_equal(got->from, "ana@example.net/a");
+    assert_int_equal(got->size, -1);
+    assert_null(got->sha256);
+    inbox_item_free(&got);
+    store_drop_item(inbox_store, ids[0], NULL, NULL);
+    store_close(&inbox_store);
+    inbox_store = open_store();
+    assert_null(store_item(inbox_store, ids[0], &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    store_close(&inbox_store);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -1705,6 +1789,7 @@ int main(void)
         TEST(closing_writes_what_is_queued),
         TEST(forgetting_goes_through_the_queue),
         TEST(many_read_while_one_writes),
+        TEST(files_that_were_sent_to_us_are_kept_listed_and_dropped),
         TEST(a_url_of_no_known_kind_is_refused_without_repeating_it),
     };
     int failed = cmocka_run_group_tests(engines, NULL, NULL);
