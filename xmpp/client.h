@@ -21,6 +21,7 @@ struct ibb_streams;    /* xmpp/ibb.h: what is being sent in-band */
 struct ibb_in_streams; /* xmpp/ibb_in.h: what comes in-band */
 struct target;         /* xmpp/target.h: files on their way to us, but for those by Jingle */
 struct jingle;         /* xmpp/jingle.h: the Jingle sessions there are */
+struct jingle_target;  /* xmpp/jingle_target.h: files that come by them */
 struct upload_service; /* xmpp/upload_service.h: where the own server takes files */
 struct rooms;          /* xmpp/rooms.h: rooms we are in for the moment, to say something */
 struct proxy65;        /* xmpp/proxy65.h: joins others' bytestreams, in component mode */
@@ -40,6 +41,7 @@ struct client {
     struct ibb_in_streams *ibb_in;
     struct target *target;
     struct jingle *jingle;
+    struct jingle_target *jingle_target;
     struct upload_service *uploads;
     struct messages *messages;
     struct rooms *rooms;

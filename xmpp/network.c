@@ -13,6 +13,7 @@
 #include "xmpp/ibb.h"
 #include "xmpp/ibb_in.h"
 #include "xmpp/jingle.h"
+#include "xmpp/jingle_target.h"
 #include "xmpp/keepalive.h"
 #include "xmpp/messages.h"
 #include "xmpp/methods.h"
@@ -299,7 +300,8 @@ static bool make_parts(struct xmpp_network *n)
         !(c->services = services_create(c)) || !(c->proxies = proxies_create(c, proxies_changed, n)) ||
         !(c->ibb = ibb_streams_create(c)) || !(c->ibb_in = ibb_in_streams_create(c)) ||
         !(c->target = target_create(c)) || !(c->jingle = jingle_create(c)) ||
-        !(c->uploads = upload_service_create(c)) || !(c->messages = messages_create(c, session_send, n->session)) ||
+        !(c->jingle_target = jingle_target_create(c)) || !(c->uploads = upload_service_create(c)) ||
+        !(c->messages = messages_create(c, session_send, n->session)) ||
         !(c->rooms = rooms_create(c, session_send, n->session)) ||
         !(c->http = http_create(c->loop, n->settings.ca, n->settings.allow_nets, NULL)) ||
         !(n->finder = finder_create(c, methods)) || !(n->keepalive = keepalive_create(c, on_silent, n)))
@@ -332,6 +334,7 @@ static void destroy_parts(struct xmpp_network *n)
     messages_destroy(&c->messages);
     rooms_destroy(&c->rooms);
     upload_service_destroy(&c->uploads);
+    jingle_target_destroy(&c->jingle_target);
     jingle_destroy(&c->jingle);
     target_destroy(&c->target);
     ibb_streams_destroy(&c->ibb);

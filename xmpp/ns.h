@@ -29,6 +29,7 @@
 #define NS_HASHES_1           "urn:xmpp:hashes:1"                                   /* XEP-0300 before 0.5 */
 #define NS_DELAY              "urn:xmpp:delay"                                      /* XEP-0203 */
 #define NS_HASHES             "urn:xmpp:hashes:2"                                   /* XEP-0300 */
+#define NS_HASH_NAMES         "urn:xmpp:hash-function-text-names:"                  /* XEP-0300; an algorithm follows */
 #define NS_HTTP_UPLOAD        "urn:xmpp:http:upload:0"                              /* XEP-0363 */
 #define NS_FALLBACK           "urn:xmpp:fallback:0"                                 /* XEP-0428 */
 #define NS_FILE               "urn:xmpp:file:metadata:0"                            /* XEP-0446 */

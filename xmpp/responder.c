@@ -15,7 +15,19 @@ static const char *const features[] = {NS_CAPS, NS_DISCO_INFO, NS_DISCO_ITEMS, N
                                        NS_PING, NS_JINGLE,     NS_JINGLE_S5B,  NS_JINGLE_IBB};
 
 /* Of an address that files may be sent to; nobody else is invited to an offer. */
-static const char *const receiving[] = {NS_SI, NS_SI_FILE, NS_BYTESTREAMS, NS_IBB};
+static const char *const receiving[] = {NS_SI,
+                                        NS_SI_FILE,
+                                        NS_BYTESTREAMS,
+                                        NS_IBB,
+                                        NS_JINGLE_FILE,
+                                        NS_JINGLE_FILE_4,
+                                        NS_HASHES,
+                                        NS_HASH_NAMES "sha-1",
+                                        NS_HASH_NAMES "sha-256",
+                                        NS_HASH_NAMES "sha-512",
+                                        NS_HASH_NAMES "sha3-256",
+                                        NS_HASH_NAMES "sha3-512",
+                                        NS_HASH_NAMES "blake2b-512"};
 
 static xmpp_stanza_t *add_features(xmpp_ctx_t *ctx, xmpp_stanza_t *query, const char *const *list, size_t count)
 {

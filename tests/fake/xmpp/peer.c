@@ -15,6 +15,7 @@
 #include "xmpp/ibb.h"
 #include "xmpp/ibb_in.h"
 #include "xmpp/jingle.h"
+#include "xmpp/jingle_target.h"
 #include "xmpp/messages.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxies.h"
@@ -95,6 +96,7 @@ void peer_start(struct peer *p, char *const *proxies)
     p->client->ibb_in = ibb_in_streams_create(p->client);
     p->client->target = target_create(p->client);
     p->client->jingle = jingle_create(p->client);
+    p->client->jingle_target = jingle_target_create(p->client);
     p->client->uploads = upload_service_create(p->client);
     p->client->messages = messages_create(p->client, catch, p);
     p->client->rooms = rooms_create(p->client, catch, p);
@@ -102,6 +104,7 @@ void peer_start(struct peer *p, char *const *proxies)
 
 void peer_stop(struct peer *p)
 {
+    jingle_target_destroy(&p->client->jingle_target);
     target_destroy(&p->client->target);
     while (peer_next(p))
         continue;
