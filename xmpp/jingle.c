@@ -522,15 +522,9 @@ static bool fits(const char *text)
     return text && *text && strlen(text) <= SID_MAX;
 }
 
-/* Somebody begins a session with us: false where nobody takes such. */
-static bool take_offer(struct jingle *j, struct jingle_request *r, const struct jid *local, const struct jid *peer)
+bool jingle_is_whole(const struct jingle_request *r)
 {
-    if (!j->offered)
-        return false;
-    if (fits(stanza_attr(r->jingle, "sid")) && fits(stanza_attr(r->content, "name")))
-        return j->offered(j->offered_user, r, local, peer);
-    jingle_refuse(r, "modify", "bad-request");
-    return true;
+    return fits(stanza_attr(r->jingle, "sid")) && fits(stanza_attr(r->content, "name"));
 }
 
 static bool serve(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_stanza_t *payload)
@@ -549,7 +543,7 @@ static bool serve(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_st
     if (!for_us || strcmp(xmpp_stanza_get_name(payload), "jingle") != 0 || !sid || !action)
         jingle_refuse(&r, "modify", "bad-request");
     else if (!s && strcmp(action, "session-initiate") == 0)
-        return take_offer(j, &r, &to, from);
+        return j->offered && j->offered(j->offered_user, &r, &to, from);
     else if (!s && strcmp(action, "session-terminate") == 0 && ended_lately(j, sid, &to, from))
         jingle_ack(&r);
     else if (!s)

@@ -58,12 +58,15 @@ struct jingle_events {
 struct jingle_session *jingle_session_create(struct jingle *j, const struct jid *local, const struct jid *peer,
                                              const struct jingle_events *events, void *user);
 
-/* A peer begins one with local, an address of ours: r (whose action means nothing) has an id and a named content. true:
- * r is answered, and the session may have been taken. false: nobody takes sessions there. */
+/* A peer begins one with local, an address of ours; r's action means nothing. true: r is answered, and the session may
+ * have been taken. false: nobody takes sessions there. */
 typedef bool jingle_offered_fn(void *user, struct jingle_request *r, const struct jid *local, const struct jid *peer);
 void jingle_on_offer(struct jingle *j, jingle_offered_fn *offered, void *user);
 
-/* From inside the above, once r is acknowledged: the session that the peer began. Its end tells the peer, also before
+/* Whether it has what a session needs: an id, and a content with a name. Without, it is a bad request. */
+bool jingle_is_whole(const struct jingle_request *r);
+
+/* From inside the above, of one that is whole: the session that the peer began. Its end tells the peer, also before
  * it was accepted. NULL: out of memory. */
 struct jingle_session *jingle_session_take(const struct jingle_request *r, const struct jid *local,
                                            const struct jid *peer, const struct jingle_events *events, void *user);

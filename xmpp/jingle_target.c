@@ -650,6 +650,10 @@ static bool on_offer(void *user, struct jingle_request *r, const struct jid *loc
 
     if (!receiver || !receiver->ops->receives(receiver, local))
         return false;
+    if (!jingle_is_whole(r)) {
+        jingle_refuse(r, "modify", "bad-request");
+        return true;
+    }
     f = peer->full && !has_too_much(t, peer) ? make(t) : NULL;
     if (!f) {
         jingle_refuse(r, "wait", "resource-constraint");
