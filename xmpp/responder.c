@@ -29,6 +29,9 @@ static const char *const receiving[] = {NS_SI,
                                         NS_HASH_NAMES "sha3-512",
                                         NS_HASH_NAMES "blake2b-512"};
 
+/* Of a component's domain itself, where it is a proxy. */
+static const char *const relaying[] = {NS_DISCO_INFO, NS_DISCO_ITEMS, NS_BYTESTREAMS, NS_VERSION, NS_PING};
+
 static xmpp_stanza_t *add_features(xmpp_ctx_t *ctx, xmpp_stanza_t *query, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -40,10 +43,13 @@ static xmpp_stanza_t *info(struct client *c, const struct jid *local, const char
 {
     xmpp_ctx_t *ctx = c->ctx;
     xmpp_stanza_t *query = stanza_set(stanza_new(ctx, "query", NS_DISCO_INFO), "node", node);
-    xmpp_stanza_t *identity = stanza_new(ctx, "identity", NULL);
+    xmpp_stanza_t *identity = stanza_set(stanza_new(ctx, "identity", NULL), "name", "jidpost");
+    bool proxy = c->relay && local->local == 0 && !local->full;
 
-    identity = stanza_set(stanza_set(identity, "category", "client"), "type", "bot");
-    query = stanza_add(query, stanza_set(identity, "name", "jidpost"));
+    identity = stanza_set(identity, "category", proxy ? "proxy" : "client");
+    query = stanza_add(query, stanza_set(identity, "type", proxy ? "bytestreams" : "bot"));
+    if (proxy)
+        return add_features(ctx, query, relaying, sizeof(relaying) / sizeof(*relaying));
     query = add_features(ctx, query, features, sizeof(features) / sizeof(*features));
     if (c->receiver && c->receiver->ops->receives(c->receiver, local))
         query = add_features(ctx, query, receiving, sizeof(receiving) / sizeof(*receiving));

@@ -12,6 +12,7 @@
 #include "tests/fake/xmpp/peer.h"
 #include "xmpp/ns.h"
 #include "xmpp/proxy65.h"
+#include "xmpp/responder.h"
 #include "xmpp/s5b_name.h"
 
 #define PROXY "relay.example.com"
@@ -24,6 +25,7 @@
     "<iq type='set' id='7' from='" ROMEO "' to='" to "'><query xmlns='" NS_BYTESTREAMS "' " attr ">" more              \
     "</query></iq>"
 #define ACTIVATE(jid) SET("sid='vxf9n471bn46'", "<activate>" jid "</activate>")
+#define INFO(to)      "<iq type='get' id='7' from='" ROMEO "' to='" to "'><query xmlns='" NS_DISCO_INFO "'/></iq>"
 #define RESULT        "<iq type='result' id='7' to='" ROMEO "'/>"
 
 struct fixture {
@@ -65,6 +67,23 @@ static void is_refused(struct fixture *f, const char *type, const char *conditio
     if (!strstr(got, want) || !strstr(got, "type=\"error\""))
         fail_msg("%s: %s", says, got);
     peer_expects_nothing(&f->peer);
+}
+
+/* Examples 5 and 6; an address behind the domain is none (protocol: a scanner would take it for a relay). */
+static void the_domain_says_that_it_is_a_proxy(void **state)
+{
+    struct fixture *f = *state;
+    const char *told;
+
+    responder_serve(f->peer.client);
+    assert_true(jid_parse(&f->peer.client->self, "jidpost@" PROXY, strlen("jidpost@" PROXY), NULL));
+    peer_says(&f->peer, INFO(PROXY));
+    told = peer_next(&f->peer);
+    assert_non_null(strstr(told, "type=\"bytestreams\""));
+    assert_non_null(strstr(told, "category=\"proxy\""));
+    assert_non_null(strstr(told, "var=\"" NS_BYTESTREAMS "\""));
+    peer_says(&f->peer, INFO("jidpost@" PROXY));
+    assert_null(strstr(peer_next(&f->peer), "proxy\""));
 }
 
 /* Examples 7 and 8 of XEP-0065: one streamhost, our domain itself. */
@@ -251,6 +270,7 @@ static void an_answer_may_come_too_late(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_domain_says_that_it_is_a_proxy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_address_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sid_in_the_query_changes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_relay_says_who_is_told, set_up, tear_down),
