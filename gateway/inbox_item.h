@@ -59,7 +59,7 @@ struct inbox_filter {
     const char *to;        /* bare; NULL: whichever */
     char *const *allow_to; /* globs as of a token ("!glob" denies): what the caller may see; NULL: all */
     const char *before;    /* the id of the last one of the page before; NULL: from the newest */
-    const char *after;     /* only what came after that one; NULL: all */
+    const char *after;     /* only what finished after that one, or since it was made if it is gone; NULL: all */
     int64_t since;         /* created at or after, wall clock; 0: whenever */
     unsigned limit;        /* 0: all of them */
     const char *id;        /* exactly this one; NULL: any */

@@ -151,7 +151,10 @@ static void make_list(struct buf *sql, const struct inbox_filter *f)
     if (f->before)
         buf_puts(sql, " AND id < :before");
     if (f->after)
-        buf_puts(sql, " AND id > :after");
+        buf_printf(sql,
+                   " AND id <> :after AND finished >="
+                   " coalesce((SELECT finished FROM inbox WHERE id = :after AND finished > 0), %lld)",
+                   id_time(f->after));
     if (f->since)
         buf_puts(sql, " AND created >= :since");
     if (f->over)

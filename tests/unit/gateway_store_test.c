@@ -1669,6 +1669,7 @@ static struct inbox_item *make_item(const char *id, const char *from, enum inbox
     i->type = strdup("text/plain");
     i->received = 5;
     i->created = 100;
+    i->finished = state == INBOX_RECEIVING ? 0 : state == INBOX_RECEIVED ? 300 : 200;
     i->expires = state == INBOX_RECEIVING ? 0 : 1000;
     return i;
 }
@@ -1700,7 +1701,9 @@ static void files_that_were_sent_to_us_are_kept_listed_and_dropped(void **state)
         {"one", {.id = ids[1]}, 1},
         {"a page", {.limit = 2}, 2},
         {"behind", {.before = ids[1]}, 1},
-        {"since", {.after = ids[1]}, 1},
+        {"after one that began last and was there first", {.after = ids[2]}, 1},
+        {"after the one that was there last", {.after = ids[0]}, 0},
+        {"after one that is gone", {.after = "in_01KAXQ5V7M3N8Q9R2S4T6W8X0Z"}, 0},
         {"of somebody with all resources", {.from = "ana@example.net"}, 2},
         {"to", {.to = "files@example.org"}, 3},
         {"to nobody", {.to = "else@example.org"}, 0},
