@@ -32,7 +32,7 @@ struct key {
 };
 
 /* Ordered: the placeholders in a fallback stand for keys before it. */
-enum { KEY_COUNT = 88 };
+enum { KEY_COUNT = 94 };
 extern const struct key *const config_table;
 
 /* "http.listen" as "JIDPOST_HTTP_LISTEN"; returns out. */

@@ -10,6 +10,7 @@
 #include "gateway/http_get.h"
 #include "gateway/links.h"
 #include "gateway/partial.h"
+#include "gateway/receiving.h"
 #include "gateway/webhooks.h"
 
 enum {
@@ -103,6 +104,7 @@ static void on_heartbeat(uv_timer_t *timer)
     downloads_expire(gw);
     webhooks_tick(gw->webhooks);
     partials_expire(gw->partials);
+    receiving_expire(gw->receiving);
     while (spool_over(gw->spool, clock_wall_ms(), over))
         core_remove_payload(gw, over);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {
@@ -214,7 +216,10 @@ static bool spares_payload(struct gateway *gw, const char *id)
 
 static bool claims_payload(void *user, const char *id)
 {
-    return core_live(user, id) || downloads_claim(user, id) || spares_payload(user, id);
+    struct gateway *gw = user;
+
+    return core_live(user, id) || downloads_claim(user, id) || receiving_claims(gw->receiving, id) ||
+           spares_payload(user, id);
 }
 
 /* ---- life */
@@ -252,8 +257,10 @@ struct gateway *gateway_create(const struct config *config, struct store *store,
     gw->links = links_create();
     gw->keys = keys_create();
     gw->partials = partials_create(gw);
+    gw->receiving = receiving_create(gw);
     gw->mailbox = mailbox_create(&gw->loop, gw);
-    if (!gw->board || !gw->events || !gw->turns || !gw->links || !gw->keys || !gw->partials || !gw->mailbox) {
+    if (!gw->board || !gw->events || !gw->turns || !gw->links || !gw->keys || !gw->partials || !gw->receiving ||
+        !gw->mailbox) {
         error_set(err, ERR_SYSTEM, "out of memory");
         gateway_destroy(&gw);
     }
@@ -268,6 +275,7 @@ static void core_thread(void *user)
                                     .roster = on_roster,
                                     .subscription = on_subscription,
                                     .user = gw,
+                                    .receiver = receiving_receiver(gw->receiving),
                                     .relay = gw->relay};
     struct error error;
 
@@ -322,7 +330,7 @@ bool gateway_start(struct gateway *gw, struct network *network, struct carrier *
     gw->env = core_env(gw);
     name_methods(gw);
     if (!core_start_webhooks(gw, err) || !start_fetching(gw, err) || !recover(gw, err) || !downloads_recover(gw, err) ||
-        !partials_recover(gw->partials, err))
+        !partials_recover(gw->partials, err) || !receiving_recover(gw->receiving, err))
         return false;
     orphans = spool_sweep(gw->spool, claims_payload, gw);
     if (orphans > 0)
@@ -470,6 +478,7 @@ static void handle_stop(void *owner, struct message *m)
         core_answer_waiters(live);
     }
     fetches_stop(gw);
+    receiving_stop(gw->receiving);
     webhooks_stop(gw->webhooks);
     uv_timer_stop(&gw->heartbeat);
     uv_timer_stop(&gw->again);
@@ -516,6 +525,7 @@ void gateway_destroy(struct gateway **gw)
         core_forget(live);
     }
     fetches_stop(g);
+    receiving_destroy(&g->receiving);
     core_forget_batches(g);
     http_getter_destroy(&g->getter);
     webhooks_destroy(&g->webhooks);

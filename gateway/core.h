@@ -31,6 +31,7 @@ struct partials;
 struct batch;
 struct tally;
 struct http_getter;
+struct receiving;
 
 struct gateway {
     const struct config *config;
@@ -60,6 +61,7 @@ struct gateway {
     struct link_change *changes; /* of records by their links; the first is under way */
     struct batch *fetches;       /* whose file is on its way here */
     struct tally *tallies;       /* of batches that are not complete */
+    struct receiving *receiving; /* files that are sent to us */
     struct http_getter *getter;  /* NULL: nothing is fetched */
     gateway_name_fn *name_of;    /* may be NULL */
     uv_idle_t run;               /* active while runs is not empty */

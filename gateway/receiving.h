@@ -1,0 +1,41 @@
+/* gateway/receiving.h - files that are sent to us: the rules, the bytes, the check, the row (reception.h implemented).
+ *
+ * An offer that is taken becomes an item, with a row; its bytes come into a .part file of the spool, counted by what
+ * came. When all is there it is hashed and sealed in the pool, its row committed, and then the sender is told yes and
+ * everybody else by inbox.received. What broke off of a sender who can resume is kept, until a restart, for his next
+ * offer of the same file. Thread: core's. */
+#ifndef GATEWAY_RECEIVING_H
+#define GATEWAY_RECEIVING_H
+
+#include "gateway/core.h"
+#include "gateway/inbox_item.h"
+#include "gateway/reception.h"
+
+struct receiving;
+
+struct receiving *receiving_create(struct gateway *gw); /* NULL: out of memory */
+void receiving_destroy(struct receiving **r);           /* NULL is fine */
+
+/* NULL: no rule takes anything. */
+struct receiver *receiving_receiver(struct receiving *r);
+
+/* Start-up: what was being received has failed. Whether a whole file of the spool is one of ours. */
+bool receiving_recover(struct receiving *r, struct error *err);
+bool receiving_claims(struct receiving *r, const char *id);
+
+/* Files whose time is over go. Now and then. */
+void receiving_expire(struct receiving *r);
+
+/* We stop: all that is not being checked is revoked, and has failed. */
+void receiving_stop(struct receiving *r);
+
+/* Brings an item of the store up to what is known of it now. */
+void receiving_overlay(struct receiving *r, struct inbox_item *item);
+
+/* Breaks one off that is being received, and forgets it. false: it is none. */
+bool receiving_revoke(struct receiving *r, const char *id);
+
+/* What was kept of a failed one for another try goes. */
+void receiving_drop_kept(struct receiving *r, const char *id);
+
+#endif
