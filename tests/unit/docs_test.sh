@@ -3,6 +3,7 @@
 # docs/configuration.md has only keys that there are, with their defaults, and every key of a token and of a webhook.
 # Each folder's README names every file of its C.
 # docs/security.md names only tests and files that there are; so do all links of the README and the pages.
+# tests/peer/rows.md names only tests that there are.
 #   docs_test.sh <source root> <jidpost>
 set -eu
 cd "$1"
@@ -99,6 +100,17 @@ done
 [ $count -gt 80 ] || { echo "$count tests in $page: it is read no longer"; exit 1; }
 for file in $(tr '`' '\n' <$page | grep -oE '^[A-Za-z0-9_./-]+[.][a-z]+$|^(scripts|tests)/[a-z-]+$|^Dockerfile$'); do
     [ -e "$file" ] || { echo "$page: there is no file $file"; missing=1; }
+done
+
+# Rows of five columns: the last has the tests. Those of three have their number in a test's name.
+page=tests/peer/rows.md count=0
+for name in $(awk -F'|' 'NF == 7 {print $6}' $page | tr '`' '\n' | grep -o '^[a-z0-9_][a-z0-9_]*$'); do
+    count=$((count + 1))
+    echo "$tests" | grep -qx "$name" || { echo "$page: there is no test $name"; missing=1; }
+done
+[ $count -gt 20 ] || { echo "$count tests in $page: it is read no longer"; exit 1; }
+for row in $(awk -F'|' 'NF == 5 && $2 ~ /^ [0-9]+ $/ {print $2}' $page); do
+    echo "$tests" | grep -q "^test_row_\([0-9]*_\)*$row\_" || { echo "$page: no test has row_$row in its name"; missing=1; }
 done
 
 count=0
