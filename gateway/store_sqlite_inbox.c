@@ -184,9 +184,6 @@ static bool bind_filter(sqlite3_stmt *stmt, const struct inbox_filter *f)
     at = sqlite3_bind_parameter_index(stmt, ":since");
     if (at && sqlite3_bind_int64(stmt, at, f->since) != SQLITE_OK)
         return false;
-    at = sqlite3_bind_parameter_index(stmt, ":made");
-    if (at && sqlite3_bind_int64(stmt, at, id_time(f->after)) != SQLITE_OK)
-        return false;
     at = sqlite3_bind_parameter_index(stmt, ":over");
     return !at || sqlite3_bind_int64(stmt, at, f->over) == SQLITE_OK;
 }
