@@ -108,7 +108,8 @@ static const struct condition conditions[] = {
 #endif
     ONLY("ioctl", IS(1, FIONBIO)),
     ONLY("ioctl", IS(1, FIONREAD)),
-    ONLY("ioctl", IS(1, SIOCOUTQ)), /* has the peer acknowledged it all? */
+    ONLY("ioctl", IS(1, SIOCOUTQ)),    /* has the peer acknowledged it all? */
+    ONLY("ioctl", IS(1, SIOCOUTQNSD)), /* and is it sent? */
     ONLY("ioctl", IS(1, FIOCLEX)),
     ONLY("ioctl", IS(1, FIONCLEX)),
     ONLY("ioctl", IS(1, TCGETS)), /* isatty(3) */

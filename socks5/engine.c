@@ -48,8 +48,11 @@ static bool open_workers(struct socks5_engine *engine, const int *listen, size_t
 
 static void engine_free(struct socks5_engine *engine)
 {
-    /* The first one posts to all others, so it ends before them. */
-    for (unsigned i = 0; i < engine->worker_count; i++)
+    /* The first one posts clients to all others, so it stops that before they end; they post pairs that are over to
+     * the first one, so it ends last. */
+    if (engine->worker_count > 0)
+        worker_close_front(&engine->workers[0]);
+    for (unsigned i = engine->worker_count; i-- > 0;)
         worker_close(&engine->workers[i]);
     tickets_destroy(&engine->tickets);
     free(engine->workers);
@@ -97,6 +100,12 @@ void socks5_stats(struct socks5_engine *engine, struct socks5_stats *out)
     out->sessions = atomic_load(&engine->open_sockets);
     out->accepted = atomic_load(&engine->accepted);
     out->refused = atomic_load(&engine->refused);
+    out->parked = atomic_load(&engine->parked);
+    out->pairs = atomic_load(&engine->pairs);
+    out->relayed = atomic_load(&engine->relayed);
+    out->pipes = atomic_load(&engine->pipes);
+    out->pipe_bytes = atomic_load(&engine->pipe_bytes);
+    out->spilled = atomic_load(&engine->spilled);
 }
 
 /* ---- commands */
@@ -240,4 +249,112 @@ void socks5_cancel(struct socks5_engine *engine, uint64_t stream)
         command_post(engine, c);
     else /* the stream runs on to its own end or deadline */
         log_error("socks5.cancel_failed", log_str("error", err.text));
+}
+
+/* ---- commands for pairs: all to the first thread, where their names are */
+
+struct pair_command {
+    struct message message;
+    struct socks5_engine *engine;
+    uint64_t pair;
+    struct socks5_pair_options options;
+    uint8_t keys[LOBBY_NAMES][PAIR_KEY];
+    size_t count;
+};
+
+/* A name that is no key is one that nobody could be parked under. */
+static struct pair_command *pair_command_new(struct socks5_engine *engine, const char *const *names, size_t count,
+                                             void (*handle)(void *owner, struct message *m))
+{
+    struct pair_command *c = calloc(1, sizeof(*c));
+
+    assert(count <= LOBBY_NAMES);
+    if (!c)
+        return NULL;
+    c->message.handle = handle;
+    c->engine = engine;
+    for (size_t i = 0; i < count; i++)
+        c->count += lobby_key(names[i], strlen(names[i]), c->keys[c->count]);
+    return c;
+}
+
+static void pair_command_post(struct worker *w, struct pair_command *c)
+{
+    if (!mailbox_post(w->mailbox, &c->message))
+        free(c);
+}
+
+static void on_activate(void *owner, struct message *m)
+{
+    struct pair_command *c = (struct pair_command *)m;
+    struct worker *w = owner;
+
+    lobby_activate(&w->lobby, (const uint8_t(*)[PAIR_KEY])c->keys, c->count, c->pair, &c->options);
+    free(c);
+}
+
+static void on_unpark(void *owner, struct message *m)
+{
+    struct pair_command *c = (struct pair_command *)m;
+    struct worker *w = owner;
+
+    for (size_t i = 0; i < c->count; i++)
+        lobby_unpark(&w->lobby, c->keys[i]);
+    free(c);
+}
+
+static void on_pair_cancel(void *owner, struct message *m)
+{
+    struct pair_command *c = (struct pair_command *)m;
+    struct worker *w = owner;
+
+    pairs_cancel(&w->pairs, c->pair);
+    free(c);
+}
+
+/* First to where the pair is made: it may be on its way itself. */
+static void on_pair_cancel_first(void *owner, struct message *m)
+{
+    struct pair_command *c = (struct pair_command *)m;
+
+    (void)owner;
+    c->message.handle = on_pair_cancel;
+    pair_command_post(engine_home(c->engine, c->pair), c);
+}
+
+bool socks5_activate(struct socks5_engine *engine, const char *const *names, size_t count, uint64_t pair,
+                     const struct socks5_pair_options *options, struct error *err)
+{
+    struct pair_command *c = pair_command_new(engine, names, count, on_activate);
+
+    if (!c)
+        return error_set(err, ERR_SYSTEM, "out of memory");
+    c->pair = pair;
+    if (options)
+        c->options = *options;
+    pair_command_post(&engine->workers[0], c);
+    return true;
+}
+
+/* Without memory for the command, what it was to end runs on to its own end or deadline. */
+static void post_or_log(struct socks5_engine *engine, struct pair_command *c)
+{
+    if (c)
+        pair_command_post(&engine->workers[0], c);
+    else
+        log_error("socks5.cancel_failed", log_str("error", "out of memory"));
+}
+
+void socks5_unpark(struct socks5_engine *engine, const char *const *names, size_t count)
+{
+    post_or_log(engine, pair_command_new(engine, names, count, on_unpark));
+}
+
+void socks5_pair_cancel(struct socks5_engine *engine, uint64_t pair)
+{
+    struct pair_command *c = pair_command_new(engine, NULL, 0, on_pair_cancel_first);
+
+    if (c)
+        c->pair = pair;
+    post_or_log(engine, c);
 }

@@ -17,6 +17,7 @@ struct socks5_engine {
     struct worker *workers; /* the first one also accepts */
     unsigned worker_count;
     _Atomic uint64_t open_sockets, accepted, refused;
+    _Atomic uint64_t parked, pairs, relayed, pipes, pipe_bytes, spilled; /* as in struct socks5_stats */
 };
 
 /* The thread a stream lives on, from its first command to its last event. */

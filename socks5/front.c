@@ -28,44 +28,10 @@ static int spare_open(void)
 
 /* ---- who is here */
 
-static struct session **bucket_of(struct front *f, const struct peer *p)
-{
-    const struct peer customer = peer_customer(p);
-    uint32_t hash = 0;
-
-    for (size_t i = 0; i < sizeof(customer.address); i++)
-        hash = hash * 31 + customer.address.s6_addr[i];
-    return &f->pending[hash % FRONT_BUCKETS];
-}
-
-static unsigned pending_of(struct front *f, const struct peer *p)
-{
-    const struct peer customer = peer_customer(p);
-    unsigned n = 0;
-
-    for (const struct session *s = *bucket_of(f, p); s; s = s->next) {
-        const struct peer other = peer_customer(&s->peer);
-
-        n += peer_same(&customer, &other);
-    }
-    return n;
-}
-
-static void forget(struct front *f, struct session *s)
-{
-    struct session **at = bucket_of(f, &s->peer);
-
-    while (*at != s)
-        at = &(*at)->next;
-    *at = s->next;
-    s->next = NULL;
-    f->pending_count--;
-}
-
 static void drop(struct front *f, struct session *s)
 {
     atomic_fetch_add(&f->worker->engine->refused, 1);
-    forget(f, s);
+    crowd_remove(&f->pending, s);
     session_close(&s, false);
 }
 
@@ -96,7 +62,7 @@ static void hand_over(struct front *f, struct session *s, uint64_t stream)
         drop(f, s);
         return;
     }
-    forget(f, s);
+    crowd_remove(&f->pending, s);
     poller_remove(&s->watch);
     claim->message.handle = on_claim;
     claim->message.discard = discard_claim;
@@ -145,6 +111,11 @@ static void lookup(struct front *f, struct session *s, int64_t now)
         hand_over(f, s, job.stream);
         return;
     }
+    if (lobby_takes(&f->worker->lobby, s)) {
+        crowd_remove(&f->pending, s);
+        lobby_park(&f->worker->lobby, s, now);
+        return;
+    }
     act(f, s, session_answer(s, SOCKS5_REP_NOT_ALLOWED, now, &err), &err);
 }
 
@@ -183,7 +154,7 @@ static void welcome(struct front *f, int fd, const struct sockaddr *from)
         turn_away(f, fd, &peer, "as many sockets are open as are allowed");
         return;
     }
-    if (pending_of(f, &peer) >= engine->limits.pending_per_peer) {
+    if (crowd_of(&f->pending, &peer) >= engine->limits.pending_per_peer) {
         turn_away(f, fd, &peer, "too many handshakes from one address");
         return;
     }
@@ -196,9 +167,7 @@ static void welcome(struct front *f, int fd, const struct sockaddr *from)
         session_close(&s, false);
         return;
     }
-    s->next = *bucket_of(f, &peer);
-    *bucket_of(f, &peer) = s;
-    f->pending_count++;
+    crowd_add(&f->pending, s);
     worker_sweep_soon(f->worker);
 }
 
@@ -288,9 +257,9 @@ void front_close(struct front *f)
         fd_close(&f->listeners[i].fd);
     }
     f->listener_count = 0;
-    for (size_t i = 0; i < FRONT_BUCKETS; i++) {
-        while (f->pending[i])
-            drop(f, f->pending[i]);
+    for (size_t i = 0; i < CROWD_BUCKETS; i++) {
+        while (f->pending.buckets[i])
+            drop(f, f->pending.buckets[i]);
     }
     fd_close(&f->spare);
 }
@@ -306,10 +275,10 @@ bool front_sweep(struct front *f, int64_t now)
 {
     bool resting;
 
-    for (size_t i = 0; i < FRONT_BUCKETS; i++) {
+    for (size_t i = 0; i < CROWD_BUCKETS; i++) {
         struct session *next;
 
-        for (struct session *s = f->pending[i]; s; s = next) {
+        for (struct session *s = f->pending.buckets[i]; s; s = next) {
             struct error err = {0};
 
             next = s->next;
@@ -319,5 +288,5 @@ bool front_sweep(struct front *f, int64_t now)
     if (f->listener_count > 0 && f->spare < 0)
         listen_again(f);
     resting = f->listener_count > 0 && f->spare < 0;
-    return f->pending_count > 0 || resting;
+    return f->pending.count > 0 || resting;
 }

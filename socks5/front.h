@@ -1,8 +1,8 @@
 /* socks5/front.h - the listeners, and everybody who came and has not yet asked for a name that is waited for.
  *
  * The one part that strangers can reach. A client has a deadline and a place among those of its address; what it asks
- * for is looked up and nothing else: a client that knows a name moves on to that stream's thread, any other is told no,
- * in the same way and time whether the name never existed or is used up.
+ * for is looked up and nothing else: a client that knows a name moves on to that stream's thread, or waits in the lobby
+ * for its other side; any other is told no, in the same way and time whether the name never existed or is used up.
  *
  * Thread: the first worker's. */
 #ifndef SOCKS5_FRONT_H
@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "socks5/session.h"
+#include "socks5/crowd.h"
 
-enum { FRONT_LISTENERS = 4, FRONT_BUCKETS = 256, FRONT_ACCEPTS = 64 };
+enum { FRONT_LISTENERS = 4, FRONT_ACCEPTS = 64 };
 
 struct worker;
 
@@ -24,8 +24,7 @@ struct front {
     size_t listener_count;
     int spare; /* a descriptor to give up when there are no more: -1: it is given up */
     int64_t warned;
-    struct session *pending[FRONT_BUCKETS]; /* by customer */
-    size_t pending_count;
+    struct crowd pending;
 };
 
 /* Takes the listeners over on success. */

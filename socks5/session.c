@@ -108,6 +108,18 @@ void session_close(struct session **session, bool reset)
     free(s);
 }
 
+int session_give(struct session **session)
+{
+    struct session *s = *session;
+    int fd = s->watch.fd;
+
+    assert(s->state == SESSION_OPEN);
+    *session = NULL;
+    poller_remove(&s->watch);
+    free(s);
+    return fd;
+}
+
 uint32_t session_events(const struct session *s)
 {
     const uint32_t input = s->peer_closed ? 0 : EPOLLIN; /* an end of input stays readable for ever */

@@ -75,6 +75,9 @@ struct session *session_dialled(int fd, const char *name, unsigned connect_ms, c
  * that no peer takes a short file for a whole one. */
 void session_close(struct session **session, bool reset);
 
+/* OPEN: the descriptor, out of its poller and still counted as open; the rest of the session is freed. */
+int session_give(struct session **session);
+
 /* What its watch waits for in its present state; the session itself changes it as it goes on. */
 uint32_t session_events(const struct session *s);
 

@@ -23,6 +23,8 @@ static void on_sweep(uv_timer_t *timer)
     meter_timer(&w->meter, w->sweep_due);
     w->sweep_due = uv_now(&w->loop) + SWEEP_MS;
     busy = streams_sweep(&w->streams, now);
+    busy |= pairs_sweep(&w->pairs, now);
+    busy |= lobby_sweep(&w->lobby, now);
     if (!front_sweep(&w->front, now) && !busy)
         uv_timer_stop(timer);
 }
@@ -39,11 +41,45 @@ void worker_sweep_soon(struct worker *w)
 static void shut(struct worker *w)
 {
     front_close(&w->front);
+    lobby_close(&w->lobby);
     streams_close(&w->streams);
+    pairs_close(&w->pairs);
     poller_close(&w->poller);
     uv_close((uv_handle_t *)&w->sweep, NULL);
     meter_close(&w->meter);
     mailbox_destroy(&w->mailbox);
+}
+
+struct front_message {
+    struct message message;
+    uv_sem_t done;
+};
+
+static void on_close_front(void *owner, struct message *m)
+{
+    struct front_message *closing = (struct front_message *)m;
+    struct worker *w = owner;
+
+    front_close(&w->front);
+    lobby_close(&w->lobby);
+    uv_sem_post(&closing->done);
+}
+
+void worker_close_front(struct worker *w)
+{
+    struct front_message closing = {.message.handle = on_close_front};
+    bool posted;
+    int failed;
+
+    if (!w->running)
+        return;
+    failed = uv_sem_init(&closing.done, 0);
+    posted = mailbox_post(w->mailbox, &closing.message);
+    assert(!failed && posted);
+    (void)failed;
+    (void)posted;
+    uv_sem_wait(&closing.done);
+    uv_sem_destroy(&closing.done);
 }
 
 static void on_stop(void *owner, struct message *m)
@@ -79,6 +115,8 @@ bool worker_open(struct worker *w, struct socks5_engine *engine, const int *list
     w->sweep.data = w;
     meter_open(&w->meter, &w->loop);
     streams_open(&w->streams, w);
+    pairs_open(&w->pairs, w);
+    lobby_open(&w->lobby, w);
     if (front_open(&w->front, w, listen, listens, err))
         return true;
     streams_close(&w->streams);

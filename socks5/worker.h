@@ -10,6 +10,8 @@
 #include "base/meter.h"
 #include "socks5/engine.h"
 #include "socks5/front.h"
+#include "socks5/lobby.h"
+#include "socks5/pair.h"
 #include "socks5/poller.h"
 #include "socks5/stream.h"
 
@@ -24,14 +26,20 @@ struct worker {
     bool running;
     struct poller poller;
     struct streams streams;
+    struct pairs pairs;
     struct front front; /* without listeners on all threads but the first */
+    struct lobby lobby; /* empty on all threads but the first */
 };
 
 /* Makes a worker without its thread. listen, listens: taken over on success. */
 bool worker_open(struct worker *w, struct socks5_engine *engine, const int *listen, size_t listens, struct error *err);
 bool worker_start(struct worker *w, struct error *err);
 
-/* Ends its streams without events, joins the thread, closes the loop. A worker that was not started is fine. */
+/* Waits until nobody is accepted or handed over any more. A worker that was not started, or never opened, is fine. */
+void worker_close_front(struct worker *w);
+
+/* Ends its streams and pairs without events, joins the thread, closes the loop. A worker that was not started is fine.
+ */
 void worker_close(struct worker *w);
 
 /* Worker's thread: something has a deadline now. */
