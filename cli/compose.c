@@ -57,6 +57,31 @@ struct network *compose_network(const struct config *c, const struct jid *jid, s
     return n;
 }
 
+bool compose_relays(const struct config *c)
+{
+    return c->xmpp.component_secret && c->socks5.advertise_host && c->proxy.allow[0];
+}
+
+struct relaying_limits compose_relay_limits(const struct config *c)
+{
+    return (struct relaying_limits){.allow = c->proxy.allow,
+                                    .max_streams = c->proxy.max_streams,
+                                    .max_streams_per_requester = c->proxy.max_streams_per_requester,
+                                    .hourly_bytes = c->proxy.hourly_bytes,
+                                    .rate = c->proxy.rate};
+}
+
+struct relay *compose_relay(const struct config *c, struct carrier *carrier, struct error *err)
+{
+    const struct relaying_limits limits = compose_relay_limits(c);
+    char own[JID_PART + 1];
+    size_t len;
+    const char *domain = jid_domain(&c->xmpp.jid, &len);
+
+    snprintf(own, sizeof own, "%.*s", (int)len, domain);
+    return relaying_create(carrier, socks5_carrier_pairing(carrier), own, &limits, err);
+}
+
 struct carrier *compose_carrier(const struct config *c, uv_loop_t *loop, struct error *err)
 {
     const struct socks5_carrier_config config = {
@@ -70,6 +95,10 @@ struct carrier *compose_carrier(const struct config *c, uv_loop_t *loop, struct 
         .connect_ms = DIAL_MS,
         .idle_ms = (unsigned)c->delivery.stall_timeout,
         .linger_ms = (unsigned)c->delivery.linger_timeout,
+        .pairing = {.on = compose_relays(c),
+                    .pair_ms = (unsigned)c->proxy.pair_timeout,
+                    .activate_ms = (unsigned)c->proxy.activate_timeout,
+                    .idle_ms = (unsigned)c->proxy.idle_timeout},
     };
 
     return socks5_carrier_create(loop, &config, err);

@@ -51,6 +51,7 @@ struct parts {
     struct store *store;
     struct gateway *gateway;
     struct carrier *carrier;
+    struct relay *relay; /* NULL: nothing is relayed for others */
     struct network *network;
     struct api *api;
 
@@ -76,13 +77,13 @@ static struct spool_limits limits_of(const struct config *c)
         .max_bytes = c->spool.max_bytes, .max_file = c->spool.max_file, .max_files = c->spool.max_files};
 }
 
-static struct relaying_limits relay_limits_of(const struct config *c)
+static bool start_relaying(struct parts *p, struct error *err)
 {
-    return (struct relaying_limits){.allow = c->proxy.allow,
-                                    .max_streams = c->proxy.max_streams,
-                                    .max_streams_per_requester = c->proxy.max_streams_per_requester,
-                                    .hourly_bytes = c->proxy.hourly_bytes,
-                                    .rate = c->proxy.rate};
+    if (!compose_relays(&p->config))
+        return true;
+    p->relay = compose_relay(&p->config, p->carrier, err);
+    gateway_relay_by(p->gateway, p->relay);
+    return p->relay != NULL;
 }
 
 static bool start(struct parts *p, struct error *err)
@@ -113,7 +114,7 @@ static bool start(struct parts *p, struct error *err)
         return false;
     gateway_render_events(p->gateway, api_render_event);
     p->carrier = compose_carrier(c, gateway_loop(p->gateway), err);
-    if (!p->carrier)
+    if (!p->carrier || !start_relaying(p, err))
         return false;
     p->network = compose_network(c, &c->xmpp.jid, err);
     gateway_name_by(p->gateway, disposition_filename);
@@ -162,6 +163,7 @@ static void stop(struct parts *p)
     if (p->gateway)
         gateway_stop(p->gateway, shake, p->network);
     xmpp_destroy(&p->network);
+    relaying_destroy(&p->relay);
     socks5_carrier_destroy(&p->carrier);
     gateway_destroy(&p->gateway);
     store_close(&p->store);
@@ -220,7 +222,7 @@ static void watch(struct parts *p)
 static void apply(struct parts *p, const struct config *c)
 {
     const struct spool_limits limits = limits_of(c);
-    const struct relaying_limits relayed = relay_limits_of(c);
+    const struct relaying_limits relayed = compose_relay_limits(c);
 
     log_setup(c->log.level, c->log.format);
     p->drain_ms = c->server.drain_timeout;

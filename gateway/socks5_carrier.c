@@ -19,8 +19,17 @@
 enum { HANDSHAKE_MS = 10 * 1000, STEP_MS = 5 * 1000, CONNECT_MS = 8 * 1000 };
 enum { BUCKETS = 1024, ADDRESSES_MAX = 8, SPARES = 32 };
 
+/* The pairing that the carrier is, too. */
+struct carrier_pairing {
+    struct pairing pairing;
+    struct socks5_carrier *carrier;
+    pair_event_fn *on_event; /* NULL: nobody watches */
+    void *user;
+};
+
 struct socks5_carrier {
     struct carrier carrier;
+    struct carrier_pairing pairs;
     uv_loop_t *loop;
     struct mailbox *mailbox; /* the engine's events */
     struct socks5_engine *engine;
@@ -233,6 +242,29 @@ static void on_stream_event(struct carrier_stream *s, const struct socks5_event 
     }
 }
 
+static bool is_of_a_pair(enum socks5_event_kind kind)
+{
+    return kind == SOCKS5_PAIRED || kind == SOCKS5_UNPAIRED || kind == SOCKS5_PAIR_PROGRESS || kind == SOCKS5_PAIR_OVER;
+}
+
+static void on_pair_event(const struct carrier_pairing *p, const struct socks5_event *event)
+{
+    const struct pair_event told = {
+        .kind = event->kind == SOCKS5_PAIRED          ? PAIR_JOINED
+                : event->kind == SOCKS5_UNPAIRED      ? PAIR_REFUSED
+                : event->kind == SOCKS5_PAIR_PROGRESS ? PAIR_PROGRESS
+                                                      : PAIR_OVER,
+        .id = event->stream,
+        .forth = event->moved,
+        .back = event->back,
+        .other = event->other,
+        .error = event->error,
+    };
+
+    if (p->on_event)
+        p->on_event(p->user, &told);
+}
+
 /* ---- the engine's events */
 
 static struct event_message *take_spare(struct socks5_carrier *c)
@@ -280,11 +312,14 @@ static bool make_spares(struct socks5_carrier *c)
 static void on_event_message(void *owner, struct message *m)
 {
     struct event_message *e = (struct event_message *)m;
-    struct carrier_stream *s = find(owner, e->event.stream);
+    struct socks5_carrier *c = owner;
+    struct carrier_stream *s = find(c, e->event.stream);
 
-    if (s)
+    if (is_of_a_pair(e->event.kind))
+        on_pair_event(&c->pairs, &e->event);
+    else if (s)
         on_stream_event(s, &e->event);
-    keep_spare(owner, e);
+    keep_spare(c, e);
 }
 
 /* An engine's thread. */
@@ -293,7 +328,7 @@ static void on_engine_event(void *user, const struct socks5_event *event)
     struct socks5_carrier *c = user;
     struct event_message *e = calloc(1, sizeof(*e));
 
-    if (!e && event->kind == SOCKS5_PROGRESS)
+    if (!e && (event->kind == SOCKS5_PROGRESS || event->kind == SOCKS5_PAIR_PROGRESS))
         return; /* more will come */
     if (!e)
         e = take_spare(c);
@@ -398,6 +433,78 @@ static const struct carrier_ops ops = {
     .close = carrier_close,
 };
 
+/* ---- pairs of others */
+
+static struct carrier_pairing *pairing_impl(struct pairing *pairing)
+{
+    return (struct carrier_pairing *)pairing; /* its first member */
+}
+
+static void pairing_watch(struct pairing *pairing, pair_event_fn *on_event, void *user)
+{
+    struct carrier_pairing *p = pairing_impl(pairing);
+
+    p->on_event = on_event;
+    p->user = user;
+}
+
+static uint64_t pairing_join(struct pairing *pairing, const char *const *names, size_t count, uint64_t rate,
+                             struct error *err)
+{
+    struct socks5_carrier *c = pairing_impl(pairing)->carrier;
+    const struct socks5_pair_options options = {.rate = rate};
+    uint64_t id = ++c->last_id;
+
+    return socks5_activate(c->engine, names, count, id, &options, err) ? id : 0;
+}
+
+static void pairing_dismiss(struct pairing *pairing, const char *const *names, size_t count)
+{
+    socks5_unpark(pairing_impl(pairing)->carrier->engine, names, count);
+}
+
+static void pairing_cancel(struct pairing *pairing, uint64_t id)
+{
+    socks5_pair_cancel(pairing_impl(pairing)->carrier->engine, id);
+}
+
+static uint64_t pairing_parked(struct pairing *pairing)
+{
+    struct socks5_stats stats;
+
+    socks5_stats(pairing_impl(pairing)->carrier->engine, &stats);
+    return stats.parked;
+}
+
+static const struct pairing_ops pairing_ops = {
+    .watch = pairing_watch,
+    .join = pairing_join,
+    .dismiss = pairing_dismiss,
+    .cancel = pairing_cancel,
+    .parked = pairing_parked,
+};
+
+struct pairing *socks5_carrier_pairing(struct carrier *carrier)
+{
+    return &impl(carrier)->pairs.pairing;
+}
+
+/* Half of all sockets may wait, so that streams of our own and handshakes find room beside them. */
+static struct socks5_pairing pairing_limits(const struct socks5_carrier_config *config)
+{
+    if (!config->pairing.on)
+        return (struct socks5_pairing){0};
+    return (struct socks5_pairing){
+        .max_pairs = config->max_sessions / 2,
+        .max_parked = config->max_sessions / 2,
+        .parked_per_peer = config->pending_per_peer,
+        .pair_ms = config->pairing.pair_ms,
+        .activate_ms = config->pairing.activate_ms,
+        .idle_ms = config->pairing.idle_ms,
+        .linger_ms = config->linger_ms,
+    };
+}
+
 /* ---- from birth to death */
 
 /* *listener: -1 when nothing is advertised. */
@@ -431,6 +538,7 @@ static bool open_engine(struct socks5_carrier *c, const struct socks5_carrier_co
         .step_ms = STEP_MS,
         .idle_ms = config->idle_ms,
         .linger_ms = config->linger_ms,
+        .pairing = pairing_limits(config),
     };
     int listener;
 
@@ -454,6 +562,7 @@ struct carrier *socks5_carrier_create(uv_loop_t *core_loop, const struct socks5_
     }
     pthread_mutex_init(&c->spares_lock, NULL);
     c->carrier.ops = &ops;
+    c->pairs = (struct carrier_pairing){.pairing.ops = &pairing_ops, .carrier = c};
     c->loop = core_loop;
     c->connect_ms = config->connect_ms ? config->connect_ms : CONNECT_MS;
     c->egress = egress_create(config->allow_nets, err);

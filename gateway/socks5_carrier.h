@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "gateway/carrier.h"
+#include "gateway/pairing.h"
 
 /* Borrowed for the call. Times in milliseconds. */
 struct socks5_carrier_config {
@@ -23,10 +24,14 @@ struct socks5_carrier_config {
     unsigned connect_ms; /* for each address dialled; 0: 8 s */
     unsigned idle_ms;
     unsigned linger_ms;
+    struct pairing_limits pairing; /* sockets that wait count as pending ones of their address */
 };
 
 struct carrier *socks5_carrier_create(uv_loop_t *core_loop, const struct socks5_carrier_config *config,
                                       struct error *err);
+
+/* What joins two clients of the listener with each other; it lives as long as the carrier. */
+struct pairing *socks5_carrier_pairing(struct carrier *carrier);
 
 /* Ends every stream without events; the loop's handles are gone once it has run. *carrier becomes NULL. */
 void socks5_carrier_destroy(struct carrier **carrier);

@@ -11,7 +11,7 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from lab import DOMAIN, LOOPBACK, PASSWORD, Process, wait_until
+from lab import DOMAIN, FILES, LOOPBACK, PASSWORD, Process, wait_until
 from peers import BUILD
 
 SANITIZER = re.compile(r"(Address|Leak|Thread|UndefinedBehavior|Memory)Sanitizer|runtime error:")
@@ -123,6 +123,12 @@ class Client:
         if transfer["final"] and transfer["state"] not in states:
             raise AssertionError(f"final, but none of {states}: {json.dumps(transfer, indent=1)}")
         return transfer if transfer["state"] in states else None
+
+
+def as_component(server):
+    """The settings of a gateway that is a component of that server's."""
+    return {"XMPP_JID": FILES, "XMPP_PORT": str(server.component_port), "XMPP_PASSWORD": None,
+            "XMPP_COMPONENT_SECRET": PASSWORD, "XMPP_TLS": None}
 
 
 class Gateway(Client):

@@ -594,6 +594,163 @@ static void ending_while_a_name_is_looked_up_is_fine(void **state)
     bench.stream = NULL; /* left to the carrier */
 }
 
+/* ---- pairs of others */
+
+static struct pair_event pair_events[64];
+static size_t pair_event_count, pair_events_seen;
+
+static void on_pair_event(void *user, const struct pair_event *event)
+{
+    assert_ptr_equal(user, &bench);
+    if (event->kind == PAIR_PROGRESS)
+        return;
+    assert_true(pair_event_count < 64);
+    pair_events[pair_event_count++] = *event;
+}
+
+/* The next event of a pair, in the order in which they come. */
+static struct pair_event await_pair(void)
+{
+    int64_t until = clock_ms() + PATIENCE_MS;
+
+    while (pair_events_seen == pair_event_count) {
+        if (clock_ms() > until)
+            fail_msg("no event");
+        uv_run(&bench.loop, UV_RUN_NOWAIT);
+    }
+    return pair_events[pair_events_seen++];
+}
+
+static struct pairing *start_pairing(void)
+{
+    struct socks5_carrier_config config = usual;
+    struct pairing *pairing;
+
+    config.pairing =
+        (struct pairing_limits){.on = true, .pair_ms = PATIENCE_MS, .activate_ms = PATIENCE_MS, .idle_ms = PATIENCE_MS};
+    pair_event_count = pair_events_seen = 0;
+    start(&config);
+    pairing = socks5_carrier_pairing(bench.carrier);
+    pairing->ops->watch(pairing, on_pair_event, &bench);
+    return pairing;
+}
+
+static int park(void)
+{
+    int fd = claim();
+
+    hear(fd, "\x05\x00\x00\x03\x28" NAME "\x00\x00", REPLY);
+    return fd;
+}
+
+static uint64_t join(struct pairing *pairing)
+{
+    static const char *const names[] = {OTHER, NAME};
+    uint64_t id = pairing->ops->join(pairing, names, 2, 0, NULL);
+
+    assert_int_not_equal(id, 0);
+    return id;
+}
+
+static void two_who_ask_for_a_name_are_joined(void **state)
+{
+    struct pairing *pairing = start_pairing();
+    int one = park(), other = park();
+    struct pair_event event;
+    uint64_t id;
+
+    (void)state;
+    assert_int_equal(pairing->ops->parked(pairing), 2);
+    say(one, "early", 5);
+    id = join(pairing);
+    event = await_pair();
+    assert_int_equal(event.kind, PAIR_JOINED);
+    assert_int_equal(event.id, id);
+    hear(other, "early", 5);
+    say(other, "back", 4);
+    hear(one, "back", 4);
+    fd_close(&one);
+    fd_close(&other);
+    event = await_pair();
+    assert_int_equal(event.kind, PAIR_OVER);
+    assert_int_equal(event.id, id);
+    assert_int_equal(event.forth, 5);
+    assert_int_equal(event.back, 4);
+    assert_int_equal(event.error.code, ERR_NONE);
+}
+
+static void why_two_are_not_joined_is_said(void **state)
+{
+    struct pairing *pairing = start_pairing();
+    struct pair_event event;
+    uint64_t first;
+    int one, other;
+
+    (void)state;
+    join(pairing);
+    assert_int_equal(await_pair().error.code, ERR_PROXY_HASH_MISMATCH);
+    one = park();
+    join(pairing);
+    assert_int_equal(await_pair().error.code, ERR_PROXY_PAIR_INCOMPLETE);
+    other = park();
+    first = join(pairing);
+    assert_int_equal(await_pair().kind, PAIR_JOINED);
+    join(pairing);
+    event = await_pair();
+    assert_int_equal(event.kind, PAIR_REFUSED);
+    assert_int_equal(event.error.code, ERR_PROXY_ALREADY_ACTIVE);
+    assert_int_equal(event.other, first);
+    pairing->ops->cancel(pairing, first);
+    event = await_pair();
+    assert_int_equal(event.kind, PAIR_OVER);
+    assert_int_equal(event.error.code, ERR_CANCELLED);
+    hear_cut(one);
+    hear_cut(other);
+    fd_close(&one);
+    fd_close(&other);
+}
+
+static void who_waits_can_be_sent_away(void **state)
+{
+    static const char *const names[] = {NAME};
+    struct pairing *pairing = start_pairing();
+    int one = park(), other = park();
+
+    (void)state;
+    pairing->ops->dismiss(pairing, names, 1);
+    hear_cut(one);
+    hear_cut(other);
+    fd_close(&one);
+    fd_close(&other);
+}
+
+/* A stream of our own that waits for a name comes first. */
+static void a_stream_of_ours_is_nobodys_pair(void **state)
+{
+    struct pairing *pairing = start_pairing();
+    int fd;
+
+    (void)state;
+    expect_name(NAME);
+    fd = park();
+    await(CARRIER_CLAIMED);
+    join(pairing);
+    assert_int_equal(await_pair().error.code, ERR_PROXY_HASH_MISMATCH);
+    send_file();
+    take_file(fd);
+}
+
+static void without_a_relay_nobody_waits_here(void **state)
+{
+    int fd;
+
+    (void)state;
+    start(&usual);
+    fd = claim();
+    hear(fd, "\x05\x02", 2);
+    fd_close(&fd);
+}
+
 static int make_file(void **state)
 {
     (void)state;
@@ -635,6 +792,11 @@ int main(void)
         test(a_stream_may_be_closed_from_its_event),
         test(closing_while_a_name_is_looked_up_is_fine),
         test(ending_while_a_name_is_looked_up_is_fine),
+        test(two_who_ask_for_a_name_are_joined),
+        test(why_two_are_not_joined_is_said),
+        test(who_waits_can_be_sent_away),
+        test(a_stream_of_ours_is_nobodys_pair),
+        test(without_a_relay_nobody_waits_here),
     };
 
     return cmocka_run_group_tests(tests, make_file, drop_file);
