@@ -118,8 +118,8 @@ struct config {
         enum durability durability;
     } spool;
     struct {
-        char **accept;               /* globs on the bare addresses of senders; none: nothing is received */
-        uint64_t max_file;           /* of one of them */
+        char **accept;                   /* globs on the bare addresses of senders; none: nothing is received */
+        uint64_t max_file;               /* of one of them */
         uint64_t max_files, daily_bytes; /* of one sender, in a day */
         int64_t retention;
         unsigned raw; /* bytestreams without an offer: 1 they are taken */

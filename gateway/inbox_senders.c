@@ -22,40 +22,55 @@ struct inbox_senders *inbox_senders_create(void)
     return calloc(1, sizeof(struct inbox_senders));
 }
 
+void inbox_senders_destroy(struct inbox_senders **set)
+{
+    struct sender *s, *next;
+
+    if (!*set)
+        return;
+    s = (*set)->all;
+    HASH_CLEAR(hh, (*set)->all); /* the table alone; the list of them stays */
+    for (; s; s = next) {
+        next = s->hh.next;
+        free(s);
+    }
+    free(*set);
+    *set = NULL;
+}
+
+static struct sender *add(struct inbox_senders *set, const char *bare, size_t len, int64_t now)
+{
+    struct sender *s = calloc(1, sizeof *s + len + 1);
+
+    if (!s)
+        return NULL;
+    memcpy(s->bare, bare, len);
+    s->day = now;
+    for (size_t i = 0; i < SENDER_OFFERS; i++)
+        s->offers[i] = INT64_MIN / 2;
+    HASH_ADD_KEYPTR(hh, set->all, s->bare, len, s);
+    return s;
+}
+
 static void drop(struct inbox_senders *set, struct sender *s)
 {
     HASH_DEL(set->all, s);
     free(s);
 }
 
-void inbox_senders_destroy(struct inbox_senders **set)
-{
-    while (*set && (*set)->all)
-        drop(*set, (*set)->all);
-    free(*set);
-    *set = NULL;
-}
-
 /* NULL: out of memory. */
 static struct sender *meet(struct inbox_senders *set, const char *bare, int64_t now)
 {
+    struct sender *s, *oldest = HASH_COUNT(set->all) >= SENDERS_MAX ? set->all : NULL;
     size_t len = strlen(bare);
-    struct sender *s;
 
     HASH_FIND(hh, set->all, bare, len, s);
-    if (s) {
-        HASH_DEL(set->all, s);
-    } else {
-        s = calloc(1, sizeof *s + len + 1);
-        if (!s)
-            return NULL;
-        memcpy(s->bare, bare, len);
-        s->day = now;
-        for (size_t i = 0; i < SENDER_OFFERS; i++)
-            s->offers[i] = INT64_MIN / 2;
-        if (HASH_COUNT(set->all) >= SENDERS_MAX)
-            drop(set, set->all);
+    if (!s) {
+        if (oldest)
+            drop(set, oldest);
+        return add(set, bare, len, now);
     }
+    HASH_DEL(set->all, s); /* and behind all others */
     HASH_ADD_KEYPTR(hh, set->all, s->bare, len, s);
     if (now - s->day >= SENDER_DAY_MS) {
         s->day = now;

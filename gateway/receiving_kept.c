@@ -26,13 +26,15 @@ void kept_forget(struct receiving *r, struct kept *k, bool with_row)
 
 void receiving_drop_kept(struct receiving *r, const char *id)
 {
-    struct kept *k, *next;
+    struct kept *k;
 
-    DL_FOREACH_SAFE(r->kept, k, next)
+    DL_FOREACH(r->kept, k)
     {
         if (strcmp(k->item->id, id) == 0)
-            kept_forget(r, k, false);
+            break;
     }
+    if (k)
+        kept_forget(r, k, false);
 }
 
 /* Name, size and address, and what else both offers say of the bytes. */
@@ -102,8 +104,9 @@ bool kept_keep(struct reception *re)
     memcpy(k->hash, re->hash, sizeof k->hash);
     k->modified = re->modified;
     re->here = 0;
-    DL_APPEND(r->kept, k);
-    if (++r->kept_count > KEPT_MAX)
+    if (r->kept && r->kept_count >= KEPT_MAX)
         kept_forget(r, r->kept, true);
+    DL_APPEND(r->kept, k);
+    r->kept_count++;
     return true;
 }

@@ -40,11 +40,15 @@ bool receiving_recover(struct receiving *r, struct error *err)
 
 bool receiving_claims(struct receiving *r, const char *id)
 {
-    struct error err;
-    struct inbox_item *item = id_valid(id, "in") ? store_item(r->gw->store, id, &err) : NULL;
-    /* While the store cannot be read nothing is thrown away. */
-    bool claimed = id_valid(id, "in") && (item ? item->state == INBOX_RECEIVED : err.code != ERR_NOT_FOUND);
+    struct inbox_item *item;
+    struct error err = {0};
+    bool claimed;
 
+    if (!id_valid(id, "in"))
+        return false;
+    item = store_item(r->gw->store, id, &err);
+    /* While the store cannot be read nothing is thrown away. */
+    claimed = item ? item->state == INBOX_RECEIVED : err.code != ERR_NOT_FOUND;
     inbox_item_free(&item);
     return claimed;
 }
