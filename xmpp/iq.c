@@ -333,13 +333,24 @@ static void take_request(struct iq_table *table, xmpp_stanza_t *iq, const char *
         iq_reply_error(table, iq, "cancel", "service-unavailable");
 }
 
+static bool is_request(const char *type)
+{
+    return type && (strcmp(type, "get") == 0 || strcmp(type, "set") == 0);
+}
+
+void iq_turn_away(struct iq_table *table, xmpp_stanza_t *stanza)
+{
+    if (strcmp(xmpp_stanza_get_name(stanza), "iq") == 0 && is_request(stanza_attr(stanza, "type")))
+        iq_reply_error(table, stanza, "cancel", "service-unavailable");
+}
+
 void iq_incoming(struct iq_table *table, xmpp_stanza_t *iq)
 {
     const char *type = stanza_attr(iq, "type");
 
     if (!type)
         return;
-    if (strcmp(type, "get") == 0 || strcmp(type, "set") == 0)
+    if (is_request(type))
         take_request(table, iq, type);
     else if (strcmp(type, "result") == 0 || strcmp(type, "error") == 0)
         take_reply(table, iq, strcmp(type, "error") == 0);

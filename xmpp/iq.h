@@ -68,6 +68,9 @@ void iq_serve(struct iq_table *table, const char *type, const char *ns, iq_serve
 /* The session's catch-all: every incoming <iq/>. */
 void iq_incoming(struct iq_table *table, xmpp_stanza_t *iq);
 
+/* Any stanza that is not for us: who asks is told that nobody serves that. */
+void iq_turn_away(struct iq_table *table, xmpp_stanza_t *stanza);
+
 /* Replies to a get or set: an empty result, a result with a payload (borrowed), or an error. */
 void iq_reply_result(struct iq_table *table, xmpp_stanza_t *iq, xmpp_stanza_t *payload);
 void iq_reply_error(struct iq_table *table, xmpp_stanza_t *iq, const char *type, const char *condition);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "base/log.h"
 #include "xmpp/contacts.h"
 #include "xmpp/disco.h"
 #include "xmpp/dns.h"
@@ -206,12 +207,31 @@ static void on_offline(void *user)
     c->self = n->jid;
 }
 
+/* ejabberd hands a component what is for any domain of its listener, also those of others. */
+static bool is_for_us(const struct client *c, xmpp_stanza_t *stanza)
+{
+    size_t len, own_len;
+    const char *domain, *own;
+    struct jid to;
+
+    if (!c->component)
+        return true;
+    if (!stanza_to(stanza, &c->self, &to))
+        return false;
+    domain = jid_domain(&to, &len);
+    own = jid_domain(&c->self, &own_len);
+    return len == own_len && memcmp(domain, own, len) == 0;
+}
+
 static void on_stanza(void *user, xmpp_stanza_t *stanza)
 {
     struct xmpp_network *n = user;
     struct client *c = &n->base.client;
 
-    if (strcmp(xmpp_stanza_get_name(stanza), "iq") == 0) {
+    if (!is_for_us(c, stanza)) {
+        log_debug("xmpp.not_for_us", log_str("to", stanza_attr(stanza, "to")));
+        iq_turn_away(c->iq, stanza);
+    } else if (strcmp(xmpp_stanza_get_name(stanza), "iq") == 0) {
         iq_incoming(c->iq, stanza);
     } else if (strcmp(xmpp_stanza_get_name(stanza), "message") == 0) {
         messages_incoming(c->messages, stanza);

@@ -443,6 +443,29 @@ static void a_component_answers_for_every_address_of_its_domain(void **state)
     assert_int_equal(strncmp(f->view.jid, "jidpost@" FILES "/", strlen("jidpost@" FILES "/")), 0);
 }
 
+static void ask_another_domain(struct talk *t)
+{
+    struct fixture *f = t->user;
+
+    if (!talk_component(t, FILES))
+        return;
+    talk_send(t, "<iq type='get' id='p1' from='ana@example.org/desk' to='other.example.org'>"
+                 "<ping xmlns='urn:xmpp:ping'/></iq>");
+    if (talk_expect(t, "service-unavailable") && talk_expect(t, ">"))
+        atomic_store(&f->noted, 1);
+    talk_drain(t);
+}
+
+/* ejabberd hands over what is for any domain of the listener. */
+static void a_component_serves_no_other_domain(void **state)
+{
+    struct fixture *f = *state;
+
+    be_component(f);
+    listen_and_start(f, ask_another_domain);
+    RUN_UNTIL(f, atomic_load(&f->noted) == 1);
+}
+
 static void hear_who_asks(struct talk *t)
 {
     struct fixture *f = t->user;
@@ -970,6 +993,7 @@ int main(void)
         TEST(a_stalled_tls_handshake_is_shaken_loose),
         TEST(a_refused_login_is_told_and_tried_seldom),
         TEST(a_component_answers_for_every_address_of_its_domain),
+        TEST(a_component_serves_no_other_domain),
         TEST(a_component_says_who_asks_and_comes_back_when_cut),
         TEST(a_component_reconnects_a_hundred_times_in_the_same_memory),
         TEST(a_refused_component_is_told_what_to_mend_and_tries_seldom),
