@@ -92,28 +92,33 @@ static void count_parked(struct lobby *l)
     atomic_store(&l->worker->engine->parked, l->parked.count);
 }
 
-/* One side goes, and the other moves up. With nobody left, the name is free. */
-static void leave(struct party *p, struct session *s)
+static void close_side(struct party *p, int at)
 {
-    int at = s == p->sides[1];
-
-    crowd_remove(&p->lobby->parked, s);
+    crowd_remove(&p->lobby->parked, p->sides[at]);
     count_parked(p->lobby);
     session_close(&p->sides[at], false);
-    if (at == 0) {
+}
+
+static void close_both(struct party *p)
+{
+    for (int i = 0; i < 2; i++) {
+        if (p->sides[i])
+            close_side(p, i);
+    }
+    party_free(p);
+}
+
+/* One side goes, and the other moves up. With nobody left, the name is free. */
+static void leave(struct party *p, const struct session *s)
+{
+    close_side(p, s == p->sides[1]);
+    if (!p->sides[0]) {
         p->sides[0] = p->sides[1];
         p->came[0] = p->came[1];
         p->sides[1] = NULL;
     }
     if (!p->sides[0])
         party_free(p);
-}
-
-static void close_both(struct party *p)
-{
-    if (p->sides[1])
-        leave(p, p->sides[1]);
-    leave(p, p->sides[0]);
 }
 
 /* ---- parking */
