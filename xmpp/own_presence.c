@@ -100,17 +100,38 @@ static void teach(struct own_presence *p, const struct jid *theirs)
     contacts_learn(p->client->contacts, theirs, sum.to, sum.from, sum.asked);
 }
 
-static void teach_one(void *user, const struct roster_entry *e)
+/* A contact's entries follow each other. */
+struct lesson {
+    struct own_presence *p;
+    struct roster_entry sum; /* of that contact so far; theirs NULL: none yet */
+};
+
+static void end_lesson(struct lesson *l)
 {
+    const struct roster_entry *sum = &l->sum;
     struct jid theirs;
 
-    if (jid_parse(&theirs, e->theirs, strlen(e->theirs), NULL))
-        teach(user, &theirs);
+    if (sum->theirs && jid_parse(&theirs, sum->theirs, strlen(sum->theirs), NULL))
+        contacts_learn(l->p->client->contacts, &theirs, sum->to, sum->from, sum->asked);
+}
+
+static void go_on(void *user, const struct roster_entry *e)
+{
+    struct lesson *l = user;
+
+    if (!l->sum.theirs || strcmp(l->sum.theirs, e->theirs) != 0) {
+        end_lesson(l);
+        l->sum = (struct roster_entry){.theirs = e->theirs};
+    }
+    add_up(&l->sum, e);
 }
 
 void own_presence_load(struct own_presence *p)
 {
-    roster_file_each(p->roster, NULL, teach_one, p);
+    struct lesson l = {.p = p};
+
+    roster_file_each(p->roster, NULL, go_on, &l);
+    end_lesson(&l);
 }
 
 /* ---- coming and going */

@@ -52,6 +52,44 @@ static struct roster_entry *find(const struct roster_file *r, char *ours, char *
     return node ? *(struct roster_entry **)node : NULL;
 }
 
+struct walk {
+    const char *theirs; /* NULL: whoever */
+    void (*fn)(void *user, const struct roster_entry *entry);
+    void *user;
+};
+
+static void visit(const void *node, VISIT which, void *user)
+{
+    const struct roster_entry *e = *(struct roster_entry *const *)node;
+    const struct walk *w = user;
+
+    if ((which == postorder || which == leaf) && (!w->theirs || strcmp(w->theirs, e->theirs) == 0))
+        w->fn(w->user, e);
+}
+
+/* theirs NULL: of all. */
+static void each_of(const struct roster_file *r, const char *theirs,
+                    void (*fn)(void *user, const struct roster_entry *entry), void *user)
+{
+    struct walk w = {.theirs = theirs, .fn = fn, .user = user};
+
+    twalk_r(r->tree, visit, &w);
+}
+
+static void count_one(void *user, const struct roster_entry *e)
+{
+    (void)e;
+    ++*(size_t *)user;
+}
+
+static bool has_room(const struct roster_file *r, const char *theirs)
+{
+    size_t count = 0;
+
+    each_of(r, theirs, count_one, &count);
+    return count < ROSTER_FILE_PER_CONTACT;
+}
+
 static struct roster_entry *obtain(struct roster_file *r, char *ours, char *theirs)
 {
     struct roster_entry *e = find(r, ours, theirs);
@@ -81,32 +119,14 @@ const struct roster_entry *roster_file_find(const struct roster_file *r, const s
     return find(r, our_bare, their_bare);
 }
 
-struct walk {
-    const char *theirs; /* NULL: whoever */
-    void (*fn)(void *user, const struct roster_entry *entry);
-    void *user;
-};
-
-static void visit(const void *node, VISIT which, void *user)
-{
-    const struct roster_entry *e = *(struct roster_entry *const *)node;
-    const struct walk *w = user;
-
-    if ((which == postorder || which == leaf) && (!w->theirs || strcmp(w->theirs, e->theirs) == 0))
-        w->fn(w->user, e);
-}
-
 void roster_file_each(const struct roster_file *r, const struct jid *theirs,
                       void (*fn)(void *user, const struct roster_entry *entry), void *user)
 {
     char bare[JID_MAX + 1];
-    struct walk w = {.fn = fn, .user = user};
 
-    if (theirs) {
+    if (theirs)
         jid_bare(theirs, bare);
-        w.theirs = bare;
-    }
-    twalk_r(r->tree, visit, &w);
+    each_of(r, theirs ? bare : NULL, fn, user);
 }
 
 /* ---- the file: "to,from reports@files.example.org ana@example.org". No address has a space: nodeprep takes none. */
@@ -268,7 +288,9 @@ bool roster_file_put(struct roster_file *r, const struct jid *ours, const struct
 
     jid_bare(ours, our_bare);
     jid_bare(theirs, their_bare);
-    e = to || from || asked ? obtain(r, our_bare, their_bare) : find(r, our_bare, their_bare);
+    e = find(r, our_bare, their_bare);
+    if (!e && (to || from || asked) && has_room(r, their_bare))
+        e = obtain(r, our_bare, their_bare);
     if (!e)
         return !(to || from || asked);
     if (e->to == to && e->from == from && e->asked == asked && (to || from || asked))

@@ -13,7 +13,8 @@
 #include "base/error.h"
 #include "base/jid.h"
 
-enum { ROSTER_FILE_MAX = 20000 };
+/* The second is of one contact: any local part is an address of ours, so he has as many to subscribe to as he likes. */
+enum { ROSTER_FILE_MAX = 20000, ROSTER_FILE_PER_CONTACT = 64 };
 
 /* One of our addresses and a contact of it. */
 struct roster_entry {
@@ -36,11 +37,11 @@ void roster_file_close(struct roster_file **r);
 const struct roster_entry *roster_file_find(const struct roster_file *r, const struct jid *ours,
                                             const struct jid *theirs);
 
-/* Puts it in place of what was; with nothing set it goes. false: no memory, or ROSTER_FILE_MAX are there. */
+/* Puts it in place of what was; with nothing set it goes. false: no memory, or as many are there as may be. */
 bool roster_file_put(struct roster_file *r, const struct jid *ours, const struct jid *theirs, bool to, bool from,
                      bool asked);
 
-/* All of them, or those with that contact (NULL: all); fn changes nothing. */
+/* All of them, those of a contact one after the other, or those of that contact (NULL: all); fn changes nothing. */
 void roster_file_each(const struct roster_file *r, const struct jid *theirs,
                       void (*fn)(void *user, const struct roster_entry *entry), void *user);
 

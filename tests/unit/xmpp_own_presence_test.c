@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -25,6 +26,7 @@ struct fixture {
     struct own_presence *own;
     char path[64];
     char sent[1024]; /* "type:from>to " */
+    bool quiet;      /* nothing is noted */
     char news[128];  /* "+bare " or "-bare ": we are shown its presence, or no more */
 };
 
@@ -34,6 +36,8 @@ static bool on_send(void *user, xmpp_stanza_t *stanza)
     const char *type = stanza_attr(stanza, "type");
     size_t len = strlen(f->sent);
 
+    if (f->quiet)
+        return true;
     assert_string_equal(xmpp_stanza_get_name(stanza), "presence");
     if (!type) /* who may see us learns what we support */
         assert_non_null(stanza_child(stanza, "c", NULL));
@@ -288,6 +292,52 @@ static void presence_of_devices_is_none_of_it(void **state)
     assert_false(says(f, THEIRS "/desk", OURS, "error"));
 }
 
+/* Any local part is an address of ours. */
+static void one_contact_does_not_fill_the_roster(void **state)
+{
+    struct fixture *f = *state;
+    char ours[64];
+
+    for (unsigned i = 0; i < ROSTER_FILE_PER_CONTACT; i++) {
+        snprintf(ours, sizeof ours, "x%u@example.com", i);
+        f->sent[0] = '\0';
+        says(f, THEIRS, ours, "subscribe");
+        assert_string_not_equal(f->sent, "");
+    }
+    f->sent[0] = '\0';
+    says(f, THEIRS, OURS, "subscribe");
+    sent(f, "");
+    says(f, THEIRS, "x0@example.com", "unsubscribe");
+    says(f, THEIRS, "x0@example.com", "unsubscribed");
+    f->sent[0] = '\0';
+    says(f, THEIRS, OURS, "subscribe");
+    assert_string_not_equal(f->sent, "");
+    f->sent[0] = '\0';
+    says(f, "bob@example.org", OURS, "subscribe");
+    assert_string_not_equal(f->sent, "");
+}
+
+/* Each contact's lines are looked at once, and not all of them for every line. */
+static void a_full_roster_is_there_at_once(void **state)
+{
+    struct fixture *f = *state;
+    clock_t began;
+    FILE *out;
+
+    end(f);
+    out = fopen(f->path, "w");
+    assert_non_null(out);
+    for (unsigned i = 0; i < ROSTER_FILE_MAX; i++)
+        fprintf(out, "tf- reports@example.com c%u@example.org\n", i);
+    fclose(out);
+    began = clock(); /* of the processor: others may be busy, too */
+    f->quiet = true;
+    begin(f);
+    assert_true(clock() - began < 5 * CLOCKS_PER_SEC);
+    assert_true(sees(f, "c0@example.org"));
+    assert_true(sees(f, "c19999@example.org"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -302,6 +352,8 @@ int main(void)
         TEST(we_say_goodbye_to_who_sees_us),
         TEST(lines_that_are_none_are_left_out),
         TEST(presence_of_devices_is_none_of_it),
+        TEST(one_contact_does_not_fill_the_roster),
+        TEST(a_full_roster_is_there_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
