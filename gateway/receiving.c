@@ -247,7 +247,7 @@ static struct reception *find(struct receiving *r, const char *id)
 
     DL_FOREACH(r->all, re)
     {
-        if (strcmp(re->item->id, id) == 0 && !re->ended && !re->closed)
+        if (strcmp(re->item->id, id) == 0 && !re->closed)
             return re;
     }
     return NULL;
@@ -396,10 +396,12 @@ bool receiving_revoke(struct receiving *r, const char *id)
     struct reception *re = find(r, id);
     struct error why;
 
-    if (!re || re->busy)
+    if (!re)
         return false;
     re->deleted = true;
-    error_set(&why, ERR_CANCELLED, "the file was deleted before it was here");
+    if (re->busy)
+        return !re->stored; /* its check, or what comes of it, finds that */
+    error_set(&why, ERR_CANCELLED, RECEPTION_DELETED);
     take_away(re, &why);
     return true;
 }

@@ -117,15 +117,18 @@ static void check_piece(uv_work_t *work)
 static void piece_checked(uv_work_t *work, int status)
 {
     struct reception *re = work->data;
-    bool ok = re->error.code == ERR_NONE;
+    bool ok = re->error.code == ERR_NONE, unwanted = re->deleted || (re->ended && re->why.code);
 
     (void)status;
-    if (ok && re->hashes.at < spool_size(re->file) && !(re->ended && re->why.code)) {
+    if (ok && re->hashes.at < spool_size(re->file) && !unwanted) {
         uv_queue_work(&re->home->gw->loop, &re->work, check_piece, piece_checked);
         return;
     }
-    if (ok && re->ended && re->why.code) {
-        re->error = re->why;
+    if (ok && unwanted) {
+        if (re->deleted)
+            error_set(&re->error, ERR_CANCELLED, RECEPTION_DELETED);
+        else
+            re->error = re->why;
         ok = false;
     }
     if (ok)

@@ -13,6 +13,7 @@
 #include "gateway/receiving.h"
 
 enum { PROMISED = 140 };
+#define RECEPTION_DELETED "the file was deleted before it was here"
 
 /* What broke off; its .part file lies in the spool. */
 struct kept {

@@ -391,6 +391,28 @@ static void what_is_over_goes_with_its_file(void **state)
     assert_int_equal(spooled(f), 0);
 }
 
+/* Else it would be there again once it has been looked at. */
+static void what_is_deleted_while_it_is_checked_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+    char id[ID_SIZE];
+    uint64_t most;
+
+    assert_non_null(offer(f, "ana@example.net/a", (struct incoming){.size = 3}, &err));
+    memcpy(id, f->re->item->id, ID_SIZE);
+    assert_non_null(f->receiver->ops->begin(f->re, 0, &most, &err));
+    assert_true(f->receiver->ops->write(f->re, "abc", 3, &err));
+    f->receiver->ops->complete(f->re, 3, NULL, NULL, false, on_done, f);
+    assert_true(receiving_revoke(f->gw->receiving, id));
+    settle(f);
+    assert_true(f->answered);
+    assert_int_equal(f->answer.code, ERR_CANCELLED);
+    f->receiver->ops->end(&f->re, &f->answer);
+    assert_null(look(f, id));
+    assert_int_equal(spooled(f), 0);
+}
+
 static void a_stop_takes_everything_away(void **state)
 {
     struct fixture *f = *state;
@@ -436,6 +458,7 @@ int main(void)
         test(what_broke_off_goes_on_where_it_was),
         test(after_a_restart_what_was_coming_has_failed_and_nothing_is_left_uncounted),
         test(what_is_over_goes_with_its_file),
+        test(what_is_deleted_while_it_is_checked_is_gone),
         test(a_stop_takes_everything_away),
         test(a_day_s_bytes_are_counted_as_they_come),
     };
