@@ -229,6 +229,8 @@ static void on_failed(void *user, const struct error *why)
 
     step(f, STEP_RECEIVED, "bytestream", "error", why->text);
     jingle_s5b_destroy(&f->s5b);
+    if (f->state == SETTLING || f->state == CHECKING)
+        return; /* nothing more was to come by it */
     if (why->code == ERR_XMPP_DISCONNECTED) {
         finish(f, why);
     } else if (f->offer.size == 0) {

@@ -796,6 +796,24 @@ static void empty_file_is_complete_by_any_way(void **state)
     assert_int_equal(b->inbox.moved, 0);
 }
 
+/* An earlier try broke off behind the last byte: nothing is to come, and the sender hangs up. */
+static void file_that_is_all_here_is_complete_whatever_the_stream_does(void **state)
+{
+    struct bench *b = *state;
+
+    b->inbox.here = 1000;
+    offer(b, INITIATE(FILE_OF(NS_JINGLE_FILE, "<name>a</name><size>1000</size><range/>") S5B(DIRECT)));
+    fake_stream_says(to(b, "192.0.2.1"), CARRIER_DIALED, 0);
+    hears(b, "<candidate-used cid='d1'/>");
+    says(b, INFO("<candidate-error/>"));
+    fake_stream_fails(to(b, "192.0.2.1"), ERR_STREAM_BROKEN, "reset", 0);
+    peer_skip(&b->peer);
+    assert_int_equal(b->inbox.completed, 1);
+    assert_int_equal(b->inbox.ended, 0);
+    fake_inbox_answer(&b->inbox);
+    assert_int_equal(b->inbox.why, ERR_NONE);
+}
+
 static void senders_goodbye_does_not_lose_the_last_bytes(void **state)
 {
     struct bench *b = *state;
@@ -976,6 +994,7 @@ int main(void)
         TEST(stream_that_breaks_ends_it_but_behind_the_last_byte),
         TEST(file_without_a_size_ends_with_its_stream),
         TEST(empty_file_is_complete_by_any_way),
+        TEST(file_that_is_all_here_is_complete_whatever_the_stream_does),
         TEST(senders_goodbye_does_not_lose_the_last_bytes),
         TEST(sender_may_cancel),
         TEST(what_the_gateway_takes_back_is_cancelled),
