@@ -1,7 +1,7 @@
 /* What somebody who sends files to us may say, in any order: stanzas with a NUL between them. A piece of one letter is
- * something else that happens: the carrier Dialed, Moved, finished (E), went on behind the end (X), Failed; the
- * receiver has looked at what came and finds it good (Y) or not (N), or takes it away (R); the session is Lost; Time
- * passes. */
+ * something else that happens: the carrier was Claimed, Dialed, Moved, finished (E), went on behind the end (X),
+ * Failed; the receiver has looked at what came and finds it good (Y) or not (N), or takes it away (R); the session is
+ * Lost; Time passes. */
 #undef NDEBUG /* the assertions are the test */
 #include <assert.h>
 #include <fcntl.h>
@@ -14,6 +14,8 @@
 #include "base/text.h"
 #include "xmpp/ibb.h"
 #include "xmpp/ibb_in.h"
+#include "xmpp/jingle.h"
+#include "xmpp/jingle_target.h"
 #include "xmpp/proxies.h"
 #include "xmpp/rooms.h"
 #include "xmpp/services.h"
@@ -70,8 +72,8 @@ static void no_news(void *user)
 static bool advertised(struct carrier *c, struct carrier_address *out)
 {
     (void)c;
-    (void)out;
-    return false;
+    *out = (struct carrier_address){.host = "192.0.2.7", .port = 5086};
+    return true;
 }
 
 static struct carrier_stream *open_stream(struct carrier *c, carrier_event_fn *on_event, void *user, struct error *err)
@@ -83,6 +85,16 @@ static struct carrier_stream *open_stream(struct carrier *c, carrier_event_fn *o
     }
     streams[opened] = (struct carrier_stream){on_event, user, true, false, 0};
     return &streams[opened++];
+}
+
+static bool expect(struct carrier_stream *s, const char *const *names, size_t count, unsigned timeout_ms,
+                   struct error *err)
+{
+    (void)err;
+    assert(s->open && count > 0 && timeout_ms > 0);
+    for (size_t i = 0; i < count; i++)
+        assert(strlen(names[i]) == 40);
+    return true;
 }
 
 /* Some hosts are refused at once, as those that are written oddly. */
@@ -110,8 +122,12 @@ static void close_stream(struct carrier_stream **s)
     *s = NULL;
 }
 
-static const struct carrier_ops carrier_ops = {
-    .advertised = advertised, .open = open_stream, .dial = dial, .receive = receive, .close = close_stream};
+static const struct carrier_ops carrier_ops = {.advertised = advertised,
+                                               .open = open_stream,
+                                               .expect = expect,
+                                               .dial = dial,
+                                               .receive = receive,
+                                               .close = close_stream};
 static struct carrier carrier = {&carrier_ops};
 
 /* ---- the receiver */
@@ -192,7 +208,7 @@ static bool write_bytes(struct reception *re, const void *data, size_t len, stru
 static void complete(struct reception *re, uint64_t bytes, const char *algo, const char *hash, bool extra,
                      reception_done_fn *done, void *user)
 {
-    assert(re->used && re->begun && !re->done && bytes <= re->most && (!extra || bytes == re->most) && !algo && !hash);
+    assert(re->used && re->begun && !re->done && bytes <= re->most && (!extra || bytes == re->most) && !algo == !hash);
     re->done = done;
     re->done_user = user;
 }
@@ -211,7 +227,7 @@ static struct receiver receiver = {&receiver_ops, &carrier};
 /* One client for all inputs; a target for each. */
 static void set_up(void)
 {
-    static const struct xmpp_settings settings = {.iq_timeout_ms = 1000};
+    static const struct xmpp_settings settings = {.iq_timeout_ms = 1000, .direct = XMPP_DIRECT_ALWAYS};
 
     log_setup(LOG_ERROR, LOG_TEXT);
     xmpp_initialize();
@@ -227,6 +243,8 @@ static void set_up(void)
     client.proxies = proxies_create(&client, no_news, NULL);
     client.rooms = rooms_create(&client, check, NULL);
     client.target = target_create(&client);
+    client.jingle = jingle_create(&client);
+    client.jingle_target = jingle_target_create(&client);
     file = shared_fd_create(open("/dev/null", O_WRONLY | O_CLOEXEC));
     assert(file);
 }
@@ -250,9 +268,12 @@ static void hear_carrier(char letter)
         struct carrier_stream *s = &streams[i];
         struct carrier_event event = {.moved = letter == 'X' ? s->length : s->length / 2, .extra = letter == 'X'};
 
-        if (!s->open || s->receives == (letter == 'D'))
+        if (!s->open || s->receives == (letter == 'D' || letter == 'C'))
             continue;
-        event.kind = letter == 'D' ? CARRIER_DIALED : letter == 'M' ? CARRIER_PROGRESS : CARRIER_DONE;
+        event.kind = letter == 'D'   ? CARRIER_DIALED
+                     : letter == 'C' ? CARRIER_CLAIMED
+                     : letter == 'M' ? CARRIER_PROGRESS
+                                     : CARRIER_DONE;
         if (letter == 'F') {
             event.kind = CARRIER_FAILED;
             error_set(&event.error, ERR_STREAM_BROKEN, "as the input wants it");
@@ -303,16 +324,24 @@ static void pass_time(void)
         uv_timer_start(soonest, soonest->timer_cb, 0, 0);
 }
 
+static void lose_session(void)
+{
+    iq_disconnected(client.iq);
+    jingle_offline(client.jingle);
+    target_offline(client.target);
+    iq_set_self(client.iq, &client.self);
+}
+
 static void hear(const char *piece)
 {
     if (strlen(piece) != 1)
         hear_stanza(piece);
-    else if (strchr("DMEXF", *piece))
+    else if (strchr("CDMEXF", *piece))
         hear_carrier(*piece);
     else if (strchr("YNR", *piece))
         hear_receiver(*piece);
     else if (*piece == 'L')
-        target_offline(client.target);
+        lose_session();
     else if (*piece == 'T')
         pass_time();
     uv_run(&loop, UV_RUN_NOWAIT);
