@@ -52,6 +52,7 @@ struct settings {
     struct setting of[KEY_COUNT];
     struct token_list tokens; /* of the file */
     struct webhook_list webhooks;
+    struct inbox_rule_list inbox; /* the sections alone */
 };
 
 static struct setting *setting_of(struct settings *s, const struct key *key)
@@ -65,6 +66,7 @@ static void settings_clear(struct settings *s)
         free(s->of[i].value);
     token_list_free(&s->tokens);
     webhook_list_free(&s->webhooks);
+    inbox_rules_free(&s->inbox);
 }
 
 void settings_free(struct settings **settings)
@@ -144,6 +146,22 @@ static bool take_webhook_key(struct ini_source *src, const char *section, const 
            error_set(src->err, why.code, "%s:%u: %s", src->path, src->line, why.text);
 }
 
+/* "[inbox NAME]"; "[inbox]" is one of keys like any other */
+static bool is_inbox_rule(const char *section)
+{
+    return strncmp(section, "inbox ", strlen("inbox ")) == 0;
+}
+
+static bool take_inbox_key(struct ini_source *src, const char *section, const char *name, const char *value)
+{
+    const char *of = section + strlen("inbox");
+    struct error why = {0};
+    struct inbox_rule *rule = inbox_rules_at(&src->settings->inbox, of + strspn(of, " "), &why);
+
+    return (rule && inbox_rule_set(rule, name, value, &why)) ||
+           error_set(src->err, why.code, "%s:%u: %s", src->path, src->line, why.text);
+}
+
 static int ini_take_value(void *user, const char *section, const char *name, const char *value)
 {
     struct ini_source *src = user;
@@ -159,6 +177,10 @@ static int ini_take_value(void *user, const char *section, const char *name, con
     }
     if (is_webhook(section)) {
         src->failed = !take_webhook_key(src, section, name, value);
+        return !src->failed;
+    }
+    if (is_inbox_rule(section)) {
+        src->failed = !take_inbox_key(src, section, name, value);
         return !src->failed;
     }
     snprintf(full, sizeof(full), "%s.%s", section, name);
@@ -620,6 +642,18 @@ static bool check_roots(const struct config *c, struct error *err)
     return true;
 }
 
+static bool read_inbox_rules(struct settings *s, struct config *c, struct error *err)
+{
+    const struct inbox_rule general = {.max_file = c->inbox.max_file,
+                                       .max_files = c->inbox.max_files,
+                                       .daily_bytes = c->inbox.daily_bytes,
+                                       .raw = c->inbox.raw};
+
+    c->inbox.rules = s->inbox;
+    s->inbox = (struct inbox_rule_list){0};
+    return inbox_rules_complete(&c->inbox.rules, &general, setting_of(s, key_find("inbox.accept"))->value, err);
+}
+
 static bool read_settings(struct settings *s, struct config *c, struct error *err)
 {
     *c = (struct config){0};
@@ -629,8 +663,8 @@ static bool read_settings(struct settings *s, struct config *c, struct error *er
     }
     c->webhooks = s->webhooks;
     s->webhooks = (struct webhook_list){0};
-    if (complete_sender(c, err) && read_tokens(s, c, err) && check_listener(c, err) && check_tls(c, err) &&
-        check_https(c, err) && check_reconnect(c, err) && check_roots(c, err))
+    if (complete_sender(c, err) && read_inbox_rules(s, c, err) && read_tokens(s, c, err) && check_listener(c, err) &&
+        check_tls(c, err) && check_https(c, err) && check_reconnect(c, err) && check_roots(c, err))
         return true;
 fail:
     config_free(c);
@@ -725,6 +759,7 @@ void config_free(struct config *c)
     }
     token_list_free(&c->tokens);
     webhook_list_free(&c->webhooks);
+    inbox_rules_free(&c->inbox.rules);
     *c = (struct config){0};
 }
 
@@ -773,6 +808,9 @@ bool config_show(const char *file, char *const *environment, const char *const *
     for (size_t i = 0; i < c.tokens.count; i++)
         fprintf(out, "[token %s] scopes = %s\n", c.tokens.items[i].id, c.tokens.items[i].scopes_text);
     config_webhooks_show(&c.webhooks, out);
+    for (size_t i = 0; i + 1 < c.inbox.rules.count; i++)
+        fprintf(out, "[inbox %s] from = %s  to = %s\n", c.inbox.rules.items[i].name, c.inbox.rules.items[i].from_text,
+                *c.inbox.rules.items[i].to_text ? c.inbox.rules.items[i].to_text : "*");
     config_free(&c);
     settings_free(&s);
     return true;
@@ -808,4 +846,10 @@ void config_keys(FILE *out)
     for (const struct section_key *key = token_keys(); key->name; key++)
         fprintf(out, "; %s = %s\n", key->name, key->help);
     config_webhooks_keys(out);
+    fputs("\n; [inbox NAME]: who may send what to which address, first match of the file before [inbox]; in no "
+          "environment "
+          "variable.\n",
+          out);
+    for (const struct section_key *key = inbox_rule_keys(); key->name; key++)
+        fprintf(out, "; %s = %s\n", key->name, key->help);
 }

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "gateway/record.h"
 #include "gateway/token.h"
+#include "gateway/inbox_rule.h"
 #include "gateway/webhook.h"
 
 #define LISTEN_OFF "off" /* in place of an address to listen on */
@@ -122,7 +123,8 @@ struct config {
         uint64_t max_file;               /* of one of them */
         uint64_t max_files, daily_bytes; /* of one sender, in a day */
         int64_t retention;
-        unsigned raw; /* bytestreams without an offer: 1 they are taken */
+        unsigned raw;                 /* bytestreams without an offer: 1 they are taken */
+        struct inbox_rule_list rules; /* of the sections [inbox NAME], and at the end of what stands above */
     } inbox;
     struct {
         char *url; /* default sqlite://<state_dir>/jidpost.db */

@@ -1,5 +1,5 @@
-/* gateway/config_section.h - sections that have a name of their own, "[token ID]" and "[webhook NAME]": which keys one
- * has, and what is wrong with a line of it whatever the key. Plain values; any thread. */
+/* gateway/config_section.h - sections that have a name of their own, "[token ID]", "[webhook NAME]", "[inbox NAME]":
+ * which keys one has, and what is wrong with a line of it whatever the key. Plain values; any thread. */
 #ifndef GATEWAY_CONFIG_SECTION_H
 #define GATEWAY_CONFIG_SECTION_H
 

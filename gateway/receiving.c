@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/inbox_name.h"
-#include "gateway/token.h"
 
 /* Counted ahead of what came, so that the budget is held while bytes are on their way. */
 enum { AHEAD = 16 * 1024 * 1024 };
@@ -21,29 +20,21 @@ static struct receiving *impl(struct receiver *r)
     return (struct receiving *)r; /* its first member */
 }
 
-static struct inbox_limits limits_of(const struct receiving *r)
-{
-    return (struct inbox_limits){.max_files = r->gw->config->inbox.max_files,
-                                 .daily_bytes = r->gw->config->inbox.daily_bytes};
-}
-
 /* ---- the offer */
 
-static bool accepts(const struct receiving *r, const char *bare)
+static struct inbox_limits limits_of(const struct inbox_rule *rule)
 {
-    char *const *accept = r->gw->config->inbox.accept;
-
-    return accept && *accept && token_globs_allow(accept, bare);
+    return (struct inbox_limits){.max_files = rule->max_files, .daily_bytes = rule->daily_bytes};
 }
 
-static bool fits(struct receiving *r, int64_t size, struct error *err)
+static bool fits(struct receiving *r, const struct inbox_rule *rule, int64_t size, struct error *err)
 {
     struct spool_usage usage;
     uint64_t taken;
 
-    if (size > 0 && (uint64_t)size > r->gw->config->inbox.max_file)
+    if (size > 0 && (uint64_t)size > rule->max_file)
         return error_set(err, ERR_BODY_TOO_LARGE, "a file may have at most %llu bytes",
-                         (unsigned long long)r->gw->config->inbox.max_file);
+                         (unsigned long long)rule->max_file);
     spool_usage(r->gw->spool, &usage);
     taken = usage.bytes - (usage.spare < usage.bytes ? usage.spare : usage.bytes);
     return taken < usage.max_bytes && (size <= 0 || (uint64_t)size <= usage.max_bytes - taken)
@@ -51,20 +42,23 @@ static bool fits(struct receiving *r, int64_t size, struct error *err)
                : error_set(err, ERR_SPOOL_FULL, "there is no room for it at the moment; try again later");
 }
 
-static bool may(struct receiving *r, const struct incoming *o, const char *bare, struct error *err)
+/* rule NULL: none takes anything of this sender for that address. */
+static bool may(struct receiving *r, const struct incoming *o, const struct inbox_rule *rule, const char *bare,
+                struct error *err)
 {
-    const struct inbox_limits limits = limits_of(r);
+    struct inbox_limits limits;
     bool raw = strcmp(o->method, "s5b") == 0 || strcmp(o->method, "ibb") == 0;
 
     if (atomic_load(&r->gw->draining))
         return error_set(err, ERR_DRAINING, "the gateway is stopping");
-    if (!accepts(r, bare))
+    if (!rule)
         return error_set(err, ERR_SENDER_NOT_ALLOWED, "this sender may not send files here");
-    if (raw && !r->gw->config->inbox.raw)
+    if (raw && !rule->raw)
         return error_set(err, ERR_METHOD_UNSUPPORTED, "a bytestream without an offer is not taken");
     if (!store_writable(r->gw->store))
         return error_set(err, ERR_STORE_UNAVAILABLE, "the store cannot be written at the moment");
-    return fits(r, o->size, err) && inbox_senders_offer(r->senders, bare, o->size, &limits, clock_ms(), err);
+    limits = limits_of(rule);
+    return fits(r, rule, o->size, err) && inbox_senders_offer(r->senders, bare, o->size, &limits, clock_ms(), err);
 }
 
 static bool describe(struct inbox_item *item, const struct incoming *o)
@@ -137,17 +131,21 @@ static struct reception *offered(struct receiver *receiver, const struct incomin
                                  const struct reception_events *events, void *user, struct error *err)
 {
     struct receiving *r = impl(receiver);
+    const struct inbox_rule *rule;
     struct reception *re;
     char bare[JID_MAX + 1];
 
     jid_bare(o->from, bare);
-    if (!may(r, o, bare, err))
+    rule = inbox_rules_find(&r->rules, bare, o->to);
+    if (!may(r, o, rule, bare, err))
         return NULL;
     re = reception_new(r, o, bare);
     if (!re) {
         error_set(err, ERR_INTERNAL, "out of memory");
         return NULL;
     }
+    re->max_file = rule->max_file;
+    re->limits = limits_of(rule);
     re->events = *events;
     re->user = user;
     re->item->updated = clock_wall_ms();
@@ -160,10 +158,7 @@ static struct reception *offered(struct receiver *receiver, const struct incomin
 
 static bool receives(const struct receiver *receiver, const struct jid *to)
 {
-    const struct receiving *r = (const struct receiving *)receiver;
-
-    (void)to;
-    return r->gw->config->inbox.accept && *r->gw->config->inbox.accept;
+    return inbox_rules_receive(&((const struct receiving *)receiver)->rules, to);
 }
 
 static uint64_t offset(const struct reception *re)
@@ -213,7 +208,7 @@ static bool open_file(struct reception *re, uint64_t from, struct error *err)
 
 static struct shared_fd *begin(struct reception *re, uint64_t from, uint64_t *most, struct error *err)
 {
-    uint64_t max = re->home->gw->config->inbox.max_file;
+    uint64_t max = re->max_file;
     int fd;
 
     if (re->claimed >= 0 && from > (uint64_t)re->claimed) {
@@ -290,13 +285,12 @@ static void revoke_soon(struct reception *re, const struct error *why)
 /* false: too much, for the sender or the spool. */
 static bool count(struct reception *re, uint64_t moved, struct error *err)
 {
-    const struct inbox_limits limits = limits_of(re->home);
     uint64_t more = moved > re->moved ? moved - re->moved : 0;
 
     re->moved += more;
     re->item->received = re->offset + re->moved;
     re->item->updated = clock_wall_ms();
-    return inbox_senders_take(re->home->senders, re->bare, more, &limits, clock_ms(), err) && expect_more(re, err);
+    return inbox_senders_take(re->home->senders, re->bare, more, &re->limits, clock_ms(), err) && expect_more(re, err);
 }
 
 static void moved(struct reception *re, uint64_t so_far)
@@ -459,7 +453,7 @@ struct receiving *receiving_create(struct gateway *gw)
     r->gw = gw;
     r->receiver.ops = &ops;
     r->senders = inbox_senders_create();
-    if (!r->senders)
+    if (!r->senders || !inbox_rules_copy(&r->rules, &gw->config->inbox.rules))
         receiving_destroy(&r);
     return r;
 }
@@ -477,6 +471,7 @@ void receiving_destroy(struct receiving **receiving)
     while (r->kept)
         kept_forget(r, r->kept, false);
     inbox_senders_destroy(&r->senders);
+    inbox_rules_free(&r->rules);
     free(r);
 }
 

@@ -29,6 +29,7 @@ struct receiving {
     struct reception *all;
     struct kept *kept;
     size_t kept_count;
+    struct inbox_rule_list rules;
     struct inbox_senders *senders;
     bool expiring;
     int64_t expired_at;
@@ -42,6 +43,8 @@ struct reception {
     struct reception_events events;
     void *user;
     char *bare; /* the sender's */
+    uint64_t max_file;
+    struct inbox_limits limits; /* of the rule that took it */
     char algo[24], hash[PROMISED];
     int64_t modified, claimed;
     bool ranges;

@@ -677,6 +677,37 @@ static void a_webhook_s_secret_comes_by_the_file_another_or_a_credential(void **
     }
 }
 
+static void rules_of_the_inbox_are_sections_before_its_keys(void **state)
+{
+    static const struct {
+        const char *ini, *wanted; /* the refusal; NULL: none */
+    } rows[] = {
+        {"[inbox]\naccept = *@example.org\nmax_files = 7\n[inbox team]\nfrom = a@example.net\n", NULL},
+        {"[inbox team]\nfrom = a@example.net\n[inbox]\naccept = *@example.org\nmax_files = 7\n", NULL},
+        {"[inbox team]\nfrm = a@example.net\n", "some.ini:2: [inbox team] has no key 'frm'; did you mean 'from'?"},
+        {"[inbox team]\nto = a\n", "[inbox team] has no from"},
+        {"[inbox te am]\nfrom = *\n", "some.ini:2: a rule's name has letters"},
+    };
+    const char *const environment[] = {ACCOUNT, NULL};
+    struct error err = {0};
+    struct config c;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool ok = load(&c, rows[i].ini, environment, NULL, &err);
+
+        if (ok != !rows[i].wanted || (!ok && !strstr(err.text, rows[i].wanted)))
+            fail_msg("%zu: %s", i, ok ? "it loads" : err.text);
+        if (!ok)
+            continue;
+        assert_int_equal(c.inbox.rules.count, 2);
+        assert_string_equal(c.inbox.rules.items[0].name, "team");
+        assert_int_equal(c.inbox.rules.items[0].max_files, 7);
+        assert_string_equal(c.inbox.rules.items[1].from[0], "*@example.org");
+        config_free(&c);
+    }
+}
+
 static void the_state_folder_is_known_before_the_rest_holds(void **state)
 {
     static const char *const overrides[] = {"server.state_dir=/srv/jp", NULL};
@@ -1136,6 +1167,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_secret_may_be_the_content_of_a_file_without_its_line_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_holds_no_secret_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_credential_of_systemd_is_picked_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(rules_of_the_inbox_are_sections_before_its_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_webhook_s_secret_comes_by_the_file_another_or_a_credential, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_credential_may_be_the_file_a_key_names, set_up, tear_down),

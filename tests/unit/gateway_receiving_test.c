@@ -23,7 +23,6 @@
 struct fixture {
     char dir[64], spool_dir[96], url[96];
     struct config config;
-    char *accept[3];
     struct store *store;
     struct spool *spool;
     struct gateway *gw;
@@ -91,12 +90,9 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->spool_dir, sizeof f->spool_dir, "%s/spool", f->dir);
     snprintf(f->url, sizeof f->url, "sqlite://%s/jidpost.db", f->dir);
-    f->accept[0] = (char *)"!evil@example.net";
-    f->accept[1] = (char *)"*@example.net";
-    f->config.inbox.accept = f->accept;
-    f->config.inbox.max_file = 1000;
-    f->config.inbox.max_files = 100;
-    f->config.inbox.daily_bytes = 5000;
+    assert_true(inbox_rules_complete(&f->config.inbox.rules,
+                                     &(struct inbox_rule){.max_file = 1000, .max_files = 100, .daily_bytes = 5000},
+                                     "!evil@example.net *@example.net", NULL));
     f->config.inbox.retention = 60 * 60 * 1000;
     f->config.events.retention = 100;
     f->config.delivery.parallel = f->config.delivery.per_recipient_parallel = 1;
@@ -111,6 +107,7 @@ static int teardown(void **state)
     char command[128];
 
     close_it(f);
+    inbox_rules_free(&f->config.inbox.rules);
     snprintf(command, sizeof command, "rm -rf '%s'", f->dir);
     assert_int_equal(system(command), 0);
     free(f);
@@ -431,7 +428,7 @@ static void a_day_s_bytes_are_counted_as_they_come(void **state)
     char bytes[600] = {0};
     uint64_t most;
 
-    f->config.inbox.daily_bytes = 500;
+    f->gw->receiving->rules.items[0].daily_bytes = 500;
     assert_null(offer(f, "ana@example.net/a", (struct incoming){.size = 501}, &err));
     assert_int_equal(err.code, ERR_QUOTA_EXCEEDED);
     assert_non_null(offer(f, "ana@example.net/a", (struct incoming){.size = -1}, &err));
