@@ -115,6 +115,23 @@ class Client:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not final within {seconds} s: {json.dumps(transfer, indent=1)}")
 
+    def inbox(self, **query):
+        """The files that lie there, newest first."""
+        answer = self.get("/v1/inbox?" + urllib.parse.urlencode(query))
+        if answer.status != 200:
+            raise AssertionError(f"/v1/inbox: {answer}")
+        return answer.json["items"]
+
+    def wait_inbox(self, seconds=60, **query):
+        """The next file that comes and fits; the gateway holds each question for a while."""
+        deadline = time.monotonic() + seconds
+        while True:
+            items = self.inbox(wait=5, **query)
+            if items:
+                return items[0]
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no file within {seconds} s; there are: {self.inbox(state='failed')}")
+
     def wait_state(self, identifier, *states, seconds=30):
         return wait_until(lambda: self._in_state(identifier, states), seconds, f"{identifier} in {states}")
 

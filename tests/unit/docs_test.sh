@@ -108,7 +108,7 @@ for name in $(awk -F'|' 'NF == 7 {print $6}' $page | tr '`' '\n' | grep -o '^[a-
     count=$((count + 1))
     echo "$tests" | grep -qx "$name" || { echo "$page: there is no test $name"; missing=1; }
 done
-[ $count -gt 20 ] || { echo "$count tests in $page: it is read no longer"; exit 1; }
+[ $count -gt 40 ] || { echo "$count tests in $page: it is read no longer"; exit 1; }
 for row in $(awk -F'|' 'NF == 5 && $2 ~ /^ [0-9]+ $/ {print $2}' $page); do
     echo "$tests" | grep -q "^test_row_\([0-9]*_\)*$row\_" || { echo "$page: no test has row_$row in its name"; missing=1; }
 done
