@@ -7,10 +7,11 @@
 #include "gateway/core.h"
 #include "gateway/webhooks.h"
 
-/* Told of with their rows, by core_put_row(). */
+/* Told of with their rows, by core_put_row(); a file in the inbox by receiving_check.c. */
 #define ENDS                                                                                                           \
     (EVENT_BIT(EVENT_DELIVERED) | EVENT_BIT(EVENT_LINK_SENT) | EVENT_BIT(EVENT_LINK_FETCHED) |                         \
-     EVENT_BIT(EVENT_FAILED) | EVENT_BIT(EVENT_CANCELLED) | EVENT_BIT(EVENT_EXPIRED))
+     EVENT_BIT(EVENT_FAILED) | EVENT_BIT(EVENT_CANCELLED) | EVENT_BIT(EVENT_EXPIRED) |                                 \
+     EVENT_BIT(EVENT_INBOX_RECEIVED))
 
 /* ---- rows, and the deliveries with them */
 
