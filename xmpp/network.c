@@ -32,6 +32,8 @@
 
 enum { PUBLISH_MS = 1000 };
 
+static unsigned networks; /* for which the library is set up */
+
 struct xmpp_network {
     struct methods_network base; /* first: this is what methods get */
     struct xmpp_settings settings;
@@ -262,11 +264,12 @@ static bool send_stanza(void *user, xmpp_stanza_t *stanza)
     return session_send(n->session, stanza);
 }
 
-static void send_presence(struct xmpp_network *n, xmpp_stanza_t *presence)
+static void show(struct xmpp_network *n, xmpp_stanza_t *presence)
 {
     if (!presence)
         return;
-    session_send(n->session, presence);
+    if (!n->settings.hidden)
+        session_send(n->session, presence);
     xmpp_stanza_release(presence);
 }
 
@@ -279,7 +282,7 @@ static void on_roster(void *user)
     if (c->component)
         own_presence_online(c->own_presence);
     else
-        send_presence(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c, &c->self)));
+        show(n, stanza_add(stanza_new(c->ctx, "presence", NULL), responder_caps(c, &c->self)));
     finder_roster(n->finder);
     upload_service_online(c->uploads);
     n->events.roster(n->events.user);
@@ -467,7 +470,7 @@ static void stop(struct network *network, void (*stopped)(void *user), void *use
     if (n->base.client.component)
         own_presence_leave(n->base.client.own_presence);
     else
-        send_presence(n, stanza_set(stanza_new(ctx, "presence", NULL), "type", "unavailable"));
+        show(n, stanza_set(stanza_new(ctx, "presence", NULL), "type", "unavailable"));
     session_stop(n->session, session_stopped, n);
 }
 
@@ -496,7 +499,8 @@ struct network *xmpp_create(const struct xmpp_settings *settings, struct error *
         return NULL;
     }
     signal(SIGPIPE, SIG_IGN); /* the library sends without MSG_NOSIGNAL */
-    xmpp_initialize();
+    if (networks++ == 0)
+        xmpp_initialize();
     copy_settings(&n->settings, settings);
     events.user = n;
     if (choose_jid(n, err))
@@ -524,7 +528,8 @@ void xmpp_destroy(struct network **network)
     session_destroy(&n->session);
     free_settings(&n->settings);
     free(n);
-    xmpp_shutdown();
+    if (--networks == 0)
+        xmpp_shutdown();
     *network = NULL;
 }
 

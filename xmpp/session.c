@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/queue.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -78,6 +79,7 @@ struct session {
     int inner;            /* epoll: the socket edge-triggered, so a reconnect touches no handle of uv */
     int fd;               /* the library's socket, -1: none */
     _Atomic int shake_fd; /* a second descriptor of it while connecting; whoever takes it out closes it */
+    struct stanza_limit limit;
     uint64_t written;
     size_t unsent; /* bytes given to the library since its queue was last seen empty */
 
@@ -99,10 +101,20 @@ struct session {
     void *stopped_user;
     bool stopping;
     int64_t stop_by;
+    LIST_ENTRY(session) next;
 };
 
-/* The library's socket and certificate callbacks come without a user pointer. */
-static struct session *only;
+/* The library's socket and certificate callbacks come without a user pointer, but with their connection. */
+static LIST_HEAD(, session) sessions = LIST_HEAD_INITIALIZER(sessions);
+
+static struct session *session_of(const xmpp_conn_t *conn)
+{
+    struct session *s = LIST_FIRST(&sessions);
+
+    while (s->conn != conn)
+        s = LIST_NEXT(s, next);
+    return s;
+}
 
 static void set_state(struct session *s, enum network_state state)
 {
@@ -153,20 +165,20 @@ static void on_log(void *user, xmpp_log_level_t level, const char *area, const c
 
 static int on_bad_certificate(const xmpp_tlscert_t *certificate, const char *text)
 {
-    (void)certificate;
-    only->failure = FAILURE_CERTIFICATE;
-    text_clean(text, only->lost, sizeof(only->lost));
+    struct session *s = session_of(xmpp_tlscert_get_conn(certificate));
+
+    s->failure = FAILURE_CERTIFICATE;
+    text_clean(text, s->lost, sizeof(s->lost));
     return 0; /* refused; [xmpp] ca is how one is trusted */
 }
 
 /* A new socket, not yet connecting. */
 static int on_socket(xmpp_conn_t *conn, void *socket)
 {
-    struct session *s = only;
+    struct session *s = session_of(conn);
     int *fd = socket;
     struct epoll_event wanted = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
 
-    (void)conn;
     if (!fd_move_low(fd)) {
         snprintf(s->lost, sizeof(s->lost), "no descriptor below 1024 is left for the XMPP connection");
         return -1;
@@ -477,6 +489,7 @@ static void after_down(struct session *s)
 static void connect_next(struct session *s)
 {
     tick_every(s, TICK_MS);
+    stanza_limit_use(&s->limit);
     while (s->next_address < s->addresses.count) {
         const struct dns_address *to = &s->addresses.addresses[s->next_address++];
 
@@ -605,6 +618,7 @@ static bool pump(struct session *s)
     int turns = TURNS;
     bool more;
 
+    stanza_limit_use(&s->limit);
     do
         more = turn(s);
     while (more && --turns > 0 && clock_ms() < until);
@@ -706,15 +720,25 @@ xmpp_ctx_t *session_ctx(struct session *s)
 
 /* ---- start and end */
 
+/* libstrophe 0.12 gives every XML parser the memory of the context that made the first one: whose that is shall not be
+ * left to who connects first. */
+static bool make_first_parser(struct session *s)
+{
+    xmpp_conn_t *conn;
+
+    stanza_limit_use(&s->limit);
+    conn = xmpp_conn_new(s->ctx);
+    return conn && xmpp_conn_release(conn);
+}
+
 struct session *session_create(const struct xmpp_settings *settings, const struct jid *jid,
                                const struct session_events *events, struct error *err)
 {
     struct session *s = calloc(1, sizeof(*s));
 
-    assert(!only);
     if (!s)
         goto out;
-    only = s;
+    LIST_INSERT_HEAD(&sessions, s, next);
     s->settings = settings;
     jid_copy(&s->jid, jid);
     s->events = *events;
@@ -725,7 +749,7 @@ struct session *session_create(const struct xmpp_settings *settings, const struc
     s->log = (xmpp_log_t){on_log, s};
     s->inner = epoll_create1(EPOLL_CLOEXEC);
     s->ctx = xmpp_ctx_new(reserve_memory(), &s->log);
-    if (s->inner >= 0 && s->ctx)
+    if (s->inner >= 0 && s->ctx && make_first_parser(s))
         return s;
 out:
     error_set(err, ERR_SYSTEM, "the XMPP session: out of memory or descriptors");
@@ -745,8 +769,8 @@ void session_destroy(struct session **session)
     if (s->ctx)
         xmpp_ctx_free(s->ctx);
     fd_close(&s->inner);
+    LIST_REMOVE(s, next);
     free(s);
-    only = NULL;
     *session = NULL;
 }
 

@@ -1,4 +1,4 @@
-/* xmpp/session.h - the one connection to the XMPP server: connecting, staying connected, sending.
+/* xmpp/session.h - a connection to the XMPP server: connecting, staying connected, sending.
  *
  * Every work-around that libstrophe 0.12 needs lives here:
  *   - it waits with select(), which aborts for a descriptor of 1024 or more: its socket is moved onto a low one;
@@ -9,8 +9,9 @@
  *   - it may stop in the middle of sending or reading with nothing left to wake it: the pump repeats its turn;
  *   - it never gives up a login that the server does not answer, or a stream it cannot parse: deadlines here.
  *
- * Thread: the loop's, but session_handshaking() and session_shake(). One session per process at a time, because the
- * library's socket callback has no user pointer. */
+ * Thread: the loop's, but session_handshaking() and session_shake(). There may be more than one session, all on one
+ * loop: each has its own context of the library. That of the one created first holds the XML parser's memory for all
+ * of them: it is destroyed last. */
 #ifndef XMPP_SESSION_H
 #define XMPP_SESSION_H
 

@@ -17,7 +17,7 @@
  * For this the program must be linked dynamically with libstrophe and libexpat, and must export the two symbols (see
  * CMakeLists.txt); a libstrophe that was built with libxml2 goes without the limit.
  *
- * Thread: any; each has its own count, for one parser at a time. */
+ * Thread: any; each counts for the parser of one stream at a time, and is told by stanza_limit_use() which. */
 #ifndef XMPP_STANZA_LIMIT_H
 #define XMPP_STANZA_LIMIT_H
 
@@ -28,6 +28,22 @@
 /* Measured: the worst stanza of so many parts in 256 KB, what servers let through, takes 20 ms. Answers to disco#info,
  * the largest that strangers send us in earnest, have some hundred parts. */
 enum { STANZA_PARTS = 4096, STANZA_DEPTH = 128 };
+
+struct stanza_limit {
+    void (*start)(void *user, const char *name, const char **attributes); /* the library's own three */
+    void (*end)(void *user, const char *name);
+    void (*text)(void *user, const char *text, int len);
+    unsigned depth;  /* elements that are open */
+    unsigned passed; /* the outermost of them, which the library knows of */
+    unsigned parts;
+    bool own, cut;
+    char from[JID_MAX + 1]; /* of the stanza, for the log */
+    char own_bare[JID_MAX + 1];
+};
+
+/* Before the library makes, resets or runs the parser of a stream: what is counted in it. All zero at first, and lives
+ * as long as the parser. Who never calls this has one count. */
+void stanza_limit_use(struct stanza_limit *limit);
 
 /* Whose account this thread's stream is for, from binding on. */
 void stanza_limit_own(const struct jid *self);

@@ -35,12 +35,14 @@ struct xmpp_settings {
     int64_t activate_timeout_ms;
     uint64_t ibb_max_size; /* the largest file that goes in-band */
     unsigned ibb_window;   /* blocks of it on their way at once, 1 to 3 */
+    bool hidden;           /* of an account: nobody is shown this session's presence */
     const char *nick;      /* in rooms; NULL: the account's name */
     char *const *link;     /* "upload", "own": the ways to a link, in order; NULL at the end */
     bool own_links;        /* "own" is possible: the gateway knows its public address */
 };
 
-/* settings are copied. The library's global state is set up here too: one network per process at a time. */
+/* settings are copied. The library's global state is set up here too. A second network of the same process runs on the
+ * same loop, and is destroyed before the first. */
 struct network *xmpp_create(const struct xmpp_settings *settings, struct error *err);
 
 /* After network_ops.stop() answered, or before start. *n becomes NULL. */

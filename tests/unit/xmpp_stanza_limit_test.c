@@ -156,6 +156,27 @@ static void levels_are_bounded(void **state)
     buf_free(&close);
 }
 
+/* Two sessions of one thread, as with serve --demo. */
+static void each_stream_has_its_own_count_and_account(void **state)
+{
+    static struct stanza_limit one, other;
+    struct fixture *f = *state;
+    struct jid self;
+
+    assert_true(jid_parse(&self, "eve@example.net/x", 17, NULL));
+    stanza_limit_use(&other);
+    stanza_limit_own(&self);
+    stanza_limit_use(&one);
+    release(parse(f, STRANGER, "<a/>", STANZA_PARTS, "</message>"));
+    assert_true(stanza_limit_cut());
+    stanza_limit_use(&other);
+    release(parse(f, "<message from='eve@example.net'>", "<a/>", STANZA_PARTS, "</message>"));
+    assert_false(stanza_limit_cut());
+    stanza_limit_use(&one);
+    assert_true(stanza_limit_cut());
+    stanza_limit_use(NULL);
+}
+
 /* A roster may be large, and only our server can say so. */
 static void our_own_account_has_no_limit_of_parts(void **state)
 {
@@ -185,6 +206,7 @@ int main(void)
         TEST(what_is_over_the_limit_is_never_built),
         TEST(so_many_attributes_are_not_built_either),
         TEST(levels_are_bounded),
+        TEST(each_stream_has_its_own_count_and_account),
         TEST(our_own_account_has_no_limit_of_parts),
     };
 
