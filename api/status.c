@@ -26,17 +26,17 @@ enum MHD_Result api_root_get(struct request *rq)
 {
     const struct config *c = gateway_config(rq->gw);
     struct gateway_view view;
+    json_t *body;
 
     gateway_view(rq->gw, &view); /* the spool's limits may have changed since the start */
-    return reply_json(rq, 200,
-                      json_pack("{s:s, s:s, s:o, s:{s:I, s:I, s:I}, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}}",
-                                "name", "jidpost", "version", JIDPOST_VERSION, "methods", method_names(rq->gw),
-                                "limits", "max_file", (json_int_t)view.spool.max_file, "max_spool",
-                                (json_int_t)view.spool.max_bytes, "max_wait_s", (json_int_t)(c->http.max_wait / 1000),
-                                "links", "send", "/v1/to/{jid}/{name}", "transfers", "/v1/transfers", "uploads",
-                                "/v1/uploads", "inbox", "/v1/inbox", "events", "/v1/events", "recipient",
-                                "/v1/recipients/{jid}", "xmpp", "/v1/xmpp", "description", "/v1/openapi.yaml", "live",
-                                "/livez", "ready", "/readyz"));
+    body = json_pack("{s:s, s:s*, s:s, s:o, s:{s:I, s:I, s:I}, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}}",
+                     "name", "jidpost", "demo", *view.demo ? view.demo : NULL, "version", JIDPOST_VERSION, "methods",
+                     method_names(rq->gw), "limits", "max_file", (json_int_t)view.spool.max_file, "max_spool",
+                     (json_int_t)view.spool.max_bytes, "max_wait_s", (json_int_t)(c->http.max_wait / 1000), "links",
+                     "send", "/v1/to/{jid}/{name}", "transfers", "/v1/transfers", "uploads", "/v1/uploads", "inbox",
+                     "/v1/inbox", "events", "/v1/events", "recipient", "/v1/recipients/{jid}", "xmpp", "/v1/xmpp",
+                     "description", "/v1/openapi.yaml", "live", "/livez", "ready", "/readyz");
+    return reply_json(rq, 200, body);
 }
 
 static json_t *of_relay(const struct gateway_view *view)

@@ -26,7 +26,8 @@ enum cli_group {
     IN_HEALTH = 1 << 8,
     IN_MANUAL = 1 << 9,
     IN_INBOX_LS = 1 << 10,
-    IN_INBOX_GET = 1 << 11
+    IN_INBOX_GET = 1 << 11,
+    IN_SERVE = 1 << 12
 };
 
 enum cli_opt {
@@ -59,6 +60,7 @@ enum cli_opt {
     OPT_FORCE,
     OPT_REMOVE,
     OPT_READY,
+    OPT_DEMO,
     OPT_TOKEN_WRITE,
     OPT_TOKEN_ID,
     OPT_TOKEN_KEY, /* one for each key of a token's section; see cli_option_key() */

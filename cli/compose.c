@@ -18,7 +18,7 @@ static enum xmpp_direct direct_of(enum direct_mode mode)
     return mode == DIRECT_ALWAYS ? XMPP_DIRECT_ALWAYS : mode == DIRECT_NEVER ? XMPP_DIRECT_NEVER : XMPP_DIRECT_AUTO;
 }
 
-struct network *compose_network(const struct config *c, const struct jid *jid, struct error *err)
+static struct network *compose(const struct config *c, const struct jid *jid, bool hidden, struct error *err)
 {
     struct network *n;
     char *roster = NULL;
@@ -32,7 +32,8 @@ struct network *compose_network(const struct config *c, const struct jid *jid, s
         .ca = c->xmpp.ca,
         .allow_nets = c->egress.allow_nets,
         .proxies = c->xmpp.proxies,
-        .accept_subscriptions = c->xmpp.accept_subscriptions,
+        .accept_subscriptions = hidden ? NULL : c->xmpp.accept_subscriptions,
+        .hidden = hidden,
         .link = c->delivery.link,
         .own_links = c->server.public_url != NULL,
         .nick = c->xmpp.nick,
@@ -55,6 +56,16 @@ struct network *compose_network(const struct config *c, const struct jid *jid, s
     n = xmpp_create(&settings, err);
     free(roster);
     return n;
+}
+
+struct network *compose_network(const struct config *c, const struct jid *jid, struct error *err)
+{
+    return compose(c, jid, false, err);
+}
+
+struct network *compose_hidden(const struct config *c, const struct jid *jid, struct error *err)
+{
+    return compose(c, jid, true, err);
 }
 
 bool compose_relays(const struct config *c)

@@ -14,6 +14,9 @@
 /* jid: whom to log in as, of the account that is configured. */
 struct network *compose_network(const struct config *c, const struct jid *jid, struct error *err);
 
+/* A second session of the account, which nobody sees but who knows its full JID. */
+struct network *compose_hidden(const struct config *c, const struct jid *jid, struct error *err);
+
 struct carrier *compose_carrier(const struct config *c, uv_loop_t *loop, struct error *err);
 
 /* Whether others' bytestreams are relayed: as a component, at an address that is told, unless [proxy] allow is off. */

@@ -44,6 +44,8 @@ const struct cli_option cli_options[] = {
     {OPT_HOOK_TIMESTAMP, "timestamp", "SECONDS", "the header webhook-timestamp", .groups = IN_VERIFY},
     {OPT_HOOK_SIGNATURE, "signature", "LIST", "the header webhook-signature", .groups = IN_VERIFY},
     {OPT_HOOK_SECRET, "secret-file", "FILE", "where the secret is, whsec_ and base64", .groups = IN_VERIFY},
+    {OPT_DEMO, "demo", NULL, "be a recipient too, to try it with: what the gateway sends there lies in its inbox",
+     .groups = IN_SERVE},
     {OPT_READY, "ready", NULL, "ask whether it can deliver too: the XMPP session, the store", .groups = IN_HEALTH},
     {OPT_TOKEN_WRITE, "write", NULL, "keep the section itself, in tokens.d of the state folder", .groups = IN_TOKEN},
     {OPT_TOKEN_ID, "id", "ID", "what the token is called: letters, digits and '-'", .groups = IN_TOKEN},
@@ -76,7 +78,7 @@ const struct cli_option cli_options[] = {
 const struct cli_command cli_commands[] = {
     {"serve", "", 0, 0, "run the gateway in the foreground",
      "SIGTERM ends it once what flows is through, a second one at once; SIGHUP reads the configuration anew.", NULL,
-     IN_ALL, NULL},
+     IN_ALL | IN_SERVE, NULL},
     {"send", "FILE... JID", 1, SIZE_MAX, "send files to somebody's XMPP client",
      "Each file goes to each recipient, and is uploaded once; one recipient who is refused refuses it. FILE - is the "
      "standard input. A resource may stand behind the address "

@@ -34,6 +34,7 @@ static void on_network(void *user, const struct network_view *view)
         gw->online = !gw->online;
         gw->online_since = gw->online ? clock_ms() : 0;
         core_tell_network(gw, view);
+        demo_online(gw, gw->online);
     }
     core_schedule(gw);
 }
@@ -281,6 +282,7 @@ static void core_thread(void *user)
 
     if (!gw->network->ops->start(gw->network, &gw->loop, &events, &error))
         log_error("xmpp.start_failed", log_str("error", error.text));
+    demo_start(gw);
     uv_timer_start(&gw->heartbeat, on_heartbeat, 0, HEARTBEAT_MS);
     uv_run(&gw->loop, UV_RUN_DEFAULT);
     pthread_mutex_lock(&gw->view_lock);
@@ -461,6 +463,13 @@ static void on_network_stopped(void *user)
     uv_stop(&gw->loop);
 }
 
+static void on_demo_stopped(void *user)
+{
+    struct gateway *gw = user;
+
+    gw->network->ops->stop(gw->network, on_network_stopped, gw);
+}
+
 static void handle_stop(void *owner, struct message *m)
 {
     struct gateway *gw = owner;
@@ -482,7 +491,7 @@ static void handle_stop(void *owner, struct message *m)
     webhooks_stop(gw->webhooks);
     uv_timer_stop(&gw->heartbeat);
     uv_timer_stop(&gw->again);
-    gw->network->ops->stop(gw->network, on_network_stopped, gw);
+    demo_stop(gw, on_demo_stopped, gw);
 }
 
 /* As long as NUDGE_SECONDS; a join with a deadline would go by the wall clock. */

@@ -15,6 +15,7 @@
 #include "base/mailbox.h"
 #include "base/meter.h"
 #include "gateway/board.h"
+#include "gateway/demo.h"
 #include "gateway/events.h"
 #include "gateway/gateway.h"
 #include "gateway/keys.h"
@@ -43,6 +44,7 @@ struct gateway {
     struct carrier *carrier;
     uint64_t (*streams)(struct carrier *c);
     struct relay *relay; /* NULL: nothing is relayed for others */
+    struct demo demo;
     const char *method_names[9];
     struct partials *partials; /* uploads in parts; any thread */
 

@@ -526,6 +526,8 @@ void gateway_view(struct gateway *gw, struct gateway_view *out)
     *out = (struct gateway_view){0};
     pthread_mutex_lock(&gw->view_lock);
     out->network = gw->view;
+    if (gw->demo.ready)
+        memcpy(out->demo, gw->demo.jid.text, strlen(gw->demo.jid.text) + 1);
     out->active = gw->active;
     out->queued = gw->queued;
     pthread_mutex_unlock(&gw->view_lock);

@@ -342,6 +342,7 @@ struct gateway_view {
     uint64_t streams;              /* open SOCKS5 sockets */
     bool relays;                   /* others' bytestreams too, as a StreamHost proxy */
     struct relay_counts relayed;
+    char demo[JID_MAX + 1]; /* the recipient of our own, while it is online; empty: there is none */
 };
 void gateway_view(struct gateway *gw, struct gateway_view *out);
 

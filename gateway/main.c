@@ -25,6 +25,7 @@
 #include "gateway/config.h"
 #include "gateway/confine.h"
 #include "gateway/core.h"
+#include "gateway/demo.h"
 #include "gateway/lock.h"
 #include "gateway/socks5_carrier.h"
 #include "xmpp/xmpp.h"
@@ -53,6 +54,7 @@ struct parts {
     struct carrier *carrier;
     struct relay *relay; /* NULL: nothing is relayed for others */
     struct network *network;
+    struct network *demo; /* the second session of an account that has --demo; NULL: none */
     struct api *api;
 
     sigset_t signals; /* those that are waited for; blocked everywhere */
@@ -84,6 +86,41 @@ static bool start_relaying(struct parts *p, struct error *err)
     p->relay = compose_relay(&p->config, p->carrier, err);
     gateway_relay_by(p->gateway, p->relay);
     return p->relay != NULL;
+}
+
+/* For who tries it at a terminal; the log has the address as well. */
+static void tell_how_to_try(const struct config *c, const struct jid *to)
+{
+    char bare[JID_MAX + 1];
+
+    if (!isatty(STDOUT_FILENO))
+        return;
+    jid_bare(to, bare);
+    printf("\nA recipient to try it with, as soon as demo.ready is in the log:\n  jidpost send --wait=30s FILE %s\n",
+           to->text);
+    if (strcmp(c->http.listen, LISTEN_OFF) != 0)
+        printf("  curl%s -T FILE '%s://%s/v1/to/%s%s%s/?wait=30'\n", c->http.token ? " -u :$TOKEN" : "",
+               c->http.tls_cert ? "https" : "http", c->http.listen, bare, to->full ? "%2F" : "",
+               to->full ? jid_resource(to) : "");
+    puts("What it has received:\n  jidpost inbox ls\n");
+    fflush(stdout);
+}
+
+static bool arrange_demo(struct parts *p, struct error *err)
+{
+    const struct config *c = &p->config;
+    bool component = c->xmpp.component_secret != NULL;
+    struct jid address;
+
+    if (!cli_value(p->line, OPT_DEMO))
+        return true;
+    if (!demo_address(&c->xmpp.jid, component, &address, err))
+        return false;
+    if (!component && !(p->demo = compose_hidden(c, &address, err)))
+        return false;
+    demo_arrange(p->gateway, &address, p->demo);
+    tell_how_to_try(c, &address);
+    return true;
 }
 
 static bool start(struct parts *p, struct error *err)
@@ -118,7 +155,8 @@ static bool start(struct parts *p, struct error *err)
         return false;
     p->network = compose_network(c, &c->xmpp.jid, err);
     gateway_name_by(p->gateway, disposition_filename);
-    if (!p->network || !gateway_start(p->gateway, p->network, p->carrier, socks5_carrier_streams, err))
+    if (!p->network || !arrange_demo(p, err) ||
+        !gateway_start(p->gateway, p->network, p->carrier, socks5_carrier_streams, err))
         return false;
     p->api = api_start(p->gateway, err);
     return p->api && confine_listeners(c, &p->sandbox, err);
@@ -126,7 +164,11 @@ static bool start(struct parts *p, struct error *err)
 
 static void shake(void *user)
 {
-    xmpp_shake(user);
+    struct parts *p = user;
+
+    xmpp_shake(p->network);
+    if (p->demo)
+        xmpp_shake(p->demo);
 }
 
 /* SIGTERM, SIGINT, SIGHUP, or 0: none within so many milliseconds. */
@@ -161,7 +203,8 @@ static void stop(struct parts *p)
         gateway_drain(p->gateway);
     api_stop(&p->api, hurry, p);
     if (p->gateway)
-        gateway_stop(p->gateway, shake, p->network);
+        gateway_stop(p->gateway, shake, p);
+    xmpp_destroy(&p->demo); /* before the one that was made first */
     xmpp_destroy(&p->network);
     relaying_destroy(&p->relay);
     socks5_carrier_destroy(&p->carrier);
@@ -176,12 +219,15 @@ static void stop(struct parts *p)
 /* libstrophe's TLS handshake blocks core and has no deadline of its own: a core that stands still in it is freed. */
 static void shake_stuck(struct parts *p, int64_t age)
 {
+    bool handshaking;
+
     if (age < STUCK_MS || clock_ms() - p->warned_at < WATCH_MS)
         return;
     p->warned_at = clock_ms();
-    log_warn("core.stuck", log_int("ms", age), log_str("handshaking", xmpp_handshaking(p->network) ? "yes" : "no"));
-    if (xmpp_handshaking(p->network))
-        xmpp_shake(p->network);
+    handshaking = xmpp_handshaking(p->network) || (p->demo && xmpp_handshaking(p->demo));
+    log_warn("core.stuck", log_int("ms", age), log_str("handshaking", handshaking ? "yes" : "no"));
+    if (handshaking)
+        shake(p);
 }
 
 static void feed_watchdog(struct parts *p, int64_t age)

@@ -22,6 +22,16 @@ static struct receiving *impl(struct receiver *r)
 
 /* ---- the offer */
 
+/* Of what goes to our own recipient, where only we may send. */
+static const struct inbox_rule demo_rule = {.name = "demo", .max_file = DEMO_MAX_FILE, .raw = true};
+
+static const struct inbox_rule *rule_for(const struct receiving *r, const struct incoming *o, const char *bare)
+{
+    if (demo_is(&r->gw->demo, o->to))
+        return demo_accepts(&r->gw->demo, o->from) ? &demo_rule : NULL;
+    return inbox_rules_find(&r->rules, bare, o->to);
+}
+
 static struct inbox_limits limits_of(const struct inbox_rule *rule)
 {
     return (struct inbox_limits){.max_files = rule->max_files, .daily_bytes = rule->daily_bytes};
@@ -58,7 +68,8 @@ static bool may(struct receiving *r, const struct incoming *o, const struct inbo
     if (!store_writable(r->gw->store))
         return error_set(err, ERR_STORE_UNAVAILABLE, "the store cannot be written at the moment");
     limits = limits_of(rule);
-    return fits(r, rule, o->size, err) && inbox_senders_offer(r->senders, bare, o->size, &limits, clock_ms(), err);
+    return fits(r, rule, o->size, err) &&
+           (rule == &demo_rule || inbox_senders_offer(r->senders, bare, o->size, &limits, clock_ms(), err));
 }
 
 static bool describe(struct inbox_item *item, const struct incoming *o)
@@ -106,6 +117,7 @@ static struct reception *reception_new(struct receiving *r, const struct incomin
     re->claimed = o->size;
     re->modified = o->modified;
     re->ranges = o->ranges;
+    re->demo = demo_is(&r->gw->demo, o->to);
     re->bare = strdup(bare);
     re->item = inbox_item_new();
     if (!re->bare || !re->item)
@@ -136,7 +148,7 @@ static struct reception *offered(struct receiver *receiver, const struct incomin
     char bare[JID_MAX + 1];
 
     jid_bare(o->from, bare);
-    rule = inbox_rules_find(&r->rules, bare, o->to);
+    rule = rule_for(r, o, bare);
     if (!may(r, o, rule, bare, err))
         return NULL;
     re = reception_new(r, o, bare);
@@ -158,7 +170,9 @@ static struct reception *offered(struct receiver *receiver, const struct incomin
 
 static bool receives(const struct receiver *receiver, const struct jid *to)
 {
-    return inbox_rules_receive(&((const struct receiving *)receiver)->rules, to);
+    const struct receiving *r = (const struct receiving *)receiver;
+
+    return demo_is(&r->gw->demo, to) || inbox_rules_receive(&r->rules, to);
 }
 
 static uint64_t offset(const struct reception *re)
@@ -290,7 +304,8 @@ static bool count(struct reception *re, uint64_t moved, struct error *err)
     re->moved += more;
     re->item->received = re->offset + re->moved;
     re->item->updated = clock_wall_ms();
-    return inbox_senders_take(re->home->senders, re->bare, more, &re->limits, clock_ms(), err) && expect_more(re, err);
+    return (re->demo || inbox_senders_take(re->home->senders, re->bare, more, &re->limits, clock_ms(), err)) &&
+           expect_more(re, err);
 }
 
 static void moved(struct reception *re, uint64_t so_far)
@@ -329,13 +344,18 @@ static bool resumable(const struct error *why)
     }
 }
 
+int64_t reception_keep_until(const struct reception *re)
+{
+    return re->item->finished + (re->demo ? DEMO_RETENTION_MS : re->home->gw->config->inbox.retention);
+}
+
 static void fail(struct reception *re, const struct error *why)
 {
     struct inbox_item *item = re->item;
 
     item->state = INBOX_FAILED;
     item->updated = item->finished = clock_wall_ms();
-    item->expires = item->finished + re->home->gw->config->inbox.retention;
+    item->expires = reception_keep_until(re);
     item->error_code = why->code;
     record_text(&item->error_text, why->text);
     if (!item->type[0])
@@ -478,5 +498,11 @@ void receiving_destroy(struct receiving **receiving)
 struct receiver *receiving_receiver(struct receiving *r)
 {
     r->receiver.carrier = r->gw->carrier;
-    return receives(&r->receiver, NULL) ? &r->receiver : NULL;
+    return inbox_rules_receive(&r->rules, NULL) || (r->gw->demo.on && !r->gw->demo.network) ? &r->receiver : NULL;
+}
+
+struct receiver *receiving_for_demo(struct receiving *r)
+{
+    r->receiver.carrier = r->gw->carrier;
+    return &r->receiver;
 }

@@ -19,6 +19,9 @@ void receiving_destroy(struct receiving **r);           /* NULL is fine */
 /* NULL: no rule takes anything. */
 struct receiver *receiving_receiver(struct receiving *r);
 
+/* For the session of demo.h. */
+struct receiver *receiving_for_demo(struct receiving *r);
+
 /* Start-up: what was being received has failed. Whether a whole file of the spool is one of ours. */
 bool receiving_recover(struct receiving *r, struct error *err);
 bool receiving_claims(struct receiving *r, const char *id);

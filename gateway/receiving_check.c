@@ -64,7 +64,7 @@ static bool describe(struct reception *re)
     item->size = (int64_t)item->received;
     item->hash_confirmed = *re->hash && strcmp(re->promised, re->hash) == 0;
     item->updated = item->finished = clock_wall_ms();
-    item->expires = item->finished + re->home->gw->config->inbox.retention;
+    item->expires = reception_keep_until(re);
     return record_text(&item->sha256, re->sha256) && (item->type[0] || record_text(&item->type, re->type));
 }
 
@@ -166,7 +166,8 @@ void reception_complete(struct reception *re, uint64_t moved, const char *algo, 
     if (moved > re->most)
         moved = re->most;
     if (moved > re->moved) {
-        inbox_senders_take(re->home->senders, re->bare, moved - re->moved, &limits, clock_ms(), &ignored);
+        if (!re->demo)
+            inbox_senders_take(re->home->senders, re->bare, moved - re->moved, &limits, clock_ms(), &ignored);
         re->moved = moved;
     }
     if (re->file)

@@ -48,6 +48,7 @@ struct reception {
     char algo[24], hash[PROMISED];
     int64_t modified, claimed;
     bool ranges;
+    bool demo;     /* from ourselves to ourselves */
     uint64_t here; /* of an earlier try */
 
     struct spool_file *file; /* NULL: not begun, or over */
@@ -67,6 +68,7 @@ struct reception {
 };
 
 /* receiving.c */
+int64_t reception_keep_until(const struct reception *re); /* when it goes, once it is over */
 void reception_finish(struct reception *re, const struct error *why);
 
 /* receiving_check.c: as receiver_ops has it */

@@ -486,6 +486,24 @@ static void look_among_contacts(struct search *s)
     }
 }
 
+/* A component's own address that takes files is there by the one resource that we have. */
+static bool find_ourselves(struct search *s)
+{
+    struct client *c = s->finder->client;
+    const struct jid *to = &s->found.asked;
+    struct jid device;
+    size_t asked, ours;
+    const char *domain = jid_domain(to, &asked), *own = jid_domain(&c->self, &ours);
+
+    if (!c->component || !c->receiver || to->full || asked != ours || memcmp(domain, own, ours) != 0 ||
+        !c->receiver->ops->receives(c->receiver, to) || !jid_with_resource(&device, to, jid_resource(&c->self), NULL))
+        return false;
+    s->found.subscribed = true;
+    add_device(s, &device, NULL);
+    ask_devices(s);
+    return true;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct search *s = timer->data;
@@ -493,6 +511,8 @@ static void on_timer(uv_timer_t *timer)
 
     if (!s->finder->client->online) {
         answer_disconnected(s);
+    } else if (find_ourselves(s)) {
+        return;
     } else if (to->full || to->local == 0) {
         s->found.subscribed = contacts_subscribed(s->finder->client->contacts, to);
         add_device(s, to, contacts_resource(s->finder->client->contacts, to));

@@ -25,6 +25,8 @@ export class SendForm {
   // GET /v1: what the gateway can and takes.
   configure(root) {
     this.limit = root.limits.max_file;
+    this.demo = root.demo;
+    this.showRecent();
     $("methods").replaceChildren(...root.methods.map((name) => el("label", { class: "check" },
       el("input", { type: "checkbox", name: "method", value: name }),
       el("span", {}, el("b", {}, name), " " + method(name)))));
@@ -166,7 +168,9 @@ export class SendForm {
   }
 
   showRecent() {
-    $("recent").replaceChildren(...recallJson("recent", []).map((to) => el("option", { value: to })));
+    const known = recallJson("recent", []).filter((to) => to !== this.demo);
+    $("recent").replaceChildren(...known.map((to) => el("option", { value: to })),
+      ...(this.demo ? [el("option", { value: this.demo, label: "the gateway itself, to try it" })] : []));
   }
 
   // ---- how they are reached

@@ -208,6 +208,34 @@ static void who_may_send_what(void **state)
     }
 }
 
+/* serve --demo, as a component: the rules of the configuration say nothing about it. */
+static void who_may_send_to_the_recipient_of_our_own(void **state)
+{
+    static const struct {
+        const char *from;
+        enum error_code refusal;
+    } rows[] = {
+        {"jidpost@example.org/r", ERR_NONE},
+        {"ana@example.net/desk", ERR_SENDER_NOT_ALLOWED}, /* who may send elsewhere */
+        {"jidpost@sub.example.org/r", ERR_SENDER_NOT_ALLOWED},
+        {"jidpost@example.org.example.net/r", ERR_SENDER_NOT_ALLOWED},
+    };
+    struct fixture *f = *state;
+    struct jid demo;
+
+    assert_true(jid_parse(&demo, "files@example.org", 17, NULL));
+    demo_arrange(f->gw, &demo, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct error err = {0};
+        bool taken = offer(f, rows[i].from, (struct incoming){.name = "a", .size = 3}, &err) != NULL;
+
+        assert_int_equal(taken, rows[i].refusal == ERR_NONE);
+        assert_int_equal(err.code, rows[i].refusal);
+        if (taken)
+            f->receiver->ops->end(&f->re, &(struct error){.code = ERR_CANCELLED});
+    }
+}
+
 static void many_offers_of_one_are_limited_and_others_served(void **state)
 {
     struct fixture *f = *state;
@@ -449,6 +477,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_safe),
         test(who_may_send_what),
+        test(who_may_send_to_the_recipient_of_our_own),
         test(many_offers_of_one_are_limited_and_others_served),
         test(sizes_and_digests_decide),
         test(in_band_bytes_are_taken_up_to_what_was_said),
