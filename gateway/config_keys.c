@@ -672,12 +672,12 @@ static const struct key rows[] = {
         "what a 2xx survives: power (loss), or process (its end only, faster)", .words = durability_words),
 
     KEY(inbox, accept, a_list, "",
-        "globs on the bare addresses of those who may send files to us; !glob denies, and goes before; left out: nobody"),
-    KEY(inbox, max_file, a_size, "1G", "the largest file that is taken"),
-    KEY(inbox, max_files, a_number, "1000", "how many one sender may send in a day", .least = 1, .most = 1000000),
-    KEY(inbox, daily_bytes, a_size, "10G", "how much one sender may send in a day"),
-    KEY(inbox, retention, a_time, "7d", "how long a file that was sent to us is kept", .most = YEARS_10),
-    KEY(inbox, raw, a_word, "off", "on: bytestreams without an offer before them are taken, too", .words = source_words),
+        "globs on the bare addresses of those who may send files to us; !glob denies, and goes before; left out: nobody", .live = true, .switched = true),
+    KEY(inbox, max_file, a_size, "1G", "the largest file that is taken", .live = true),
+    KEY(inbox, max_files, a_number, "1000", "how many one sender may send in a day", .least = 1, .most = 1000000, .live = true),
+    KEY(inbox, daily_bytes, a_size, "10G", "how much one sender may send in a day", .live = true),
+    KEY(inbox, retention, a_time, "7d", "how long a file that was sent to us is kept", .most = YEARS_10, .live = true),
+    KEY(inbox, raw, a_word, "off", "on: bytestreams without an offer before them are taken, too", .words = source_words, .live = true),
 
     KEY(store, url, a_store, "sqlite://<state_dir>/jidpost.db", "where transfers are recorded"),
 

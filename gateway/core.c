@@ -448,7 +448,7 @@ bool gateway_draining(struct gateway *gw, struct gateway_left *left)
     if (gw->relay)
         relaying_counts(gw->relay, &relayed);
     pthread_mutex_lock(&gw->view_lock);
-    left->streams = gw->flowing + relayed.streams;
+    left->streams = gw->flowing + relayed.streams + receiving_count(gw->receiving);
     left->counted = gw->counted;
     pthread_mutex_unlock(&gw->view_lock);
     left->uploads = atomic_load(&gw->uploads);

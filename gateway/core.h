@@ -119,11 +119,16 @@ void gateway_render_events(struct gateway *gw, char *(*render)(const struct even
 /* The webhooks of another configuration, from here on. Any thread, after gateway_start(). */
 void gateway_take_webhooks(struct gateway *gw, const struct webhook_list *list);
 
+/* Likewise who may send us what, for offers to come. Where nobody might at the start, it takes a restart: nothing of it
+ * was announced. */
+void gateway_take_inbox(struct gateway *gw, const struct inbox_rule_list *rules, int64_t retention);
+
 /* No new uploads, and nothing new begins. What is not flowing yet (connecting counts: somebody has accepted) is parked,
  * and who waits for it answered with what is known now; what flows goes on until gateway_stop(). Any thread. */
 void gateway_drain(struct gateway *gw);
 
-/* What draining still waits for: streams, until their end is committed, those of others, and uploads. */
+/* What draining still waits for: streams, until their end is committed, files that are sent to us, streams of others,
+ * and uploads. */
 struct gateway_left {
     bool counted; /* core has heard of it; before, the streams are not known */
     size_t streams, uploads;

@@ -276,6 +276,7 @@ static void apply(struct parts *p, const struct config *c)
     gateway_limit(p->gateway, c->delivery.parallel, c->delivery.per_recipient_parallel);
     gateway_limit_relay(p->gateway, &relayed);
     gateway_take_webhooks(p->gateway, &c->webhooks);
+    gateway_take_inbox(p->gateway, &c->inbox.rules, c->inbox.retention);
 }
 
 struct tally {

@@ -162,6 +162,7 @@ static struct reception *offered(struct receiver *receiver, const struct incomin
     re->user = user;
     re->item->updated = clock_wall_ms();
     DL_APPEND(r->all, re);
+    atomic_fetch_add(&r->count, 1);
     put_row(re);
     log_info("inbox.offered", log_str("item", re->item->id), log_str("from", re->item->from),
              log_str("method", o->method), log_int("size", o->size));
@@ -346,7 +347,7 @@ static bool resumable(const struct error *why)
 
 int64_t reception_keep_until(const struct reception *re)
 {
-    return re->item->finished + (re->demo ? DEMO_RETENTION_MS : re->home->gw->config->inbox.retention);
+    return re->item->finished + (re->demo ? DEMO_RETENTION_MS : re->home->retention);
 }
 
 static void fail(struct reception *re, const struct error *why)
@@ -384,6 +385,7 @@ void reception_finish(struct reception *re, const struct error *why)
             put_row(re);
     }
     DL_DELETE(r->all, re);
+    atomic_fetch_sub(&r->count, 1);
     reception_free(re);
 }
 
@@ -472,6 +474,8 @@ struct receiving *receiving_create(struct gateway *gw)
         return NULL;
     r->gw = gw;
     r->receiver.ops = &ops;
+    r->retention = gw->config->inbox.retention;
+    r->closed = !inbox_rules_receive(&gw->config->inbox.rules, NULL);
     r->senders = inbox_senders_create();
     if (!r->senders || !inbox_rules_copy(&r->rules, &gw->config->inbox.rules))
         receiving_destroy(&r);

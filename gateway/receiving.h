@@ -3,7 +3,7 @@
  * An offer that is taken becomes an item, with a row; its bytes come into a .part file of the spool, counted by what
  * came. When all is there it is hashed and sealed in the pool, its row committed, and then the sender is told yes and
  * everybody else by inbox.received. What broke off of a sender who can resume is kept, until a restart, for his next
- * offer of the same file. Thread: core's. */
+ * offer of the same file. Thread: core's, unless said otherwise. */
 #ifndef GATEWAY_RECEIVING_H
 #define GATEWAY_RECEIVING_H
 
@@ -28,6 +28,12 @@ bool receiving_claims(struct receiving *r, const char *id);
 
 /* Files whose time is over go. Now and then. */
 void receiving_expire(struct receiving *r);
+
+/* Other rules for what is offered from here on; takes what is in them. What was taken keeps its own. */
+void receiving_take(struct receiving *r, struct inbox_rule_list *rules, int64_t retention);
+
+/* How many files are on their way or being checked. Any thread. */
+size_t receiving_count(struct receiving *r);
 
 /* We stop: all that is not being checked is revoked, and has failed. */
 void receiving_stop(struct receiving *r);

@@ -25,7 +25,7 @@ bool receiving_recover(struct receiving *r, struct error *err)
         if (item->state == INBOX_RECEIVING) {
             item->state = INBOX_FAILED;
             item->finished = now;
-            item->expires = now + r->gw->config->inbox.retention;
+            item->expires = now + r->retention;
             item->error_code = ERR_STREAM_BROKEN;
             record_text(&item->error_text, "the gateway stopped in the middle");
         }
@@ -105,4 +105,59 @@ void receiving_expire(struct receiving *r)
     x->work.data = x;
     r->gw->pending++;
     uv_queue_work(&r->gw->loop, &x->work, find_expired, expired);
+}
+
+void receiving_take(struct receiving *r, struct inbox_rule_list *rules, int64_t retention)
+{
+    r->retention = retention;
+    if (r->closed && inbox_rules_receive(rules, NULL))
+        log_warn("config.needs_restart", log_str("key", "inbox"),
+                 log_str("why", "nobody might send us files at the start, so that nothing of it is announced"));
+    else if (!inbox_rules_equal(&r->rules, rules))
+        log_info("inbox.rules", log_int("sections", (int64_t)rules->count - 1));
+    inbox_rules_free(&r->rules);
+    r->rules = *rules;
+    *rules = (struct inbox_rule_list){0};
+}
+
+size_t receiving_count(struct receiving *r)
+{
+    return atomic_load(&r->count);
+}
+
+struct new_rules {
+    struct message message;
+    struct inbox_rule_list rules;
+    int64_t retention;
+};
+
+static void drop_rules(struct message *m)
+{
+    inbox_rules_free(&((struct new_rules *)m)->rules);
+    free(m);
+}
+
+static void handle_rules(void *owner, struct message *m)
+{
+    struct gateway *gw = owner;
+    struct new_rules *n = (struct new_rules *)m;
+
+    receiving_take(gw->receiving, &n->rules, n->retention);
+    drop_rules(m);
+}
+
+void gateway_take_inbox(struct gateway *gw, const struct inbox_rule_list *rules, int64_t retention)
+{
+    struct new_rules *n = calloc(1, sizeof *n);
+
+    if (!n || !inbox_rules_copy(&n->rules, rules)) {
+        log_error("config.not_applied", log_str("keys", "inbox"), log_str("why", "out of memory"));
+        free(n);
+        return;
+    }
+    n->retention = retention;
+    n->message.handle = handle_rules;
+    n->message.discard = drop_rules;
+    if (!mailbox_post(gw->mailbox, &n->message))
+        drop_rules(&n->message);
 }

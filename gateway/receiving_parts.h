@@ -8,6 +8,8 @@
 #ifndef GATEWAY_RECEIVING_PARTS_H
 #define GATEWAY_RECEIVING_PARTS_H
 
+#include <stdatomic.h>
+
 #include "gateway/inbox_hash.h"
 #include "gateway/inbox_senders.h"
 #include "gateway/receiving.h"
@@ -30,6 +32,9 @@ struct receiving {
     struct kept *kept;
     size_t kept_count;
     struct inbox_rule_list rules;
+    int64_t retention;
+    bool closed; /* nothing was taken at the start, and nothing announced */
+    atomic_size_t count;
     struct inbox_senders *senders;
     bool expiring;
     int64_t expired_at;

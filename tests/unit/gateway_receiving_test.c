@@ -402,7 +402,7 @@ static void what_is_over_goes_with_its_file(void **state)
     char id[ID_SIZE];
     uint64_t most;
 
-    f->config.inbox.retention = -1;
+    f->gw->receiving->retention = -1;
     assert_non_null(offer(f, "ana@example.net/a", (struct incoming){.size = 3}, &err));
     memcpy(id, f->re->item->id, ID_SIZE);
     f->receiver->ops->begin(f->re, 0, &most, &err);
@@ -449,6 +449,57 @@ static void a_stop_takes_everything_away(void **state)
     assert_null(f->re);
 }
 
+static void other_rules_are_for_what_is_offered_then(void **state)
+{
+    const struct inbox_rule other = {.max_file = 5, .max_files = 100, .daily_bytes = 5000};
+    struct inbox_rule_list rules = {0};
+    struct fixture *f = *state;
+    struct reception *before;
+    struct error err = {0};
+    uint64_t most;
+
+    before = offer(f, "ana@example.net/a", (struct incoming){.size = -1}, &err);
+    assert_non_null(before);
+    assert_true(inbox_rules_complete(&rules, &other, "ben@example.net", &err));
+    gateway_take_inbox(f->gw, &rules, 1000);
+    inbox_rules_free(&rules);
+    uv_run(&f->gw->loop, UV_RUN_ONCE);
+    assert_non_null(f->receiver->ops->begin(before, 0, &most, &err));
+    assert_int_equal(most, 1000); /* as when it was taken */
+    f->receiver->ops->end(&before, NULL);
+    assert_null(offer(f, "ana@example.net/a", (struct incoming){.size = 1}, &err));
+    assert_int_equal(err.code, ERR_SENDER_NOT_ALLOWED);
+    assert_null(offer(f, "ben@example.net/a", (struct incoming){.size = 6}, &err));
+    assert_int_equal(err.code, ERR_BODY_TOO_LARGE);
+    assert_non_null(offer(f, "ben@example.net/a", (struct incoming){.size = 5}, &err));
+    f->receiver->ops->end(&f->re, NULL);
+}
+
+static void a_drain_waits_for_what_is_being_received(void **state)
+{
+    struct fixture *f = *state;
+    struct gateway_left left;
+    struct error err = {0};
+    uint64_t most;
+
+    gateway_draining(f->gw, &left);
+    assert_int_equal(left.streams, 0);
+    assert_non_null(offer(f, "ana@example.net/a", (struct incoming){.size = 3}, &err));
+    f->receiver->ops->begin(f->re, 0, &most, &err);
+    gateway_drain(f->gw);
+    assert_true(gateway_draining(f->gw, &left));
+    assert_int_equal(left.streams, 1);
+    assert_true(f->receiver->ops->write(f->re, "abc", 3, &err));
+    f->receiver->ops->complete(f->re, 3, NULL, NULL, false, on_done, f);
+    gateway_draining(f->gw, &left);
+    assert_int_equal(left.streams, 1);
+    settle(f);
+    assert_int_equal(f->answer.code, ERR_NONE);
+    f->receiver->ops->end(&f->re, NULL);
+    gateway_draining(f->gw, &left);
+    assert_int_equal(left.streams, 0);
+}
+
 static void a_day_s_bytes_are_counted_as_they_come(void **state)
 {
     struct fixture *f = *state;
@@ -486,6 +537,8 @@ int main(void)
         test(what_is_over_goes_with_its_file),
         test(what_is_deleted_while_it_is_checked_is_gone),
         test(a_stop_takes_everything_away),
+        test(other_rules_are_for_what_is_offered_then),
+        test(a_drain_waits_for_what_is_being_received),
         test(a_day_s_bytes_are_counted_as_they_come),
     };
 
