@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/inbox_name.h"
 
 /* Counted ahead of what came, so that the budget is held while bytes are on their way. */
@@ -163,6 +164,7 @@ static struct reception *offered(struct receiver *receiver, const struct incomin
     re->item->updated = clock_wall_ms();
     DL_APPEND(r->all, re);
     atomic_fetch_add(&r->count, 1);
+    metric_add(METRIC_INBOX_RECEIVING, 1);
     put_row(re);
     log_info("inbox.offered", log_str("item", re->item->id), log_str("from", re->item->from),
              log_str("method", o->method), log_int("size", o->size));
@@ -303,6 +305,7 @@ static bool count(struct reception *re, uint64_t moved, struct error *err)
     uint64_t more = moved > re->moved ? moved - re->moved : 0;
 
     re->moved += more;
+    metric_add(METRIC_INBOX_BYTES, (int64_t)more);
     re->item->received = re->offset + re->moved;
     re->item->updated = clock_wall_ms();
     return (re->demo || inbox_senders_take(re->home->senders, re->bare, more, &re->limits, clock_ms(), err)) &&
@@ -364,6 +367,7 @@ static void fail(struct reception *re, const struct error *why)
     item->kept = !re->deleted && resumable(why) && kept_keep(re);
     if (!item->kept && re->here > 0)
         spool_remove_part(re->home->gw->spool, item->id, -1);
+    metric_add(METRIC_INBOX_FAILED, 1, error_name(why->code));
     log_info("inbox.failed", log_str("item", item->id), log_str("code", error_name(why->code)),
              log_str("error", why->text));
     spool_abandon(&re->file);
@@ -386,6 +390,7 @@ void reception_finish(struct reception *re, const struct error *why)
     }
     DL_DELETE(r->all, re);
     atomic_fetch_sub(&r->count, 1);
+    metric_add(METRIC_INBOX_RECEIVING, -1);
     reception_free(re);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "gateway/media.h"
 #include "gateway/receiving_parts.h"
 #include "gateway/webhooks.h"
@@ -31,6 +32,7 @@ static void handle_answer(void *owner, struct message *m)
     }
     if (re->stored) {
         events_publish(gw->events, &(struct event){.type = EVENT_INBOX_RECEIVED, .item = re->item});
+        metric_add(METRIC_INBOX_RECEIVED, 1, re->item->method, re->item->path);
         log_info("inbox.received", log_str("item", re->item->id), log_str("from", re->item->from),
                  log_int("size", re->item->size), log_str("method", re->item->method));
     }
@@ -168,6 +170,7 @@ void reception_complete(struct reception *re, uint64_t moved, const char *algo, 
     if (moved > re->moved) {
         if (!re->demo)
             inbox_senders_take(re->home->senders, re->bare, moved - re->moved, &limits, clock_ms(), &ignored);
+        metric_add(METRIC_INBOX_BYTES, (int64_t)(moved - re->moved));
         re->moved = moved;
     }
     if (re->file)
