@@ -261,23 +261,22 @@ static void sizes_and_digests_decide(void **state)
         const char *says;
         int64_t size;
         const char *algo, *hash, *bytes;
-        bool extra;
         enum error_code code;
-        bool confirmed;
+        bool extra, confirmed;
     } rows[] = {
-        {"all of it", 3, NULL, NULL, "abc", false, ERR_NONE, false},
-        {"no size", -1, NULL, NULL, "abc", false, ERR_NONE, false},
-        {"empty", 0, NULL, NULL, "", false, ERR_NONE, false},
-        {"md5", 3, "md5", ABC_MD5, "abc", false, ERR_NONE, true},
-        {"sha-1", 3, "sha-1", ABC_SHA1, "abc", false, ERR_NONE, true},
-        {"sha-256", 3, "sha-256", ABC_SHA256, "abc", false, ERR_NONE, true},
-        {"sha3-256", 3, "sha3-256", ABC_SHA3, "abc", false, ERR_NONE, true},
-        {"unknown", 3, "tiger", "00", "abc", false, ERR_NONE, false},
-        {"another file", 3, "md5", ABC_MD5, "abd", false, ERR_HASH_MISMATCH, false},
-        {"less", 3, NULL, NULL, "ab", false, ERR_TRUNCATED, false},
-        {"more", 3, NULL, NULL, "abc", true, ERR_SIZE_EXCEEDED, false},
-        {"more, and the first are right", 3, "md5", ABC_MD5, "abc", true, ERR_NONE, true},
-        {"more, and wrong", 3, "md5", ABC_MD5, "abd", true, ERR_SIZE_EXCEEDED, false},
+        {"all of it", 3, NULL, NULL, "abc", ERR_NONE, false, false},
+        {"no size", -1, NULL, NULL, "abc", ERR_NONE, false, false},
+        {"empty", 0, NULL, NULL, "", ERR_NONE, false, false},
+        {"md5", 3, "md5", ABC_MD5, "abc", ERR_NONE, false, true},
+        {"sha-1", 3, "sha-1", ABC_SHA1, "abc", ERR_NONE, false, true},
+        {"sha-256", 3, "sha-256", ABC_SHA256, "abc", ERR_NONE, false, true},
+        {"sha3-256", 3, "sha3-256", ABC_SHA3, "abc", ERR_NONE, false, true},
+        {"unknown", 3, "tiger", "00", "abc", ERR_NONE, false, false},
+        {"another file", 3, "md5", ABC_MD5, "abd", ERR_HASH_MISMATCH, false, false},
+        {"less", 3, NULL, NULL, "ab", ERR_TRUNCATED, false, false},
+        {"more", 3, NULL, NULL, "abc", ERR_SIZE_EXCEEDED, true, false},
+        {"more, and the first are right", 3, "md5", ABC_MD5, "abc", ERR_NONE, true, true},
+        {"more, and wrong", 3, "md5", ABC_MD5, "abd", ERR_SIZE_EXCEEDED, true, false},
     };
     struct fixture *f = *state;
 
