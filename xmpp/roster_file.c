@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-enum { WRITE_AFTER_MS = 200 };
+enum { WRITE_AFTER_MS = 200, AGAIN_AFTER_MS = 30 * 1000 };
 
 struct roster_file {
     uv_loop_t *loop;
@@ -216,7 +216,7 @@ static void write_later(struct roster_file *r)
 {
     r->changed = true;
     if (r->path && !r->writing && !r->closing && !uv_is_active((uv_handle_t *)&r->later))
-        uv_timer_start(&r->later, on_later, WRITE_AFTER_MS, 0);
+        uv_timer_start(&r->later, on_later, r->failed ? AGAIN_AFTER_MS : WRITE_AFTER_MS, 0);
 }
 
 static void note_failure(struct roster_file *r, bool failed)
@@ -265,7 +265,7 @@ static void written(uv_work_t *work, int status)
     r->changed = r->changed || failed;
     if (r->closing)
         finish(r);
-    else if (r->changed && !failed)
+    else if (r->changed)
         write_later(r);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -292,6 +293,35 @@ static void presence_of_devices_is_none_of_it(void **state)
     assert_false(says(f, THEIRS "/desk", OURS, "error"));
 }
 
+static void until_it_waits(struct fixture *f)
+{
+    while (uv_loop_alive(&f->peer.loop) && uv_backend_timeout(&f->peer.loop) < 0)
+        uv_run(&f->peer.loop, UV_RUN_ONCE);
+}
+
+/* As when the disk was full for a while. */
+static void what_could_not_be_written_is_written_later(void **state)
+{
+    struct fixture *f = *state;
+    char folder[64];
+
+    end(f);
+    memcpy(folder, f->path, sizeof folder);
+    strcat(f->path, "/r");
+    begin(f);
+    says(f, THEIRS, OURS, "subscribe");
+    peer_skip(&f->peer);
+    until_it_waits(f);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_in_range(peer_skip(&f->peer), 20000, 30000);
+    end(f);
+    assert_int_equal(access(f->path, F_OK), 0);
+    unlink(f->path);
+    rmdir(folder);
+    memcpy(f->path, folder, sizeof folder);
+    begin(f);
+}
+
 /* Any local part is an address of ours. */
 static void one_contact_does_not_fill_the_roster(void **state)
 {
@@ -352,6 +382,7 @@ int main(void)
         TEST(we_say_goodbye_to_who_sees_us),
         TEST(lines_that_are_none_are_left_out),
         TEST(presence_of_devices_is_none_of_it),
+        TEST(what_could_not_be_written_is_written_later),
         TEST(one_contact_does_not_fill_the_roster),
         TEST(a_full_roster_is_there_at_once),
     };
