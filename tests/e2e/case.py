@@ -9,8 +9,8 @@ from pathlib import Path
 
 import peers
 import results
-from gateway import Gateway
-from lab import FILES, LOOPBACK, PASSWORD, SERVERS, Cable, Ports
+from gateway import Gateway, as_component
+from lab import LOOPBACK, SERVERS, Cable, Ports
 
 DIRECT = {"SOCKS5_ADVERTISE": LOOPBACK}  # without it nothing is advertised and only proxies are left
 QUICK = {"DELIVERY_OFFER_TIMEOUT": "2s", "DELIVERY_CONNECT_TIMEOUT": "2s", "DELIVERY_ACTIVATE_TIMEOUT": "2s",
@@ -67,8 +67,7 @@ class Case(unittest.TestCase):
 
     def component_gateway(self, **settings):
         """One that is a component of the server, with every address of its domain (XEP-0114)."""
-        return self.gateway(XMPP_JID=FILES, XMPP_PORT=str(self.server.component_port), XMPP_PASSWORD=None,
-                            XMPP_COMPONENT_SECRET=PASSWORD, XMPP_TLS=None, **settings)
+        return self.gateway(**as_component(self.server), **settings)
 
     def publishing_gateway(self, **settings):
         """One whose own links lead back to it."""

@@ -1,12 +1,11 @@
 """The gateway as a component (XEP-0114): a domain of its own, on both servers."""
 from case import Case, DIRECT
-from lab import DOMAIN, FILES, PASSWORD, wait_until
+from lab import DOMAIN, FILES, wait_until
 
 
 class Component:
     def component(self, **settings):
-        return self.gateway(XMPP_JID=FILES, XMPP_PORT=str(self.server.component_port), XMPP_PASSWORD=None,
-                            XMPP_COMPONENT_SECRET=PASSWORD, XMPP_TLS=None, **DIRECT, **settings)
+        return self.component_gateway(**DIRECT, **settings)
 
     @staticmethod
     def wait_seen(gateway, peer):
