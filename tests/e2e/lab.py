@@ -338,6 +338,7 @@ class Ejabberd(Server):
               - {{ port: {self.port}, ip: "{LOOPBACK}", module: ejabberd_c2s, access: anyone,
                   starttls: {str(self.starttls).lower()}, max_stanza_size: 1048576 }}
               - {{ port: {self.component_port}, ip: "{LOOPBACK}", module: ejabberd_service, access: anyone,
+                  global_routes: false,  # else who comes as one of them is both
                   hosts: {{ {COMPONENT}: {{ password: {PASSWORD} }}, {FILES}: {{ password: {PASSWORD} }} }} }}
               - {{ port: {self.api_port}, ip: "{LOOPBACK}", module: ejabberd_http,
                   request_handlers: {{ /api: mod_http_api }} }}
