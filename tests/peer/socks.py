@@ -36,10 +36,10 @@ def put(sock, data, split):
         sock.sendall(piece)
 
 
-def connect(address, of, split=False):
+def connect(address, of, split=False, source=""):
     """The stream of that name, as the strictest of clients takes it; ConnectionError: it is refused. split: every byte
-    on its own."""
-    sock = socket.create_connection(address, SECONDS)
+    on its own. source: where it comes from."""
+    sock = socket.create_connection(address, SECONDS, (source, 0) if source else None)
     try:
         put(sock, GREETING, split)
         if exactly(sock, 2) != b"\5\0":

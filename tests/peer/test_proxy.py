@@ -262,6 +262,24 @@ class Proxy(Script):
         except OSError:
             pass
 
+    def test_row_68_two_thousand_who_never_meet_anybody_keep_nobody_out(self):
+        gateway = self.gateway()
+        address, before = self.address(), gateway.peak_memory()
+        refused = 0
+        for n in range(2000):
+            try:
+                self.go(f"half{n}", address)
+            except ConnectionError:
+                refused += 1
+        grown = gateway.peak_memory() - before
+        waiting = gateway.get("/v1/proxy/sessions").json["waiting"]
+        print(f"{waiting} wait, {refused} refused, {grown / waiting / 1024:.1f} KiB for each")
+        self.assertEqual((waiting, refused), (64, 1936))  # of one address
+        self.assertLess(grown, 8 * MIB)
+        there, here = self.go("s", address, source="127.0.0.3"), self.go("s", address, source="127.0.0.3")
+        self.assertResult(self.activate("s"))
+        self.assertCarries(here, there)
+
     # ---- the end
 
     def test_row_76_what_was_sent_before_the_end_arrives_before_the_end(self):
