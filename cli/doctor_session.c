@@ -174,7 +174,7 @@ void doctor_finds_recipient(struct doctor *d, const char *text)
         doctor_say(d, DOCTOR_FAIL, "recipient", ERR_JID_INVALID, problem_of(ERR_JID_INVALID).hint, "%s", error.text);
         return;
     }
-    ticket = d->network->ops->find(d->network, &jid, on_found, d);
+    ticket = d->network->ops->find(d->network, NULL, &jid, on_found, d);
     if (!doctor_await(d, &session.found, FIND_MS)) {
         d->network->ops->forget(d->network, ticket);
         error_set(&session.error, ERR_RECIPIENT_TIMEOUT, "%.100s did not say in time what it can", jid.text);

@@ -480,7 +480,7 @@ static void handle_search(void *owner, struct message *m)
     struct search *s = (struct search *)m;
     struct error error;
 
-    if (gw->network->ops->find(gw->network, &s->to, on_found, s) == 0) {
+    if (gw->network->ops->find(gw->network, NULL, &s->to, on_found, s) == 0) {
         error_set(&error, ERR_INTERNAL, "out of memory");
         answer_search(s, NULL, NULL, &error);
     }

@@ -39,8 +39,9 @@ struct method_report {
 };
 
 struct offer {
-    const struct jid *to; /* a full JID; for an offline method a bare one */
-    bool to_one;          /* the caller named a resource of it: of a room, nobody else is meant */
+    const struct jid *to;   /* a full JID; for an offline method a bare one */
+    const struct jid *from; /* the full JID of ours it comes from; NULL: the session's own */
+    bool to_one;            /* the caller named a resource of it: of a room, nobody else is meant */
     const char *name;
     const char *type;
     uint64_t size;

@@ -94,13 +94,17 @@ struct network_ops {
     /* Finds where a file for to can go: a full JID is asked for its features; a bare JID is looked up in presence.
      * Answers exactly once, never from inside the call. ERR_RECIPIENT_OFFLINE (its text says what would help),
      * ERR_XMPP_DISCONNECTED, ERR_RECIPIENT_TIMEOUT, ERR_REMOTE_SERVER_UNREACHABLE …
+     * from: the address of ours to ask from and to send from, as the recipient's from says in full; NULL, or none of
+     * ours any more: the default sender.
      * The returned ticket, not 0, cancels it: after forget() no answer comes. */
-    uint64_t (*find)(struct network *n, const struct jid *to, network_recipient_fn *done, void *user);
+    uint64_t (*find)(struct network *n, const struct jid *from, const struct jid *to, network_recipient_fn *done,
+                     void *user);
     void (*forget)(struct network *n, uint64_t ticket);
     /* A file got to that device: it is preferred to others that are as good. */
     void (*succeeded)(struct network *n, const struct jid *who);
-    /* A chat message to that device; whether it arrives nobody knows. ERR_XMPP_DISCONNECTED: it could not be sent. */
-    bool (*say)(struct network *n, const struct jid *to, const char *text, struct error *err);
+    /* A chat message to that device, from as of an offer; whether it arrives nobody knows. ERR_XMPP_DISCONNECTED: it
+     * could not be sent. */
+    bool (*say)(struct network *n, const struct jid *from, const struct jid *to, const char *text, struct error *err);
     enum sight (*sight)(struct network *n, const struct jid *to);
     /* Asks that bare JID to let us see when it is online. *sent false: that was done not long ago, and is still open.
      * ERR_RECIPIENT_FORBIDS: it was refused not long ago; ERR_XMPP_DISCONNECTED. */

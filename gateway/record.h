@@ -100,7 +100,7 @@ struct record {
     enum transfer_state state;
     char *to;       /* bare or full JID as asked, prepared */
     char *resource; /* the resource delivered to or tried last; NULL: none yet */
-    char *from;     /* our bound JID at the time; NULL: none yet */
+    char *from;     /* our JID at the time, before that the bare one asked for; NULL: neither yet */
 
     char *name; /* file name, never NULL */
     char *type; /* media type */

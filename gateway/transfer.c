@@ -100,17 +100,25 @@ static void be_idle(struct transfer *t)
     t->env->idle(t->env->user, t);
 }
 
+const struct jid *transfer_sender(const struct transfer *t, struct jid *out)
+{
+    const char *from = t->record->from;
+
+    return from && jid_parse(out, from, strlen(from), NULL) ? out : NULL;
+}
+
 /* Beside the file, where the chat with that device shows it; a link comes with its own. Once: a file that did not
  * arrive is offered again without it. */
 static void say_caption(struct transfer *t)
 {
+    struct jid from;
     struct network *network = t->env->network;
     struct record *r = t->record;
     struct error error;
 
     if (!r->caption || !*r->caption || t->env->config->delivery.caption == CAPTION_OFFER)
         return;
-    if (network->ops->say(network, t->device, r->caption, &error))
+    if (network->ops->say(network, transfer_sender(t, &from), t->device, r->caption, &error))
         record_step(r, STEP_SENT, "caption", "", "");
     else
         record_step(r, STEP_LOCAL, "caption", error_name(error.code), error.text);

@@ -150,6 +150,9 @@ bool transfer_on_offline_rung(const struct transfer *t);
 /* The digest may be computed: what is not kept cannot be read a second time. */
 bool transfer_may_digest(const struct transfer *t);
 
+/* The address of ours that it comes from, read into out; NULL: the default sender's. */
+const struct jid *transfer_sender(const struct transfer *t, struct jid *out);
+
 /* The devices of the recipient are not needed any more; nor is the ladder. */
 void transfer_forget_recipient(struct transfer *t);
 void transfer_end_round(struct transfer *t);

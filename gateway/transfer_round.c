@@ -94,9 +94,11 @@ static void on_found(void *user, struct recipient *found, const struct error *er
 
 static void look_for_recipient(struct transfer *t)
 {
+    struct jid from;
+
     attempt_begin(t, "", "");
     transfer_step(t, STEP_SENT, "disco", "", t->to->text);
-    t->finding = t->env->network->ops->find(t->env->network, t->to, on_found, t);
+    t->finding = t->env->network->ops->find(t->env->network, transfer_sender(t, &from), t->to, on_found, t);
     if (t->finding == 0)
         no_memory(t);
 }
@@ -166,11 +168,13 @@ bool transfer_may_digest(const struct transfer *t)
 
 static void offer(struct transfer *t)
 {
+    struct jid from;
     const struct method_ops *ops = t->ladder.rungs[t->rung];
     const struct jid *to = ops->offline ? t->bare : t->device;
     struct record *r = t->record;
     struct offer o = {
         .to = to,
+        .from = transfer_sender(t, &from),
         .to_one = t->to->full,
         .name = r->name,
         .type = r->type,

@@ -89,7 +89,7 @@ static void finish(struct announcing *a, const char *step, const struct error *e
 static bool send_message(struct announcing *a, xmpp_stanza_t *s, message_done_fn *done, struct error *err)
 {
     a->message = a->in_room ? room_send(a->client->rooms, s, a->what->to, done, a, err)
-                            : message_send(a->client->messages, s, a->what->to, done, a, err);
+                            : message_send(a->client->messages, s, a->what->from, a->what->to, done, a, err);
     if (s)
         xmpp_stanza_release(s);
     return a->message != 0;
@@ -138,6 +138,12 @@ static void on_asked(void *user, bool is_room, const struct error *err)
     }
     if (is_room && a->what->to_one) {
         error_set(&error, ERR_LINK_FAILED, "%.100s is a room, and would tell all what is for one", a->what->to->text);
+        finish(a, "disco", &error);
+        return;
+    }
+    if (is_room && !jid_same_bare(client_sender(a->client, a->what->from), &a->client->self)) {
+        error_set(&error, ERR_LINK_FAILED,
+                  "%.100s is a room, and only the default sender goes into rooms: leave from out", a->what->to->text);
         finish(a, "disco", &error);
         return;
     }

@@ -13,8 +13,9 @@
 #include "xmpp/client.h"
 
 struct announcement {
-    const struct jid *to; /* bare */
-    bool to_one;          /* a resource was named; of a room, that is one occupant, and the room is not told */
+    const struct jid *to;   /* bare */
+    const struct jid *from; /* as of an offer */
+    bool to_one;            /* a resource was named; of a room, that is one occupant, and the room is not told */
     const char *url;
     const char *name, *type; /* of the file; type NULL: not known */
     const char *sha256;      /* lower-case hex; NULL: not computed */

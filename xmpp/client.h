@@ -54,6 +54,12 @@ struct client {
     bool online;
 };
 
+/* Who sends what is asked to be sent from there (NULL: from nowhere): of a component that address, else ourselves. */
+static inline const struct jid *client_sender(const struct client *c, const struct jid *from)
+{
+    return c->component && from ? from : &c->self;
+}
+
 /* Whether the carrier's own address may be told to that peer (protocol: address privacy). In contacts.c. */
 bool client_may_tell_address(const struct client *c, const struct jid *peer);
 

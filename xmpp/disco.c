@@ -291,7 +291,7 @@ static char *note_caps(struct question *q)
     return node;
 }
 
-static struct question *ask(struct disco *d, const struct jid *who, struct error *err)
+static struct question *ask(struct disco *d, const struct jid *from, const struct jid *who, struct error *err)
 {
     struct client *c = d->client;
     struct question *q = calloc(1, sizeof(*q));
@@ -309,7 +309,7 @@ static struct question *ask(struct disco *d, const struct jid *who, struct error
     node = note_caps(q);
     query = stanza_set(stanza_new(c->ctx, "query", NS_DISCO_INFO), "node", node);
     iq = stanza_iq(c->ctx, "get", query);
-    q->iq = iq_ask(c->iq, iq, who, c->settings->iq_timeout_ms, replied, q, err);
+    q->iq = iq_ask_as(c->iq, iq, from, who, c->settings->iq_timeout_ms, replied, q, err);
     if (iq)
         xmpp_stanza_release(iq);
     free(node);
@@ -330,7 +330,8 @@ static struct question *find_question(struct disco *d, const struct jid *who)
     return q;
 }
 
-uint64_t disco_ask(struct disco *d, const struct jid *who, disco_done_fn *done, void *user, struct error *err)
+uint64_t disco_ask(struct disco *d, const struct jid *from, const struct jid *who, disco_done_fn *done, void *user,
+                   struct error *err)
 {
     struct asker *a = calloc(1, sizeof(*a));
     struct question *q = find_question(d, who);
@@ -340,7 +341,7 @@ uint64_t disco_ask(struct disco *d, const struct jid *who, disco_done_fn *done, 
         return 0;
     }
     if (!q)
-        q = ask(d, who, err);
+        q = ask(d, from, who, err);
     if (!q) {
         free(a);
         return 0;

@@ -20,9 +20,10 @@ const char *const *disco_known(struct disco *d, const struct jid *who);
 /* features NULL: err says why (iq_error). features live for the call. */
 typedef void disco_done_fn(void *user, const char *const *features, const struct error *err);
 
-/* Asks that JID; done is called once, never from inside the call. Returns a ticket, not 0; 0 with *err set when the
- * question cannot be sent. */
-uint64_t disco_ask(struct disco *d, const struct jid *who, disco_done_fn *done, void *user, struct error *err);
+/* Asks that JID, from as of iq_ask_as(): what it answers to one of our addresses is true for all; done is called once,
+ * never from inside the call. Returns a ticket, not 0; 0 with *err set when the question cannot be sent. */
+uint64_t disco_ask(struct disco *d, const struct jid *from, const struct jid *who, disco_done_fn *done, void *user,
+                   struct error *err);
 
 /* No answer is wanted any more; the question still goes on, for the next who asks. */
 void disco_forget(struct disco *d, uint64_t ticket);

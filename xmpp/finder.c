@@ -108,11 +108,10 @@ static void answer(struct search *s, const struct error *err)
 
 static void answer_offline(struct search *s)
 {
-    struct client *c = s->finder->client;
     char own[JID_MAX + 1];
     struct error err;
 
-    jid_bare(&c->self, own);
+    jid_bare(&s->found.from, own);
     if (s->found.subscribed)
         error_set(&err, ERR_RECIPIENT_OFFLINE, "no device of %s is online", s->found.asked.text);
     else
@@ -339,7 +338,7 @@ static void ask_devices(struct search *s)
             continue;
         }
         s->asking[i] = (struct asking){.search = s};
-        s->asking[i].ticket = disco_ask(c->disco, who, device_answered, &s->asking[i], &err);
+        s->asking[i].ticket = disco_ask(c->disco, &s->found.from, who, device_answered, &s->asking[i], &err);
         if (s->asking[i].ticket)
             s->pending++;
         else
@@ -424,11 +423,14 @@ static void server_answered(void *user, const struct iq_reply *reply)
 static void ask_server(struct search *s)
 {
     struct client *c = s->finder->client;
+    xmpp_stanza_t *iq = stanza_iq(c->ctx, "get", stanza_new(c->ctx, "query", NS_DISCO_ITEMS));
     struct error err;
 
     s->phase = PHASE_ASKING;
     s->items =
-        iq_ask_query(c->iq, NS_DISCO_ITEMS, &s->found.asked, c->settings->iq_timeout_ms, server_answered, s, &err);
+        iq_ask_as(c->iq, iq, &s->found.from, &s->found.asked, c->settings->iq_timeout_ms, server_answered, s, &err);
+    if (iq)
+        xmpp_stanza_release(iq);
     if (s->items == 0)
         answer(s, &err);
 }
@@ -524,7 +526,20 @@ static void on_timer(uv_timer_t *timer)
 
 /* ---- for the network */
 
-uint64_t finder_find(struct finder *f, const struct jid *to, network_recipient_fn *done, void *user)
+/* Of a component's domain; the resource is the session's. */
+static void set_sender(struct recipient *found, const struct client *c, const struct jid *from)
+{
+    size_t len, own_len;
+    const char *own = jid_domain(&c->self, &own_len), *resource = jid_resource(&c->self);
+    const char *domain = from ? jid_domain(from, &len) : NULL;
+
+    if (!c->component || !domain || from->local == 0 || len != own_len || memcmp(domain, own, len) != 0 || !resource ||
+        !jid_with_resource(&found->from, from, resource, NULL))
+        jid_copy(&found->from, &c->self);
+}
+
+uint64_t finder_find(struct finder *f, const struct jid *from, const struct jid *to, network_recipient_fn *done,
+                     void *user)
 {
     struct search *s = calloc(1, sizeof(*s));
 
@@ -535,7 +550,7 @@ uint64_t finder_find(struct finder *f, const struct jid *to, network_recipient_f
     s->done = done;
     s->user = user;
     jid_copy(&s->found.asked, to);
-    s->found.from = f->client->self;
+    set_sender(&s->found, f->client, from);
     s->found.direct = client_may_tell_address(f->client, to);
     LIST_INSERT_HEAD(&f->searches, s, next);
     uv_timer_init(f->client->loop, &s->timer);

@@ -25,7 +25,8 @@ void finder_roster(struct finder *f);                          /* the roster is 
 void finder_presence(struct finder *f, const struct jid *who); /* a device came */
 
 /* As network_ops.find and forget. 0: out of memory. */
-uint64_t finder_find(struct finder *f, const struct jid *to, network_recipient_fn *done, void *user);
+uint64_t finder_find(struct finder *f, const struct jid *from, const struct jid *to, network_recipient_fn *done,
+                     void *user);
 void finder_forget(struct finder *f, uint64_t ticket);
 
 /* As network_ops.succeeded; the last 256 are remembered. */

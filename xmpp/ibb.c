@@ -46,7 +46,7 @@ struct ibb {
     ibb_event_fn *on_event;
     void *user;
 
-    struct jid to;
+    struct jid to, from;
     char sid[IBB_SID_MAX];
     unsigned size; /* of a block */
     unsigned answer_ms, yield_ms, linger_ms;
@@ -140,7 +140,7 @@ static void abandon(struct ibb *b)
         return;
     b->known = false;
     iq = stanza_iq(b->client->ctx, "set", build(b, "close"));
-    iq_forget(b->client->iq, iq_ask(b->client->iq, iq, &b->to, ANSWER_MS, nobody, NULL, NULL));
+    iq_forget(b->client->iq, iq_ask_as(b->client->iq, iq, &b->from, &b->to, ANSWER_MS, nobody, NULL, NULL));
     if (iq)
         xmpp_stanza_release(iq);
 }
@@ -178,7 +178,7 @@ static uint64_t ask(struct ibb *b, xmpp_stanza_t *payload, unsigned answer_ms, i
     struct error err;
     bool built = iq != NULL;
 
-    question = iq_ask(b->client->iq, iq, &b->to, answer_ms, on_answer, user, &err);
+    question = iq_ask_as(b->client->iq, iq, &b->from, &b->to, answer_ms, on_answer, user, &err);
     if (iq)
         xmpp_stanza_release(iq);
     if (question)
@@ -449,12 +449,12 @@ static void on_timer(uv_timer_t *timer)
 
 /* ---- what peers ask */
 
-static struct ibb *find(struct ibb_streams *streams, const struct jid *from, const char *sid)
+static struct ibb *find(struct ibb_streams *streams, const struct jid *local, const struct jid *from, const char *sid)
 {
     struct ibb *b;
 
     TAILQ_FOREACH(b, &streams->all, all)
-    if (b->state != OVER && sid && strcmp(b->sid, sid) == 0 && jid_equal(&b->to, from))
+    if (b->state != OVER && sid && strcmp(b->sid, sid) == 0 && jid_equal(&b->to, from) && jid_equal(&b->from, local))
         return b;
     return NULL;
 }
@@ -516,7 +516,9 @@ static bool serve(void *user, xmpp_stanza_t *iq, const struct jid *from, xmpp_st
     struct ibb_streams *streams = user;
     struct iq_table *table = streams->client->iq;
     const char *name = xmpp_stanza_get_name(payload);
-    struct ibb *b = find(streams, from, stanza_attr(payload, "sid"));
+    struct jid local;
+    struct ibb *b =
+        stanza_to(iq, &streams->client->self, &local) ? find(streams, &local, from, stanza_attr(payload, "sid")) : NULL;
 
     if (!b && streams->client->ibb_in) {
         ibb_in_serve(streams->client->ibb_in, iq, from, payload);
@@ -582,6 +584,7 @@ struct ibb *ibb_open(struct client *c, const struct ibb_terms *terms, ibb_event_
     b->on_event = on_event;
     b->user = user;
     jid_copy(&b->to, terms->to);
+    jid_copy(&b->from, client_sender(c, terms->from));
     snprintf(b->sid, sizeof b->sid, "%s", terms->sid);
     b->size = terms->block;
     b->answer_ms = terms->answer_ms;

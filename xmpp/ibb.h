@@ -47,13 +47,14 @@ struct ibb_event {
 typedef void ibb_event_fn(void *user, const struct ibb_event *event);
 
 struct ibb_terms {
-    const struct jid *to; /* copied */
-    const char *sid;      /* copied */
-    unsigned block;       /* bytes a stanza; IBB_BLOCK, or fewer where the peer wants that */
-    unsigned answer_ms;   /* how long the peer may take to answer the open */
-    bool either;          /* the peer may open it instead (XEP-0261) */
-    unsigned yield_ms;    /* and has so long until we do */
-    unsigned linger_ms;   /* between the last block and our close: who knows how much was to come closes before */
+    const struct jid *to;   /* copied */
+    const struct jid *from; /* as of an offer; copied */
+    const char *sid;        /* copied */
+    unsigned block;         /* bytes a stanza; IBB_BLOCK, or fewer where the peer wants that */
+    unsigned answer_ms;     /* how long the peer may take to answer the open */
+    bool either;            /* the peer may open it instead (XEP-0261) */
+    unsigned yield_ms;      /* and has so long until we do */
+    unsigned linger_ms;     /* between the last block and our close: who knows how much was to come closes before */
 };
 
 /* Whether a file of that size may go in-band; ERR_METHOD_UNSUPPORTED tells the limit. */

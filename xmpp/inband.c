@@ -10,7 +10,7 @@
 struct inband {
     struct method_host *host;
     struct client *client;
-    struct jid to;
+    struct jid to, from;
     struct file_range range;
     char sid[IBB_SID];
     struct ibb *ibb;
@@ -95,6 +95,7 @@ struct inband *inband_create(struct method_host *host, struct client *client, co
     s->host = host;
     s->client = client;
     jid_copy(&s->to, o->to);
+    jid_copy(&s->from, client_sender(client, o->from));
     s->range.length = o->size;
     ibb_sid(s->sid);
     return s;
@@ -118,7 +119,8 @@ void inband_take(struct inband *s, const struct file_range *range)
 
 void inband_open(struct inband *s, bool bare, unsigned answer_ms)
 {
-    struct ibb_terms terms = {.to = &s->to, .sid = s->sid, .block = IBB_BLOCK, .answer_ms = answer_ms};
+    struct ibb_terms terms = {
+        .to = &s->to, .from = &s->from, .sid = s->sid, .block = IBB_BLOCK, .answer_ms = answer_ms};
     struct error err;
 
     s->bare = bare;

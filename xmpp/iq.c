@@ -205,6 +205,16 @@ uint64_t iq_ask(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *to,
     return q->ticket;
 }
 
+uint64_t iq_ask_as(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *from, const struct jid *to,
+                   int64_t timeout_ms, iq_done_fn *done, void *user, struct error *err)
+{
+    if (table->component && iq && xmpp_stanza_set_from(iq, from->text) != XMPP_EOK) {
+        error_set(err, ERR_INTERNAL, "out of memory");
+        return 0;
+    }
+    return iq_ask(table, iq, to, timeout_ms, done, user, err);
+}
+
 uint64_t iq_ask_query(struct iq_table *table, const char *ns, const struct jid *to, int64_t timeout_ms,
                       iq_done_fn *done, void *user, struct error *err)
 {

@@ -51,6 +51,11 @@ void iq_be_component(struct iq_table *table);
 uint64_t iq_ask(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *to, int64_t timeout_ms, iq_done_fn *done,
                 void *user, struct error *err);
 
+/* The same, asked by one of a component's addresses, which is set on iq; an account has but one, and the server knows
+ * it. */
+uint64_t iq_ask_as(struct iq_table *table, xmpp_stanza_t *iq, const struct jid *from, const struct jid *to,
+                   int64_t timeout_ms, iq_done_fn *done, void *user, struct error *err);
+
 /* The same with an empty get: <query xmlns=ns/>. */
 uint64_t iq_ask_query(struct iq_table *table, const char *ns, const struct jid *to, int64_t timeout_ms,
                       iq_done_fn *done, void *user, struct error *err);

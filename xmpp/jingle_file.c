@@ -559,7 +559,7 @@ static struct method *create(struct method_host *host, struct client *client, co
         jingle_end(&m, NULL);
         return NULL;
     }
-    m->session = jingle_session_create(client->jingle, &client->self, &m->to, &session_events, m);
+    m->session = jingle_session_create(client->jingle, client_sender(client, o->from), &m->to, &session_events, m);
     if (!m->session) {
         error_set(err, ERR_INTERNAL, "out of memory");
         jingle_end(&m, NULL);

@@ -141,6 +141,7 @@ static void on_stream(void *user, const struct ibb_event *event)
 static void start(struct jingle_ibb *t, const struct terms *agreed, unsigned yield_ms)
 {
     struct ibb_terms terms = {.to = &t->to,
+                              .from = jingle_local(t->session),
                               .sid = agreed->sid,
                               .block = agreed->block,
                               .answer_ms = IBB_OPEN_MS,

@@ -17,7 +17,7 @@ enum { STALL_MS = 60 * 1000 };
 struct method {
     struct method_host *host;
     struct client *client;
-    struct jid *to;
+    struct jid *to, *from;
     bool to_one;
     char *name, *type, *caption, *sha256;
     uint64_t size;
@@ -74,6 +74,7 @@ static void announce_link(struct method *m)
 
     m->retry_at = 0;
     m->announcement = (struct announcement){.to = m->to,
+                                            .from = m->from,
                                             .to_one = m->to_one,
                                             .url = m->slot ? m->slot->get : m->url,
                                             .name = m->name,
@@ -240,6 +241,7 @@ static void link_end(struct method **m, const struct error *why)
     free(x->caption);
     free(x->sha256);
     free(x->to);
+    free(x->from);
     free(x);
     *m = NULL;
 }
@@ -257,7 +259,7 @@ static struct method *link_offer(struct method_host *host, void *network, const 
     struct method *m = calloc(1, sizeof *m);
 
     if (!m || !keep(&m->name, o->name) || !keep(&m->type, o->type) || !keep(&m->caption, o->caption) ||
-        !keep(&m->sha256, o->sha256) || !(m->to = jid_dup(o->to))) {
+        !keep(&m->sha256, o->sha256) || !(m->to = jid_dup(o->to)) || (o->from && !(m->from = jid_dup(o->from)))) {
         if (m)
             link_end(&m, NULL);
         error_set(err, ERR_INTERNAL, "out of memory");

@@ -104,8 +104,8 @@ static bool ping_behind(struct sent *s, struct error *err)
     return s->ping != 0;
 }
 
-uint64_t message_send(struct messages *m, xmpp_stanza_t *message, const struct jid *to, message_done_fn *done,
-                      void *user, struct error *err)
+uint64_t message_send(struct messages *m, xmpp_stanza_t *message, const struct jid *from, const struct jid *to,
+                      message_done_fn *done, void *user, struct error *err)
 {
     struct sent *s = calloc(1, sizeof *s);
 
@@ -115,6 +115,8 @@ uint64_t message_send(struct messages *m, xmpp_stanza_t *message, const struct j
         return 0;
     }
     id_random_hex(s->id, ID_BYTES);
+    if (m->client->component)
+        stanza_set(message, "from", client_sender(m->client, from)->text);
     if (xmpp_stanza_set_id(message, s->id) != XMPP_EOK || xmpp_stanza_set_to(message, to->text) != XMPP_EOK ||
         !m->send(m->user, message)) {
         free(s);
@@ -139,13 +141,13 @@ static void on_said(void *user, const struct error *err)
         log_info("message.came_back", log_str("code", error_name(err->code)), log_str("error", err->text));
 }
 
-bool message_say(struct client *c, const struct jid *to, const char *text, struct error *err)
+bool message_say(struct client *c, const struct jid *from, const struct jid *to, const char *text, struct error *err)
 {
     xmpp_stanza_t *s = stanza_set(stanza_new(c->ctx, "message", NULL), "type", "chat");
     bool ok;
 
     s = stanza_add(s, stanza_add_text(c->ctx, stanza_new(c->ctx, "body", NULL), text));
-    ok = message_send(c->messages, s, to, on_said, NULL, err) != 0;
+    ok = message_send(c->messages, s, from, to, on_said, NULL, err) != 0;
     if (s)
         xmpp_stanza_release(s);
     return ok;

@@ -18,12 +18,13 @@ typedef void message_done_fn(void *user, const struct error *err);
 struct messages *messages_create(struct client *c, iq_send_fn *send, void *user); /* NULL: out of memory */
 void messages_destroy(struct messages **m); /* those on their way are dropped without an answer */
 
-/* Sends message (which the caller keeps; NULL counts as out of memory) to that address under an id of its own, and
+/* Sends message (which the caller keeps; NULL counts as out of memory) to that address under an id of its own, from as
+ * client_sender() takes it, and
  * calls done once, never from inside the call. A ticket, not 0; 0 with *err set when it could not be sent. */
-uint64_t message_send(struct messages *m, xmpp_stanza_t *message, const struct jid *to, message_done_fn *done,
-                      void *user, struct error *err);
+uint64_t message_send(struct messages *m, xmpp_stanza_t *message, const struct jid *from, const struct jid *to,
+                      message_done_fn *done, void *user, struct error *err);
 /* The same with that text, of which nobody hears any more; a message that comes back is logged. */
-bool message_say(struct client *c, const struct jid *to, const char *text, struct error *err);
+bool message_say(struct client *c, const struct jid *from, const struct jid *to, const char *text, struct error *err);
 void message_forget(struct messages *m, uint64_t ticket);
 
 /* Every incoming <message/>. */

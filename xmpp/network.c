@@ -399,9 +399,10 @@ static bool start(struct network *network, uv_loop_t *loop, const struct network
     return true;
 }
 
-static uint64_t find(struct network *network, const struct jid *to, network_recipient_fn *done, void *user)
+static uint64_t find(struct network *network, const struct jid *from, const struct jid *to, network_recipient_fn *done,
+                     void *user)
 {
-    return finder_find(((struct xmpp_network *)network)->finder, to, done, user);
+    return finder_find(((struct xmpp_network *)network)->finder, from, to, done, user);
 }
 
 static void forget(struct network *network, uint64_t ticket)
@@ -424,9 +425,10 @@ static void succeeded(struct network *network, const struct jid *who)
     finder_succeeded(((struct xmpp_network *)network)->finder, who);
 }
 
-static bool say(struct network *network, const struct jid *to, const char *text, struct error *err)
+static bool say(struct network *network, const struct jid *from, const struct jid *to, const char *text,
+                struct error *err)
 {
-    return message_say(&((struct xmpp_network *)network)->base.client, to, text, err);
+    return message_say(&((struct xmpp_network *)network)->base.client, from, to, text, err);
 }
 
 static const struct method_ops *const *list_methods(struct network *network)

@@ -23,6 +23,7 @@ static struct method *raw_offer(struct method_host *host, void *network, const s
     struct method *m = calloc(1, sizeof *m);
     struct s5b_terms terms = {
         .to = o->to,
+        .from = o->from,
         .size = o->size,
         .bare = true,
         .answer_ms = methods_bare_answer_ms(o),

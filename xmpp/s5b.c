@@ -41,7 +41,7 @@ struct s5b {
     void *user;
 
     struct s5b_terms terms;
-    struct jid *to;
+    struct jid *to, *from;
     struct file_range range;
     char sid[S5B_SID];
     struct offered_host *hosts; /* as many; no longer needed once bytes flow */
@@ -123,7 +123,7 @@ static bool gather(struct s5b *s, struct error *err)
     struct s5b_hosts found;
     struct offered_host *hosts;
 
-    if (!s5b_gather(s->client, s->host->carrier, &s->client->self, s->to, s->avoid ? s->avoid : "", &found, err))
+    if (!s5b_gather(s->client, s->host->carrier, s->from, s->to, s->avoid ? s->avoid : "", &found, err))
         return false;
     hosts = s5b_hosts_keep(&found);
     if (!hosts)
@@ -160,6 +160,7 @@ void s5b_destroy(struct s5b **stream)
         return;
     stop(s);
     free(s->to);
+    free(s->from);
     free(s->hosts);
     free(s->avoid);
     error_keep(&s->lost, NULL);
@@ -170,11 +171,12 @@ struct s5b *s5b_create(struct method_host *host, struct client *client, const st
                        s5b_ready_fn *ready, void *user, struct error *err)
 {
     struct s5b *s = calloc(1, sizeof *s);
-    struct jid *to = jid_dup(terms->to);
+    struct jid *to = jid_dup(terms->to), *from = jid_dup(client_sender(client, terms->from));
 
-    if (!s || !to) {
+    if (!s || !to || !from) {
         free(s);
         free(to);
+        free(from);
         error_set(err, ERR_INTERNAL, "out of memory");
         return NULL;
     }
@@ -185,6 +187,8 @@ struct s5b *s5b_create(struct method_host *host, struct client *client, const st
     s->terms = *terms;
     s->to = to;
     s->terms.to = to;
+    s->from = from;
+    s->terms.from = from;
     s->range.length = terms->size;
     s5b_renew(s);
     s->gathering = proxies_wait(client->proxies, on_gathered, s);
@@ -250,7 +254,7 @@ static bool expect_peer(struct s5b *s, struct error *err)
     struct carrier *carrier = s->host->carrier;
     char names[CARRIER_NAMES][S5B_NAME];
     const char *list[CARRIER_NAMES];
-    size_t count = s5b_names(s->sid, s->client->self.text, s->to->text, names);
+    size_t count = s5b_names(s->sid, s->from->text, s->to->text, names);
 
     if (count == 0)
         return error_set(err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
@@ -283,7 +287,7 @@ void s5b_offer(struct s5b *s)
         return;
     }
     iq = build_offer(s);
-    s->question = iq_ask(s->client->iq, iq, s->to, answer_ms(s), on_answer, s, &err);
+    s->question = iq_ask_as(s->client->iq, iq, s->from, s->to, answer_ms(s), on_answer, s, &err);
     if (iq)
         xmpp_stanza_release(iq);
     if (!s->question) {
@@ -415,7 +419,7 @@ static bool dial_host(struct s5b *s, const struct offered_host *h, struct error 
     snprintf(detail, sizeof detail, strchr(h->host, ':') ? "[%s]:%u" : "%s:%u", h->host, h->port);
     carrier->ops->close(&s->stream); /* the listener's, or that of an address that failed */
     error_keep(&s->lost, NULL);
-    if (!s5b_name(s->sid, s->client->self.text, s->to->text, name))
+    if (!s5b_name(s->sid, s->from->text, s->to->text, name))
         return error_set(err, ERR_INTERNAL, "no SHA-1 for the bytestream's name");
     s->stream = carrier->ops->open(carrier, on_carrier, s, err);
     /* Trusted: the operator named this proxy, or our own server did. */
@@ -501,7 +505,7 @@ static void activate(struct s5b *s)
 
     s->state = ACTIVATING;
     s->activation =
-        s5b_activate(s->host, s->client, s->hosts[s->used].jid, s->sid, &s->client->self, s->to, on_activated, s, &err);
+        s5b_activate(s->host, s->client, s->hosts[s->used].jid, s->sid, s->from, s->to, on_activated, s, &err);
     if (!s->activation)
         fail(s, &err);
 }

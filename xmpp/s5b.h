@@ -19,7 +19,8 @@
 
 /* What is offered, and what an answer means for the method it is offered by. */
 struct s5b_terms {
-    const struct jid *to; /* copied */
+    const struct jid *to;   /* copied */
+    const struct jid *from; /* as of an offer; copied */
     uint64_t size;
     bool bare;                      /* no SI came before: a yes is METHOD_ACCEPTED, and another offer is nothing new */
     unsigned answer_ms;             /* 0: what so many streamhosts may take */

@@ -17,7 +17,7 @@ struct si {
     void *user;
     uint64_t question;
 
-    struct jid *to;
+    struct jid *to, *from;
     char *name;
     char *type;    /* NULL: none */
     char *caption; /* NULL: none */
@@ -90,7 +90,7 @@ void si_offer(struct si *s, const char *sid)
     struct error err;
     char detail[256];
 
-    s->question = iq_ask(s->client->iq, iq, s->to, s->answer_ms, on_answer, s, &err);
+    s->question = iq_ask_as(s->client->iq, iq, s->from, s->to, s->answer_ms, on_answer, s, &err);
     if (iq)
         xmpp_stanza_release(iq);
     if (!s->question) {
@@ -208,6 +208,7 @@ void si_destroy(struct si **s)
         return;
     iq_forget((*s)->client->iq, (*s)->question);
     free((*s)->to);
+    free((*s)->from);
     free((*s)->name);
     free((*s)->type);
     free((*s)->caption);
@@ -224,10 +225,12 @@ static bool copy_text(char **to, const char *from)
 static bool copy_offer(struct si *s, const struct offer *o)
 {
     s->to = jid_dup(o->to);
+    s->from = jid_dup(client_sender(s->client, o->from));
     s->size = o->size;
     s->modified = o->modified;
     s->answer_ms = o->answer_ms;
-    return s->to && copy_text(&s->name, o->name) && copy_text(&s->type, o->type) && copy_text(&s->caption, o->caption);
+    return s->to && s->from && copy_text(&s->name, o->name) && copy_text(&s->type, o->type) &&
+           copy_text(&s->caption, o->caption);
 }
 
 struct si *si_create(struct method_host *host, struct client *client, const struct offer *o,

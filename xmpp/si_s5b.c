@@ -50,8 +50,11 @@ static void si_s5b_end(struct method **m, const struct error *why)
 static struct method *si_s5b_offer(struct method_host *host, void *network, const struct offer *o, struct error *err)
 {
     struct methods_network *net = network;
-    struct s5b_terms terms = {
-        .to = o->to, .size = o->size, .connect_ms = o->connect_ms, .not_acceptable = ERR_STREAMHOSTS_REFUSED};
+    struct s5b_terms terms = {.to = o->to,
+                              .from = o->from,
+                              .size = o->size,
+                              .connect_ms = o->connect_ms,
+                              .not_acceptable = ERR_STREAMHOSTS_REFUSED};
     struct method *m = calloc(1, sizeof *m);
 
     if (!m) {

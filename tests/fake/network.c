@@ -98,10 +98,12 @@ static bool start(struct network *n, uv_loop_t *loop, const struct network_event
     return true;
 }
 
-static uint64_t find(struct network *n, const struct jid *to, network_recipient_fn *done, void *user)
+static uint64_t find(struct network *n, const struct jid *from, const struct jid *to, network_recipient_fn *done,
+                     void *user)
 {
     struct fake_network *f = (struct fake_network *)n;
 
+    (void)from;
     note(f, "find %s", to->text);
     assert(!f->finding);
     f->finding = done;
@@ -155,10 +157,11 @@ static void succeeded(struct network *n, const struct jid *who)
     snprintf(f->succeeded, sizeof f->succeeded, "%s", who->text);
 }
 
-static bool say(struct network *n, const struct jid *to, const char *text, struct error *err)
+static bool say(struct network *n, const struct jid *from, const struct jid *to, const char *text, struct error *err)
 {
     struct fake_network *f = (struct fake_network *)n;
 
+    (void)from;
     note(f, "say %s %s", to->text, text);
     return !f->mute || error_set(err, ERR_XMPP_DISCONNECTED, "as the test wants it");
 }

@@ -211,10 +211,12 @@ static bool auto_start(struct network *network, uv_loop_t *loop, const struct ne
     return true;
 }
 
-static uint64_t auto_find(struct network *network, const struct jid *to, network_recipient_fn *done, void *user)
+static uint64_t auto_find(struct network *network, const struct jid *from, const struct jid *to,
+                          network_recipient_fn *done, void *user)
 {
     struct auto_network *n = (struct auto_network *)network;
 
+    (void)from;
     n->finds[n->find_count].ticket = ++n->last_ticket;
     n->finds[n->find_count].done = done;
     n->finds[n->find_count].user = user;
@@ -270,8 +272,10 @@ static void auto_succeeded(struct network *n, const struct jid *who)
     (void)who;
 }
 
-static bool auto_say(struct network *n, const struct jid *to, const char *text, struct error *err)
+static bool auto_say(struct network *n, const struct jid *from, const struct jid *to, const char *text,
+                     struct error *err)
 {
+    (void)from;
     (void)n;
     (void)to;
     (void)text;

@@ -107,7 +107,7 @@ static uint64_t ask(struct fixture *f, const char *who)
 {
     struct jid j = jid(who);
 
-    return disco_ask(f->disco, &j, on_answer, f, NULL);
+    return disco_ask(f->disco, &f->peer.client->self, &j, on_answer, f, NULL);
 }
 
 static const char *known(struct fixture *f, const char *who)

@@ -112,7 +112,7 @@ static void on_answer(void *user, struct recipient *r, const struct error *err)
 static uint64_t find(struct fixture *f, const char *to)
 {
     struct jid j = jid(to);
-    uint64_t ticket = finder_find(f->finder, &j, on_answer, f);
+    uint64_t ticket = finder_find(f->finder, NULL, &j, on_answer, f);
 
     assert_int_not_equal(ticket, 0);
     peer_expects_nothing(&f->peer);
@@ -488,7 +488,7 @@ static void a_forgotten_search_gets_no_answer(void **state)
     struct jid desk = jid(DESK);
 
     roster(f, ANA_IS_A_CONTACT);
-    finder_forget(f->finder, finder_find(f->finder, &desk, on_answer, f));
+    finder_forget(f->finder, finder_find(f->finder, NULL, &desk, on_answer, f));
     finder_forget(f->finder, find(f, ANA));
     finder_forget(f->finder, find(f, "stranger@example.net"));
     assert_non_null(peer_next(&f->peer));

@@ -140,7 +140,8 @@ static void ask_target(struct walk *w)
 {
     struct error err;
 
-    assert_int_not_equal(disco_ask(w->peer.client->disco, &w->target, take_features, w, &err), 0);
+    assert_int_not_equal(disco_ask(w->peer.client->disco, &w->peer.client->self, &w->target, take_features, w, &err),
+                         0);
 }
 
 static void offer(struct walk *w)
