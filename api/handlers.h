@@ -13,7 +13,7 @@ bool api_upload_check(struct request *rq, struct error *err); /* before it begin
 bool api_upload_count(struct request *rq, struct error *err); /* after it began: it is one of its token's */
 void api_upload_settle(struct request *rq);                   /* with the end of the request: what it did not use */
 void api_upload_drop(struct request *rq);                     /* whatever was begun and not finished */
-bool api_submission_of(const struct request *rq, struct submission *s, struct error *err); /* what is asked for */
+bool api_submission_of(struct request *rq, struct submission *s, struct error *err); /* what is asked for */
 bool api_submission_check(struct request *rq, struct error *err); /* and that it can be, for rq->to */
 
 bool api_upload_name(struct request *rq, struct error *err); /* the file's, as far as the request says */

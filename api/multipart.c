@@ -14,9 +14,9 @@
 #define FORM_TYPE "multipart/form-data"
 
 #define FIELDS                                                                                                         \
-    (PARAM_BIT(PARAM_TO) | PARAM_BIT(PARAM_RESOURCE) | PARAM_BIT(PARAM_NAME) | PARAM_BIT(PARAM_CAPTION) |              \
-     PARAM_BIT(PARAM_METHODS) | PARAM_BIT(PARAM_TTL) | PARAM_BIT(PARAM_HOLD) | PARAM_BIT(PARAM_SUBSCRIBE) |            \
-     PARAM_BIT(PARAM_DIGEST) | PARAM_BIT(PARAM_MODE) | PARAM_BIT(PARAM_LABEL))
+    (PARAM_BIT(PARAM_TO) | PARAM_BIT(PARAM_FROM) | PARAM_BIT(PARAM_RESOURCE) | PARAM_BIT(PARAM_NAME) |                 \
+     PARAM_BIT(PARAM_CAPTION) | PARAM_BIT(PARAM_METHODS) | PARAM_BIT(PARAM_TTL) | PARAM_BIT(PARAM_HOLD) |              \
+     PARAM_BIT(PARAM_SUBSCRIBE) | PARAM_BIT(PARAM_DIGEST) | PARAM_BIT(PARAM_MODE) | PARAM_BIT(PARAM_LABEL))
 
 /* What the other parts and the boundaries of a form may add to a file of the greatest size. */
 enum { FORM_EXTRA = 256 * 1024 };

@@ -222,10 +222,10 @@ static const struct {
     const char *name;
     field_fn *take;
 } fields[] = {
-    {"to", take_recipients}, {"resource", take_text}, {"source", take_source}, {"name", take_text},
-    {"type", take_type},     {"caption", take_text},  {"labels", take_labels}, {"methods", take_methods},
-    {"mode", take_text},     {"ttl", take_duration},  {"hold", take_duration}, {"subscribe", take_text},
-    {"digest", take_text},
+    {"to", take_recipients},   {"from", take_text},   {"resource", take_text}, {"source", take_source},
+    {"name", take_text},       {"type", take_type},   {"caption", take_text},  {"labels", take_labels},
+    {"methods", take_methods}, {"mode", take_text},   {"ttl", take_duration},  {"hold", take_duration},
+    {"subscribe", take_text},  {"digest", take_text},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 

@@ -48,6 +48,9 @@ struct problem problem_of(enum error_code code)
     case ERR_RECIPIENT_NOT_ALLOWED:
         return problem(403, FINAL, "The token is not for that recipient",
                        "Use another token; the rule is in the gateway's configuration.");
+    case ERR_FROM_NOT_ALLOWED:
+        return problem(403, FINAL, "The token does not send from that address",
+                       "Leave from out, or let the token's key from have that name.");
     case ERR_HOST_NOT_ALLOWED:
         return problem(403, FINAL, "Refused to a web page",
                        "Call the gateway by its loopback address or a name listed in [http] hosts, not from a page.");

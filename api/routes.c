@@ -10,8 +10,8 @@
 /* Which parameters a route knows. */
 enum {
     NONE = 0,
-    SEND = B(RESOURCE) | B(CAPTION) | B(METHODS) | B(MODE) | B(TTL) | B(HOLD) | B(SUBSCRIBE) | B(DIGEST) | B(WAIT) |
-           B(LABEL),
+    SEND = B(FROM) | B(RESOURCE) | B(CAPTION) | B(METHODS) | B(MODE) | B(TTL) | B(HOLD) | B(SUBSCRIBE) | B(DIGEST) |
+           B(WAIT) | B(LABEL),
     SEND_NAMED = SEND | B(NAME),
     FORM = SEND_NAMED | B(TO),
     LOOK = B(RESOURCE) | B(METHODS) | B(SIZE),

@@ -185,6 +185,27 @@ bool token_may_reach(const struct token *t, const struct jid *to, char rule[stat
     return true;
 }
 
+static bool not_as(const struct token *t, const char *name, struct error *err)
+{
+    metric_add(METRIC_AUTH_FAILURES, 1, error_name(ERR_FROM_NOT_ALLOWED));
+    return error_set(err, ERR_FROM_NOT_ALLOWED, "the token %s does not send as '%.80s'", t->id, name);
+}
+
+/* Nobody gets another name by default; where names are listed, the default sender's is one like others. */
+bool token_may_send_as(const struct token *t, const struct jid *from, bool usual, char rule[static RULE_TEXT],
+                       struct error *err)
+{
+    char name[JID_PART + 1];
+
+    if (!t || (usual && (!t->from || !t->from[0])))
+        return true;
+    snprintf(name, sizeof name, "%.*s", (int)from->local, from->text);
+    if (t->from && t->from[0] && token_globs_allow(t->from, name))
+        return true;
+    snprintf(rule, RULE_TEXT, "token %s: from=%s", t->id, t->from_text ? t->from_text : "");
+    return not_as(t, name, err);
+}
+
 bool token_may_send(const struct token *t, uint64_t size, char rule[static RULE_TEXT], struct error *err)
 {
     if (!t || !t->max_size || size <= t->max_size)

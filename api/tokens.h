@@ -37,6 +37,9 @@ enum { RULE_TEXT = 400 };
 
 bool token_may(const struct token *t, unsigned scope, char rule[static RULE_TEXT], struct error *err);
 bool token_may_reach(const struct token *t, const struct jid *to, char rule[static RULE_TEXT], struct error *err);
+/* from: bare; usual: the default sender's. */
+bool token_may_send_as(const struct token *t, const struct jid *from, bool usual, char rule[static RULE_TEXT],
+                       struct error *err);
 bool token_may_send(const struct token *t, uint64_t size, char rule[static RULE_TEXT], struct error *err);
 
 /* Whether a transfer is there for it: it made it, or may see all. */

@@ -204,13 +204,28 @@ static enum MHD_Result retried(struct request *rq)
     return reply_transfer(rq, 202, rq->got.record);
 }
 
+/* An address that is none of ours any more gives way to the default sender's. */
+static bool may_send_again(struct request *rq, const struct record *r, struct error *err)
+{
+    char name[JID_PART + 1];
+    struct jid from;
+    bool usual;
+
+    if (!r->from || !jid_parse(&from, r->from, strlen(r->from), NULL))
+        return true;
+    snprintf(name, sizeof name, "%.*s", (int)from.local, from.text);
+    return !gateway_sender(rq->gw, name, &from, &usual, NULL) ||
+           token_may_send_as(rq->token, &from, usual, rq->refusal.rule, err);
+}
+
 /* What a token may reach may have changed since, or be less than another one's that sent it. */
 static bool may_reach_again(struct request *rq, struct error *err)
 {
     const struct record *r = rq->got.record;
     struct jid to;
 
-    return !r || (jid_parse(&to, r->to, strlen(r->to), err) && token_may_reach(rq->token, &to, rq->refusal.rule, err));
+    return !r || (jid_parse(&to, r->to, strlen(r->to), err) && token_may_reach(rq->token, &to, rq->refusal.rule, err) &&
+                  may_send_again(rq, r, err));
 }
 
 enum MHD_Result api_transfer_retry(struct request *rq)

@@ -11,8 +11,8 @@
 /* The parameters that a form has, under the same names but for the file's. */
 enum {
 #define B(param) PARAM_BIT(PARAM_##param)
-    META =
-        B(TO) | B(RESOURCE) | B(CAPTION) | B(METHODS) | B(MODE) | B(TTL) | B(HOLD) | B(SUBSCRIBE) | B(DIGEST) | B(LABEL)
+    META = B(TO) | B(FROM) | B(RESOURCE) | B(CAPTION) | B(METHODS) | B(MODE) | B(TTL) | B(HOLD) | B(SUBSCRIBE) |
+           B(DIGEST) | B(LABEL)
 #undef B
 };
 

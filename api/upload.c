@@ -89,7 +89,16 @@ static bool take_mode(const struct request *rq, enum mode *mode, struct error *e
 }
 
 /* Parameters whose meaning is the gateway's are checked there; those whose form is ours are read here. */
-bool api_submission_of(const struct request *rq, struct submission *s, struct error *err)
+static bool may_send_as(struct request *rq, const char *asked, struct error *err)
+{
+    struct jid from;
+    bool usual;
+
+    return gateway_sender(rq->gw, asked, &from, &usual, err) &&
+           token_may_send_as(rq->token, &from, usual, rq->refusal.rule, err);
+}
+
+bool api_submission_of(struct request *rq, struct submission *s, struct error *err)
 {
     char *const *value = rq->params.value;
 
@@ -97,6 +106,7 @@ bool api_submission_of(const struct request *rq, struct submission *s, struct er
         .to = &rq->to,
         .name = *rq->name ? rq->name : NULL,
         .type = *rq->type ? rq->type : NULL,
+        .from = value[PARAM_FROM],
         .caption = value[PARAM_CAPTION],
         .labels = value[PARAM_LABEL],
         .methods = value[PARAM_METHODS],
@@ -108,7 +118,7 @@ bool api_submission_of(const struct request *rq, struct submission *s, struct er
         .hold_ms = -1,
         .subscribe = value[PARAM_SUBSCRIBE] != NULL,
     };
-    if (!take_mode(rq, &s->mode, err))
+    if (!may_send_as(rq, s->from, err) || !take_mode(rq, &s->mode, err))
         return false;
     if (s->digest && strcmp(value[PARAM_DIGEST], "sha-256") != 0)
         return error_set(err, ERR_PARAMETER_INVALID, "digest: the one that can be computed is 'sha-256'");

@@ -30,6 +30,7 @@ enum error_retry { RETRY_NEVER, RETRY_METHOD, RETRY_LATER };
     X(ERR_AUTH_EXPIRED,             "auth_expired",             NEVER)   \
     X(ERR_SCOPE_MISSING,            "scope_missing",            NEVER)   \
     X(ERR_RECIPIENT_NOT_ALLOWED,    "recipient_not_allowed",    NEVER)   \
+    X(ERR_FROM_NOT_ALLOWED,         "from_not_allowed",         NEVER)   \
     X(ERR_RATE_LIMITED,             "rate_limited",             NEVER)   \
     X(ERR_HOST_NOT_ALLOWED,         "host_not_allowed",         NEVER)   \
     X(ERR_NOT_FOUND,                "not_found",                NEVER)   \

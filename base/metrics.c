@@ -18,8 +18,8 @@ static const char *const statuses[] = {"200", "201", "202", "204", "206", "301",
                                        "403", "404", "405", "406", "408", "409", "410", "411", "412", "413",
                                        "414", "415", "416", "421", "422", "423", "424", "429", "431", "451",
                                        "460", "499", "500", "501", "502", "503", "504", "507", OTHER};
-static const char *const reasons[] = {"auth_missing",  "auth_invalid",          "auth_expired",
-                                      "scope_missing", "recipient_not_allowed", OTHER};
+static const char *const reasons[] = {"auth_missing",          "auth_invalid",     "auth_expired", "scope_missing",
+                                      "recipient_not_allowed", "from_not_allowed", OTHER};
 static const char *const limits[] = {"rate", "active", "daily_bytes", "connections", "wrong_tokens", OTHER};
 static const char *const states[] = {"receiving",    "queued",    "held",      "offering",     "connecting",
                                      "transferring", "delivered", "link_sent", "link_fetched", "failed",

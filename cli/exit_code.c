@@ -43,6 +43,7 @@ int exit_of_error(enum error_code code)
     case ERR_AUTH_EXPIRED:
     case ERR_SCOPE_MISSING:
     case ERR_RECIPIENT_NOT_ALLOWED:
+    case ERR_FROM_NOT_ALLOWED:
     case ERR_HOST_NOT_ALLOWED:
     case ERR_SOURCE_REFUSED:
     case ERR_SENDER_NOT_ALLOWED:

@@ -71,8 +71,8 @@ static void add_parameter(struct buf *target, const char *name, const char *valu
 
 static char *target_of(const struct sending *s)
 {
-    static const enum cli_opt parameters[] = {OPT_CAPTION, OPT_RESOURCE, OPT_METHODS, OPT_MODE,
-                                              OPT_TTL,     OPT_HOLD,     OPT_DIGEST};
+    static const enum cli_opt parameters[] = {OPT_FROM, OPT_CAPTION, OPT_RESOURCE, OPT_METHODS,
+                                              OPT_MODE, OPT_TTL,     OPT_HOLD,     OPT_DIGEST};
     struct buf target = {0};
     const char *label;
     size_t at = 0;

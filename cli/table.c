@@ -11,6 +11,7 @@ enum { SENDER = IN_ALL | IN_CLIENT | IN_TELLS };
 const struct cli_option cli_options[] = {
     {OPT_TO, "to", "JID", "one recipient more; then every word is a file", .groups = IN_SEND},
     {OPT_NAME, "name", "NAME", "what the file is called there, instead of its own name", .groups = IN_SEND},
+    {OPT_FROM, "from", "NAME", "the address of the gateway it comes from, where it is a component", .groups = IN_SEND},
     {OPT_CAPTION, "caption", "TEXT", "a message beside the file", .groups = IN_SEND},
     {OPT_RESOURCE, "resource", "RESOURCE", "the recipient's device", .groups = IN_SEND},
     {OPT_METHODS, "methods", "LIST", "these methods alone, in this order: jingle-s5b,si-s5b,link", .groups = IN_SEND},
@@ -56,6 +57,7 @@ const struct cli_option cli_options[] = {
     {OPT_TOKEN_KEY, "active", "N", NULL, .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "daily-bytes", "SIZE", NULL, .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "inbox-of", "LIST", NULL, .groups = IN_TOKEN},
+    {OPT_TOKEN_KEY, "from", "LIST", NULL, .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "expires", "DATE", NULL, .groups = IN_TOKEN},
     {OPT_TOKEN_KEY, "note", "TEXT", NULL, .groups = IN_TOKEN},
     {OPT_MAN, "man", NULL, "print the manual page itself", .groups = IN_MANUAL, .hidden = true},

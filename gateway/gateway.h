@@ -51,6 +51,7 @@ void gateway_reserve(struct gateway *gw, const struct record_key *key, gateway_r
 /* What the upload is for. Strings are borrowed for the call. */
 struct submission {
     const struct jid *to;           /* empty in a check: not known yet */
+    const char *from;               /* whose address it comes from, see gateway_sender(); NULL: the default sender's */
     const char *name;               /* NULL: "upload-<id>" with an ending that fits the type */
     const char *type;               /* NULL: sniffed from the first 64 KiB */
     const char *caption;            /* NULL: none */
@@ -67,6 +68,10 @@ struct submission {
     enum mode mode;
     bool subscribe; /* ask who is no contact; then a hold is needed: below 0 may also mean the whole ttl */
 };
+
+/* The bare address a file comes from: asked is a local part or an address of the component's domain, NULL the default
+ * sender; an account has none but its own. *usual: it is the default sender's. ERR_PARAMETER_INVALID. */
+bool gateway_sender(const struct gateway *gw, const char *asked, struct jid *out, bool *usual, struct error *err);
 
 /* Checks what can be checked before any byte is read: for an early refusal. */
 bool gateway_submission_check(struct gateway *gw, const struct submission *s, struct error *err);

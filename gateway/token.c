@@ -122,6 +122,13 @@ static bool read_inbox_of(struct token *t, const char *value, struct error *err)
     return read_globs(&t->inbox_of, &t->inbox_text, value, err);
 }
 
+static bool read_from(struct token *t, const char *value, struct error *err)
+{
+    if (strchr(value, '@'))
+        return error_set(err, ERR_CONFIG, "expected names before the '@', as reports, alerts-*");
+    return read_globs(&t->from, &t->from_text, value, err);
+}
+
 static bool read_size(uint64_t *out, const char *value, struct error *err)
 {
     return (value_size(value, out) && *out > 0 && *out <= INT64_MAX) ||
@@ -195,6 +202,8 @@ static const struct section_key helps[] = {
     {"daily_bytes", "of uploads, a day of UTC"},
     {"inbox_of",
      "with the scope inbox: globs on our own bare addresses whose files it sees; !glob denies; left out: all"},
+    {"from",
+     "globs on the names before the '@' that it may send as, of a component; left out: the default sender alone"},
     {"expires", "2027-01-31, or 2027-01-31T12:00:00Z"},
     {"note", "for people"},
     {NULL, NULL},
@@ -204,8 +213,8 @@ enum { KEYS = sizeof helps / sizeof *helps - 1 };
 
 /* In the order of the helps. */
 static bool (*const readers[KEYS])(struct token *t, const char *value, struct error *err) = {
-    read_hash,   read_scopes,      read_allow_to, read_max_size, read_rate,
-    read_active, read_daily_bytes, read_inbox_of, read_expires,  read_note,
+    read_hash,        read_scopes,   read_allow_to, read_max_size, read_rate, read_active,
+    read_daily_bytes, read_inbox_of, read_from,     read_expires,  read_note,
 };
 
 const struct section_key *token_keys(void)
@@ -232,7 +241,7 @@ bool token_complete(struct token *t, struct error *err)
         return error_set(err, ERR_CONFIG, "[token %s] has no hash; make both: jidpost token create --id %s", t->id,
                          t->id);
     return (t->scopes_text || read_scopes(t, USUAL_SCOPES, err)) && (t->allow_to || read_allow_to(t, "", err)) &&
-           (t->inbox_of || read_inbox_of(t, "", err));
+           (t->inbox_of || read_inbox_of(t, "", err)) && (t->from || read_from(t, "", err));
 }
 
 /* ---- several */
@@ -244,6 +253,8 @@ static void token_free(struct token *t)
     free(t->allow_text);
     value_list_free(t->inbox_of);
     free(t->inbox_text);
+    value_list_free(t->from);
+    free(t->from_text);
     free(t->note);
 }
 
@@ -305,18 +316,21 @@ bool token_copy(struct token *to, const struct token *from)
     t.allow_text = from->allow_text ? strdup(from->allow_text) : NULL;
     t.inbox_of = from->inbox_of ? copy_list(from->inbox_of) : NULL;
     t.inbox_text = from->inbox_text ? strdup(from->inbox_text) : NULL;
+    t.from = from->from ? copy_list(from->from) : NULL;
+    t.from_text = from->from_text ? strdup(from->from_text) : NULL;
     t.note = from->note ? strdup(from->note) : NULL;
     memcpy(t.id, to->id, sizeof t.id);
     *to = t;
     return !from->scopes_text == !t.scopes_text && !from->allow_to == !t.allow_to &&
            !from->allow_text == !t.allow_text && !from->inbox_of == !t.inbox_of && !from->inbox_text == !t.inbox_text &&
-           !from->note == !t.note;
+           !from->from == !t.from && !from->from_text == !t.from_text && !from->note == !t.note;
 }
 
 bool token_equal(const struct token *a, const struct token *b)
 {
     return memcmp(a->digest, b->digest, sizeof a->digest) == 0 && a->scopes == b->scopes &&
            strcmp(a->allow_text ? a->allow_text : "", b->allow_text ? b->allow_text : "") == 0 &&
+           strcmp(a->from_text ? a->from_text : "", b->from_text ? b->from_text : "") == 0 &&
            strcmp(a->inbox_text ? a->inbox_text : "", b->inbox_text ? b->inbox_text : "") == 0 &&
            a->max_size == b->max_size && a->rate == b->rate && a->burst == b->burst && a->active == b->active &&
            a->daily_bytes == b->daily_bytes && a->expires == b->expires;

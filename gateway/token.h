@@ -44,6 +44,8 @@ struct token {
     char *allow_text;
     char **inbox_of; /* globs likewise, on our own bare addresses: whose inbox it sees; empty: everyone's */
     char *inbox_text;
+    char **from; /* globs likewise, on local parts: whom it may send as; empty: the default sender alone */
+    char *from_text;
     uint64_t max_size;
     uint64_t rate, burst; /* requests a minute; at once */
     uint64_t active;      /* transfers under way at once */

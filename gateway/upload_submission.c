@@ -1,4 +1,5 @@
 /* gateway/upload_submission.c - what an upload is for: whether it can be done, and the record that is made of it. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -28,8 +29,40 @@ bool gateway_methods_check(struct gateway *gw, const char *list, struct error *e
     return true;
 }
 
+bool gateway_sender(const struct gateway *gw, const char *asked, struct jid *out, bool *usual, struct error *err)
+{
+    const struct config *config = gw->config;
+    char own[JID_MAX + 1], text[JID_MAX + 1];
+    size_t len, own_len;
+    const char *own_domain = jid_domain(&config->xmpp.jid, &own_len);
+    struct error why;
+
+    jid_bare(&config->xmpp.jid, own);
+    if (asked && snprintf(text, sizeof text, strchr(asked, '@') ? "%s" : "%s@%.*s", asked, (int)own_len, own_domain) >=
+                     (int)sizeof text)
+        return error_set(err, ERR_PARAMETER_INVALID, "from: longer than an address may be");
+    if (!jid_parse(out, asked ? text : own, strlen(asked ? text : own), &why))
+        return error_set(err, ERR_PARAMETER_INVALID, "from: %.150s", why.text);
+    *usual = jid_same_bare(out, &config->xmpp.jid) && !out->full;
+    if (*usual)
+        return true;
+    if (!config->xmpp.component_secret)
+        return error_set(err, ERR_PARAMETER_INVALID,
+                         "from: this gateway has one address, %.60s; leave from out, or make it a component", own);
+    if (out->full || out->local == 0 || jid_domain(out, &len) == NULL || len != own_len ||
+        memcmp(jid_domain(out, &len), own_domain, own_len) != 0)
+        return error_set(err, ERR_PARAMETER_INVALID, "from: a name before the '@', or an address somebody@%.80s",
+                         own + config->xmpp.jid.local + 1);
+    return true;
+}
+
 bool gateway_submission_check(struct gateway *gw, const struct submission *s, struct error *err)
 {
+    struct jid from;
+    bool usual;
+
+    if (s->from && !gateway_sender(gw, s->from, &from, &usual, err))
+        return false;
     if (s->to->text[0] && s->to->local == 0)
         return error_set(err, ERR_JID_INVALID, "'%s' is a server, not a person: write somebody@%s", s->to->text,
                          s->to->text);
@@ -70,9 +103,15 @@ struct record *upload_record(const struct upload *u, const struct submission *s)
 {
     struct record *r = record_new();
     const struct config *config = u->gw->config;
+    struct jid from;
+    bool usual;
 
     if (!r)
         return NULL;
+    if (s->from && !(gateway_sender(u->gw, s->from, &from, &usual, NULL) && record_text(&r->from, from.text))) {
+        record_free(&r);
+        return NULL;
+    }
     memcpy(r->id, u->id, ID_SIZE);
     r->state = TRANSFER_QUEUED;
     r->mode = u->mode;

@@ -31,6 +31,27 @@ class Component:
         gateway.start()
         self.wait_seen(gateway, peer)
 
+    def test_a_file_comes_from_the_address_that_is_asked_for(self):
+        gateway = self.component()
+        for method, options in (("si-s5b", ()), ("s5b", ("--bare",)), ("si-ibb", ("--ibb",))):
+            peer = self.recipient("alice", *options)
+            for sender in ("reports", f"Reports@{FILES}"):
+                with self.subTest(method=method, sender=sender):
+                    path, digest = self.file(100_000)
+                    transfer = gateway.put(f"alice@{DOMAIN}/desk", path.read_bytes(), wait=30, methods=method,
+                                           **{"from": sender}).json
+                    self.assertEqual(transfer["state"], "delivered", transfer)
+                    self.assertEqual(transfer["from"].split("/")[0], f"reports@{FILES}")
+                    peer.wait("file", sha256=digest)
+            peer.kill()
+
+    def test_an_address_of_another_domain_is_refused(self):
+        gateway = self.component()
+        for sender in (f"alice@{DOMAIN}", f"reports@{FILES}/desk", "@"):
+            with self.subTest(sender):
+                refused = gateway.put(f"alice@{DOMAIN}/desk", b"x", **{"from": sender})
+                self.assertEqual((refused.status, refused.json["code"]), (422, "parameter_invalid"))
+
 
 class ComponentOnProsody(Component, Case):
     pass

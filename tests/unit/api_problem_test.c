@@ -22,7 +22,7 @@ static void every_code_has_its_status(void **state)
         {401, {ERR_AUTH_MISSING, ERR_AUTH_INVALID, ERR_AUTH_EXPIRED}},
         {403,
          {ERR_SENDER_NOT_ALLOWED, ERR_SOURCE_REFUSED, ERR_HOST_NOT_ALLOWED, ERR_SCOPE_MISSING,
-          ERR_RECIPIENT_NOT_ALLOWED}},
+          ERR_RECIPIENT_NOT_ALLOWED, ERR_FROM_NOT_ALLOWED}},
         {404, {ERR_NOT_FOUND}},
         {405, {ERR_METHOD_NOT_ALLOWED}},
         {409,

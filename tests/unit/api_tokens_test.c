@@ -134,6 +134,41 @@ static void scopes_are_what_a_token_is_for(void **state)
     token_list_free(&c.tokens);
 }
 
+static void from_names_whom_it_may_send_as(void **state)
+{
+    static const struct {
+        const char *from, *as; /* from NULL: left out */
+        bool usual;
+        const char *rule; /* NULL: allowed */
+    } rows[] = {
+        {NULL, "jidpost", true, NULL},
+        {NULL, "reports", false, "token ci-1: from="},
+        {"reports alerts-*", "reports", false, NULL},
+        {"reports alerts-*", "alerts-7", false, NULL},
+        {"reports alerts-*", "billing", false, "token ci-1: from=reports alerts-*"},
+        {"reports", "jidpost", true, "token ci-1: from=reports"},
+        {"!billing", "reports", false, NULL},
+        {"!billing", "billing", false, "token ci-1: from=!billing"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config c = {0};
+        char rule[RULE_TEXT] = "", text[100];
+        struct jid from;
+        struct error err = {0};
+
+        snprintf(text, sizeof text, "%s@files.example.org", rows[i].as);
+        assert_true(jid_parse(&from, text, strlen(text), NULL));
+        if (token_may_send_as(one(&c, rows[i].from ? "from" : "note", rows[i].from ? rows[i].from : "x"), &from,
+                              rows[i].usual, rule, &err) != !rows[i].rule ||
+            strcmp(rule, rows[i].rule ? rows[i].rule : "") != 0 ||
+            err.code != (rows[i].rule ? ERR_FROM_NOT_ALLOWED : ERR_NONE))
+            fail_msg("%s as %s: '%s' %s", rows[i].from, rows[i].as, rule, err.text);
+        token_list_free(&c.tokens);
+    }
+}
+
 static void allow_to_names_whom_it_may_reach_and_deny_wins(void **state)
 {
     static const struct {
@@ -250,6 +285,7 @@ int main(void)
         cmocka_unit_test(a_token_expires),
         cmocka_unit_test(a_table_lives_as_long_as_somebody_holds_it),
         cmocka_unit_test(scopes_are_what_a_token_is_for),
+        cmocka_unit_test(from_names_whom_it_may_send_as),
         cmocka_unit_test(allow_to_names_whom_it_may_reach_and_deny_wins),
         cmocka_unit_test(a_file_is_at_most_as_large_as_it_says),
         cmocka_unit_test(inbox_of_names_whose_files_it_sees),

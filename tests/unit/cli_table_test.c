@@ -162,6 +162,7 @@ static void errors_end_the_program_by_their_kind(void **state)
         {ERR_JID_INVALID, EXIT_USAGE},
         {ERR_AUTH_INVALID, EXIT_AUTH},
         {ERR_RECIPIENT_NOT_ALLOWED, EXIT_AUTH},
+        {ERR_FROM_NOT_ALLOWED, EXIT_AUTH},
         {ERR_NOT_FOUND, EXIT_NOT_FOUND},
         {ERR_RECIPIENT_OFFLINE, EXIT_RECIPIENT},
         {ERR_NO_COMMON_METHOD, EXIT_RECIPIENT},

@@ -46,6 +46,7 @@ static void every_key_arrives(void **state)
     must_set(t, "active", "3");
     must_set(t, "daily_bytes", "1G");
     must_set(t, "inbox_of", "*@Example.ORG !boss@example.org");
+    must_set(t, "from", "Reports,alerts-*");
     must_set(t, "expires", "2027-01-31T12:00:00Z");
     must_set(t, "note", "the build");
     assert_true(token_complete(t, NULL));
@@ -64,6 +65,9 @@ static void every_key_arrives(void **state)
     assert_string_equal(t->inbox_of[0], "*@example.org");
     assert_string_equal(t->inbox_of[1], "!boss@example.org");
     assert_null(t->inbox_of[2]);
+    assert_string_equal(t->from[0], "reports");
+    assert_string_equal(t->from[1], "alerts-*");
+    assert_null(t->from[2]);
     assert_int_equal(t->expires, 1801396800000);
     assert_string_equal(t->note, "the build");
     token_list_free(&list);
@@ -138,6 +142,7 @@ static void what_is_wrong_is_named(void **state)
         {"scopes", "", "at least one of send"},
         {"allow_to", "ana@example.org/desk", "fits no bare address"},
         {"allow_to", "!", "fits no bare address"},
+        {"from", "reports@files.example.org", "[token ci-1] from: expected names before the '@'"},
         {"inbox_of", "gw@example.org/desk", "[token ci-1] inbox_of: 'gw@example.org/desk' fits no bare address"},
         {"max_size", "much", "expected a size"},
         {"max_size", "0", "expected a size"},

@@ -338,6 +338,16 @@ const struct config *gateway_config(const struct gateway *gw)
     return gw->config;
 }
 
+bool gateway_sender(const struct gateway *gw, const char *asked, struct jid *out, bool *usual, struct error *err)
+{
+    char text[JID_MAX + 1];
+
+    (void)gw;
+    *usual = !asked;
+    snprintf(text, sizeof text, "%.500s@files.example.org", asked ? asked : "jidpost");
+    return jid_parse(out, text, strlen(text), err);
+}
+
 bool gateway_submission_check(struct gateway *gw, const struct submission *s, struct error *err)
 {
     enum error_code code;
