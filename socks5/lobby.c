@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -123,10 +124,22 @@ static void leave(struct party *p, const struct session *s)
 
 /* ---- parking */
 
+/* Who sends a small file before the word, as Pidgin does, has shut his side by then; his bytes are here all the same.
+ */
+static bool has_said_all(const struct watch *w, uint32_t events)
+{
+    int unread = 0;
+
+    return !(events & (EPOLLHUP | EPOLLERR)) && ioctl(w->fd, FIONREAD, &unread) == 0 && unread > 0;
+}
+
+/* Only its end is waited for. */
 static void on_parked(struct watch *w, uint32_t events)
 {
-    (void)events; /* only its end is waited for */
-    leave(w->owner, (struct session *)w);
+    if (has_said_all(w, events))
+        poller_change(w, 0); /* a reset is told even so */
+    else
+        leave(w->owner, (struct session *)w);
 }
 
 bool lobby_takes(struct lobby *l, const struct session *s)

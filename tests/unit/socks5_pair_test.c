@@ -53,6 +53,24 @@ static void what_was_sent_before_the_word_comes_after_it(void **state)
     await_over(1, ERR_NONE);
 }
 
+/* As Pidgin sends a small file: it does not wait for the proxy's answer. */
+static void who_has_left_before_the_word_is_heard_all_the_same(void **state)
+{
+    int a, b;
+
+    (void)state;
+    start_engine(&roomy);
+    a = park(NAME);
+    say(a, "all of it", 9);
+    fd_close(&a);
+    b = park(NAME); /* behind his end */
+    join(1, NAME);
+    hear(b, "all of it", 9);
+    hear_end(b);
+    fd_close(&b);
+    await_over(1, ERR_NONE);
+}
+
 /* What comes in one segment with the request belongs to the stream. */
 static void what_came_with_the_request_comes_first(void **state)
 {
@@ -473,6 +491,7 @@ int main(void)
         test(both_ways_carry_every_byte),
         test(what_was_sent_before_the_word_comes_after_it),
         test(what_came_with_the_request_comes_first),
+        test(who_has_left_before_the_word_is_heard_all_the_same),
         test(ten_megabytes_pushed_early_are_held_back),
         test(one_side_that_ends_still_hears_the_other),
         test(who_closes_after_the_last_byte_cuts_nothing_off),
