@@ -18,6 +18,7 @@ from pathlib import Path
 
 import bench_bytes
 import bench_many
+import bench_relay
 import bench_rest
 import bench_small
 import chart
@@ -33,6 +34,7 @@ BENCHES = {
     "rate": bench_small.rate,
     "streams": bench_many.streams,
     "memory": bench_many.footprint,
+    "relay": bench_relay.relay,
     "start": bench_rest.start,
     "idle": bench_rest.idle,
 }
