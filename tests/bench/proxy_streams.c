@@ -164,7 +164,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
-        measure(ways, count, number(line, 1, INT32_MAX), pid);
+        measure(ways, count, number(line, 1, INT64_MAX), pid);
     }
     free(ways);
     return 0;
