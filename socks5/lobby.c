@@ -147,7 +147,7 @@ bool lobby_takes(struct lobby *l, const struct session *s)
     const struct socks5_pairing *limits = &l->worker->engine->limits.pairing;
     const struct socks5_request *request = &s->shake->request;
     const struct party *p;
-    uint8_t key[PAIR_KEY];
+    uint8_t key[PAIR_KEY] = {0};
 
     if (limits->max_pairs == 0 || !lobby_key(request->host, request->host_len, key))
         return false;
@@ -159,7 +159,7 @@ bool lobby_takes(struct lobby *l, const struct session *s)
 
 void lobby_park(struct lobby *l, struct session *session, int64_t now)
 {
-    uint8_t key[PAIR_KEY];
+    uint8_t key[PAIR_KEY] = {0};
     struct party *p;
     struct error err;
     int at;
@@ -339,11 +339,14 @@ void lobby_open(struct lobby *l, struct worker *worker)
 void lobby_close(struct lobby *l)
 {
     for (size_t i = 0; i < LOBBY_BUCKETS; i++) {
-        while (l->buckets[i]) {
-            if (l->buckets[i]->pair == 0)
-                close_both(l->buckets[i]);
+        struct party *next;
+
+        for (struct party *p = l->buckets[i]; p; p = next) {
+            next = p->next;
+            if (p->pair == 0)
+                close_both(p);
             else
-                party_free(l->buckets[i]);
+                party_free(p);
         }
     }
 }

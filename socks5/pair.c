@@ -17,8 +17,10 @@
 
 enum {
     PROGRESS_MS = 1000,
-    LOST_MAX = 4096,         /* what may be thrown away because nobody is left to hear it; more is a broken stream */
-    UNSENT_MAX = 256 * 1024, /* bytes the kernel may hold unsent for a side: bounds its memory */
+    LOST_MAX = 4096, /* what may be thrown away because nobody is left to hear it; more is a broken stream */
+    FEW = 16,        /* pairs of a thread that may have larger turns, and more of the kernel's memory, than all may */
+    UNSENT_FEW = 1024 * 1024, /* bytes it may hold unsent for a side, so that a turn moves as much */
+    UNSENT_MANY = 256 * 1024,
     CALM_SPILL = 16 * 1024 * 1024, /* more than this waits in memory: no more than little pieces are read */
     CALM_PIECE = 16 * 1024
 };
@@ -260,8 +262,9 @@ static bool throw_away(struct pair *p, struct side *from, int64_t now)
 /* How many bytes may be read of a side now. */
 static size_t share_of(struct pair *p, struct side *from, struct side *to)
 {
-    uint64_t most = poller_crowded(&from->watch) ? PUMP_QUANTUM : PUMP_QUANTUM_ALONE;
-    uint64_t room = conduit_room(to->watch.fd, UNSENT_MAX);
+    const bool many = home_of(p)->count > FEW && poller_crowded(&from->watch);
+    uint64_t most = many ? PUMP_QUANTUM : PUMP_QUANTUM_ALONE;
+    uint64_t room = conduit_room(to->watch.fd, p->unsent_max);
 
     if (most > room)
         most = room;
@@ -390,9 +393,9 @@ static void on_ready(struct watch *w, uint32_t events)
 /* ---- the set */
 
 /* What the handshake's socket was tuned for was one file and a receiver that reads it. */
-static void tune(int fd, const struct socks5_pairing *limits)
+static void tune(int fd, unsigned unsent, const struct socks5_pairing *limits)
 {
-    const unsigned silence = limits->idle_ms, unsent = UNSENT_MAX;
+    const unsigned silence = limits->idle_ms;
 
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silence, sizeof(silence));
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
@@ -409,9 +412,10 @@ void pairs_join(struct pairs *set, struct pair *p)
     p->joined = p->swept = now;
     p->next_progress = now + PROGRESS_MS;
     p->allowance = p->options.rate;
+    p->unsent_max = set->count <= FEW ? UNSENT_FEW : UNSENT_MANY;
     alive(p, now);
     for (int i = 0; i < 2; i++) {
-        tune(p->sides[i].watch.fd, &p->engine->limits.pairing);
+        tune(p->sides[i].watch.fd, p->unsent_max, &p->engine->limits.pairing);
         if (!poller_add(&set->worker->poller, &p->sides[i].watch, EPOLLIN, &err)) {
             over(p, err.code, err.text);
             return;

@@ -47,7 +47,8 @@ struct pair {
     struct socks5_pair_options options;
     uint64_t allowance; /* bytes until the next sweep, when there is a rate */
     uint64_t told;      /* of both sides' moved */
-    uint32_t lost;      /* bytes that could not be passed on */
+    uint32_t unsent_max;
+    uint32_t lost; /* bytes that could not be passed on */
     int64_t joined, deadline, swept, next_progress;
     struct error why; /* when it is over */
 };

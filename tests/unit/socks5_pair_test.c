@@ -399,7 +399,7 @@ static size_t bytes_of_pipes(void)
 
     assert_non_null(dir);
     while ((e = readdir(dir))) {
-        int size = fcntl(atoi(e->d_name), F_GETPIPE_SZ);
+        int size = fcntl((int)strtol(e->d_name, NULL, 10), F_GETPIPE_SZ);
 
         all += size > 0 ? (size_t)size : 0;
     }
