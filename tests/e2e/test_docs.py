@@ -16,12 +16,13 @@ import yaml
 
 from case import Case, DIRECT
 from gateway import Client
-from lab import (DOMAIN, LOOPBACK, PASSWORD, PROXY, ROOMS, SERVERS, UPLOAD, Ejabberd, Ports, Process, Prosody,
+from lab import (DOMAIN, FILES, LOOPBACK, PASSWORD, PROXY, ROOMS, SERVERS, UPLOAD, Ejabberd, Ports, Process, Prosody,
                  accepts_connections, wait_until)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 TOKEN = "0123456789abcdef"
+ADDRESS = f"gateway@{DOMAIN}/jidpost"
 NAMES = (("ana@example.org", f"alice@{DOMAIN}"), ("bob@example.org", f"bob@{DOMAIN}"),
          ("oncall@example.org", f"alice@{DOMAIN}"), ("example.org", DOMAIN))
 
@@ -295,6 +296,61 @@ class Delivery(Page):
             self.assertEqual(json.loads(self.shell(text, gateway))["state"], "link_sent")
 
 
+class Receive(Page):
+    def configured(self, *arguments, **settings):
+        """A gateway with the page's section."""
+        ini = self.path("jidpost.ini")
+        ini.write_text(here(blocks("receive-files.md", "ini")[0]))
+        gateway = self.gateway(start=False, EGRESS_ALLOW_NETS=LOOPBACK, **settings)
+        gateway.arguments = ["--config", str(ini), *arguments]
+        return gateway.start()
+
+    def test_what_is_sent_is_fetched_once(self):
+        gateway, sender = self.configured(), self.recipient("alice")
+        look, fetch, command, follow, _ = map(here, blocks("receive-files.md", "sh"))
+        path, digest = self.file(100_000, "one.pdf")
+        told = sender.send(ADDRESS, "si-s5b", path)
+        self.assertEqual(told["event"], "sent", told)
+        item = json.loads(self.shell(look, gateway))["items"][0]
+        self.assertEqual((item["file"]["name"], item["file"]["sha256"]), ("one.pdf", digest))
+        self.shell(fetch, gateway)
+        self.assertEqual((self.folder / item["id"]).read_bytes(), path.read_bytes())
+        self.assertEqual(json.loads(self.shell(look.replace("wait=60", "wait=0"), gateway))["items"], [])
+        path, digest = self.file(1000, "two.pdf")
+        self.assertEqual(sender.send(ADDRESS, "si-ibb", path)["event"], "sent")
+        self.shell(command, gateway, PATH=self.jidpost(gateway), JIDPOST_URL=gateway.url, JIDPOST_TOKEN=TOKEN)
+        self.assertEqual((self.folder / "two.pdf").read_bytes(), path.read_bytes())
+        reader = subprocess.Popen(["bash", "-c", follow], stdout=subprocess.PIPE, text=True,
+                                  env={**os.environ, "JIDPOST": gateway.url, "TOKEN": TOKEN})
+        self.addCleanup(reader.wait)
+        self.addCleanup(reader.stdout.close)
+        self.addCleanup(reader.kill)
+        wait_until(lambda: "jidpost_sse_clients 1" in Live.metrics(gateway), 10, "a reader")
+        path, digest = self.file(1, "three")
+        self.assertEqual(sender.send(ADDRESS, "si-s5b", path)["event"], "sent")
+        self.assertIn("event: inbox.received\n", reader.stdout)
+
+    def test_who_may_not_is_told_what_it_says(self):
+        sender = self.recipient("alice")
+        for says, method, settings in (("Offer Declined", "si-s5b", {"INBOX_ACCEPT": f"bob@{DOMAIN}"}),
+                                       ("The file is too large", "si-s5b", {"INBOX_MAX_FILE": "99"}),
+                                       ("not-acceptable", "s5b", {}),
+                                       ("Too much was sent; try later", "si-s5b", {"INBOX_DAILY_BYTES": "99"})):
+            with self.subTest(says):
+                self.assertIn(says, (DOCS / "receive-files.md").read_text())
+                gateway = self.configured(**settings)
+                told = sender.send(ADDRESS, method, self.file(100, f"{self.count}.bin")[0])
+                self.assertEqual(told["event"], "unsent", told)
+                self.assertIn(says, (told["error"], told["text"]))
+                gateway.stop()
+
+    def test_a_token_sees_the_inbox_of_its_address(self):
+        gateway = self.gateway(start=False)
+        made = self.shell(here(blocks("receive-files.md", "sh")[-1]), gateway, PATH=self.jidpost(gateway),
+                          JIDPOST_SERVER_STATE_DIR=str(self.folder))
+        self.assertRegex(made, r"^jp_reports_\S+\n")
+
+
 class Configured(Page):
     def test_a_file_of_all_keys_holds(self):
         gateway = self.gateway(start=False)
@@ -404,7 +460,39 @@ class PageEjabberd(Ejabberd):
         return json.dumps(whole)
 
 
-SERVERS.update({"the page's prosody": PageProsody, "the page's ejabberd": PageEjabberd})
+class ComponentProsody(Prosody):
+    """With the component of its page, and no other."""
+
+    def configuration(self):
+        bare = re.sub(r'Component "\S+"\n +component_secret = .*\n', "", super().configuration())
+        return bare + here(blocks("with-a-component.md", "lua")[0])
+
+
+class ComponentEjabberd(Ejabberd):
+    added = False
+
+    def configuration(self):
+        whole = yaml.safe_load(super().configuration())
+        whole["listen"] = [one for one in whole["listen"] if one["module"] != "ejabberd_service"]
+        if self.added:
+            listener = yaml.safe_load(here(blocks("with-a-component.md", "yaml")[0]))["listen"][0]
+            whole["listen"].append({**listener, "port": self.component_port})
+        return json.dumps(whole)
+
+    def listens(self):
+        return accepts_connections(self.port)
+
+    def started(self):
+        """The page's lines are added to a server that runs."""
+        super().started()
+        self.added = True
+        (self.directory / "ejabberd.yml").write_text(self.configuration())
+        self.api("reload_config")
+        wait_until(lambda: accepts_connections(self.component_port), 20, "components")
+
+
+SERVERS.update({"the page's prosody": PageProsody, "the page's ejabberd": PageEjabberd,
+                "the component's prosody": ComponentProsody, "the component's ejabberd": ComponentEjabberd})
 
 
 class OnServer:
@@ -449,3 +537,72 @@ exec curl -sS --fail http://{LOOPBACK}:{self.server.api_port}/api/register -H 'C
     -d "{{\\"user\\":\\"$2\\",\\"host\\":\\"$3\\",\\"password\\":\\"$4\\"}}"
 """)
         program.chmod(0o755)
+
+
+class AsComponent:
+    """A server without a proxy, and what the pages of a component and of its proxy say."""
+    server_options = {"proxy": False}
+
+    def component(self, *changes, **settings):
+        """Nothing is added but where this laboratory differs: ports, and addresses on loopback."""
+        ini, port = self.path("jidpost.ini"), Ports.take()
+        sections = [blocks("with-a-component.md", "ini")[0], *blocks("as-a-proxy.md", "ini")]
+        ini.write_text("\n".join(here(text, ("[::]:5086", f"{LOOPBACK}:{port}"), *changes,
+                                      ("xmpp.example.org:5086", f"{LOOPBACK}:{port}")) for text in sections))
+        gateway = self.gateway(start=False, HTTP_TOKEN=TOKEN, XMPP_PORT=str(self.server.component_port),
+                               EGRESS_ALLOW_NETS=LOOPBACK, **settings)
+        for key in "XMPP_JID", "XMPP_PASSWORD", "XMPP_SERVER", "XMPP_TLS", "SOCKS5_LISTEN":
+            del gateway.settings[key]
+        gateway.headers = {"Authorization": f"Bearer {TOKEN}"}
+        gateway.arguments = ["--config", str(ini)]
+        return gateway
+
+    def test_its_lines_send_and_receive_at_any_address(self):
+        gateway = self.component(INBOX_ACCEPT=f"*@{DOMAIN}").start()
+        peer = self.recipient("alice")
+        self.assertDelivered(gateway.put(peer.jid, bytes(1000), wait=30), "direct")
+        path, digest = self.file(1000)
+        told = peer.send(f"reports@{FILES}", "si-s5b", path)
+        self.assertEqual(told["event"], "sent", told)
+        item = gateway.get("/v1/inbox?wait=20").json["items"][0]
+        self.assertEqual((item["to"], item["file"]["sha256"]), (f"reports@{FILES}", digest))
+
+    def test_its_proxy_is_found_and_used(self):
+        gateway = self.component().start()
+        sender, receiver = self.recipient("alice"), self.recipient("bob")
+        path, digest = self.file(100_000)
+        told = sender.send(receiver.jid, "si-s5b", path)
+        self.assertEqual(told["event"], "sent", told)
+        receiver.wait("file", sha256=digest)
+        self.assertEqual(sender.wait("sending")["streamhost"], FILES)
+        answer = gateway.get("/v1/proxy/sessions")
+        self.assertEqual(answer.json["totals"]["streams"], 1, answer)
+
+    def test_it_says_what_to_mend(self):
+        """The advices of the page's table, as far as they can be had here."""
+        page = (DOCS / "with-a-component.md").read_text()
+        for says, *changes in self.advices:
+            with self.subTest(says):
+                self.assertIn(f"| {says}", page)
+                gateway = self.component(*changes).start(ready=False)
+                wait_until(lambda: says in str(gateway.get("/v1/xmpp").json["advice"]), 20, says)
+                gateway.stop()
+
+
+REFUSED = "the server refused the login", ("= the secret", "= another")
+UNKNOWN = "the server knows no component", ("jid = files.example.org", "jid = others.example.org")
+
+
+class AsComponentOfProsody(AsComponent, Case):
+    server_name = "the component's prosody"
+    advices = REFUSED, UNKNOWN
+
+    def test_it_says_that_another_is_there(self):
+        self.component().start()
+        self.advices = ("another connection is the component",),
+        self.test_it_says_what_to_mend()
+
+
+class AsComponentOfEjabberd(AsComponent, Case):
+    server_name = "the component's ejabberd"
+    advices = REFUSED, ("the server refused the login", UNKNOWN[1])
