@@ -72,6 +72,12 @@ bool doctor_logs_in(struct doctor *d)
         .changed = on_changed, .presence = on_presence, .roster = on_roster, .subscription = on_presence, .user = d};
     struct error error = {0};
 
+    if (d->running && d->config.xmpp.component_secret) { /* which has no resources to choose from */
+        doctor_say(d, DOCTOR_OK, "login", ERR_NONE, NULL,
+                   "left to the gateway that runs, since a component is one connection: GET /v1/xmpp says how it is; "
+                   "proxies and recipients are not looked at");
+        return false;
+    }
     session.d = d;
     d->network = make(d, &error);
     if (d->network && !d->network->ops->start(d->network, &d->loop, &events, &error))
@@ -86,8 +92,10 @@ bool doctor_logs_in(struct doctor *d)
         return true;
     }
     doctor_say(d, DOCTOR_FAIL, "login", ERR_XMPP_AUTH_FAILED,
-               "Correct [xmpp] jid and password (or its file); does the account exist?", "%s",
-               *d->view.advice ? d->view.advice : "the server did not answer the login in time");
+               d->config.xmpp.component_secret
+                   ? "Correct [xmpp] jid and component_secret (or its file); does the server's configuration have both?"
+                   : "Correct [xmpp] jid and password (or its file); does the account exist?",
+               "%s", *d->view.advice ? d->view.advice : "the server did not answer the login in time");
     return false;
 }
 

@@ -542,6 +542,7 @@ exec curl -sS --fail http://{LOOPBACK}:{self.server.api_port}/api/register -H 'C
 class AsComponent:
     """A server without a proxy, and what the pages of a component and of its proxy say."""
     server_options = {"proxy": False}
+    settings = {}
 
     def component(self, *changes, **settings):
         """Nothing is added but where this laboratory differs: ports, and addresses on loopback."""
@@ -566,6 +567,23 @@ class AsComponent:
         self.assertEqual(told["event"], "sent", told)
         item = gateway.get("/v1/inbox?wait=20").json["items"][0]
         self.assertEqual((item["to"], item["file"]["sha256"]), (f"reports@{FILES}", digest))
+
+    def test_the_doctor_finds_all_well(self):
+        """Without a gateway, and beside one, whose place it does not take."""
+        gateway = self.component()
+        gateway.state.mkdir()
+        mine = {"JIDPOST_" + key: value for key, value in gateway.settings.items()}
+        peer = self.recipient("alice")
+        path = self.jidpost(gateway)
+        for address, last in (peer.jid, "ladder"), ("", "login"):
+            said = self.shell(f"jidpost doctor {' '.join(gateway.arguments)} --json {address}", gateway,
+                              PATH=path, **mine)
+            checks = [json.loads(line) for line in said.splitlines()]
+            self.assertEqual([line for line in checks if line["result"] == "fail"], [])
+            self.assertEqual(checks[-1]["check"], last, said)
+            if not gateway.process:
+                gateway.start()
+        self.assertEqual(gateway.get("/v1/xmpp").json["state"], "online")
 
     def test_its_proxy_is_found_and_used(self):
         gateway = self.component().start()
@@ -593,7 +611,7 @@ REFUSED = "the server refused the login", ("= the secret", "= another")
 UNKNOWN = "the server knows no component", ("jid = files.example.org", "jid = others.example.org")
 
 
-class AsComponentOfProsody(AsComponent, Case):
+class AsComponentOfProsody(AsComponent, Page):
     server_name = "the component's prosody"
     advices = REFUSED, UNKNOWN
 
@@ -603,6 +621,6 @@ class AsComponentOfProsody(AsComponent, Case):
         self.test_it_says_what_to_mend()
 
 
-class AsComponentOfEjabberd(AsComponent, Case):
+class AsComponentOfEjabberd(AsComponent, Page):
     server_name = "the component's ejabberd"
     advices = REFUSED, ("the server refused the login", UNKNOWN[1])
