@@ -344,6 +344,15 @@ class Receive(Page):
                 self.assertIn(says, (told["error"], told["text"]))
                 gateway.stop()
 
+    def test_what_came_short_has_failed_with_its_reason(self):
+        gateway, sender = self.configured(), self.recipient("alice")
+        self.assertEqual(sender.send(ADDRESS, "si-s5b", self.file(100_000)[0], 5000)["event"], "sent")
+        failed = "curl --fail-with-body -sS -u :$TOKEN $JIDPOST/v1/inbox?state=failed"
+        item = wait_until(lambda: json.loads(self.shell(failed, gateway))["items"], 20, "a failed one")[0]
+        self.assertEqual((item["error"]["code"], item["progress"]["received"]), ("truncated", 5000), item)
+        said = self.shell(f"curl --fail-with-body -sS -u :$TOKEN $JIDPOST{item['links']['self']}/content", gateway, 22)
+        self.assertIn("state_conflict", said)
+
     def test_a_token_sees_the_inbox_of_its_address(self):
         gateway = self.gateway(start=False)
         made = self.shell(here(blocks("receive-files.md", "sh")[-1]), gateway, PATH=self.jidpost(gateway),
