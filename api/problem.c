@@ -209,16 +209,16 @@ struct problem problem_of(enum error_code code)
     case ERR_LINK_FAILED:
         return problem(502, FINAL, "The link did not reach the recipient", "Check the address; the detail says why.");
     case ERR_STREAM_BROKEN:
-        return problem(502, AGAIN, "The stream broke", "Send again; the timeline shows how far it came.");
+        return problem(502, AGAIN, "The stream broke", "Send again; progress says how far it came.");
     case ERR_TRUNCATED:
         return problem(502, AGAIN, "The stream ended before the file did",
-                       "Send again; progress.sent is how far it came.");
+                       "Send again; progress says how far it came.");
     case ERR_SIZE_EXCEEDED:
         return problem(502, AGAIN, "More was sent than was announced", "The sender's client is at fault: send again.");
     case ERR_SENDER_NOT_ALLOWED:
         return problem(403, FINAL, "No rule takes files from that sender", "Add the sender to [inbox] accept.");
     case ERR_HASH_MISMATCH:
-        return problem(502, AGAIN, "The recipient found the file damaged",
+        return problem(502, AGAIN, "The file that arrived is not the one that was sent",
                        "Send again; if it happens again, ask for its SHA-256 (?digest=sha-256) and compare.");
     case ERR_STALLED:
         return problem(504, AGAIN, "The stream stood still for too long", "Send again when the network is better.");
