@@ -137,6 +137,24 @@ class FromGajim(Inbox):
         self.receives(sender, "jingle", "jingle-s5b", "proxy", self.sizes)
 
 
+class FromGajimDirectly(Inbox):
+    """Where the server has no proxy: whoever of the two reaches the other."""
+    server_options = {"proxy": False}
+    settings = {**RECEIVING, "SOCKS5_ADVERTISE": ELSEWHERE, "SOCKS5_LISTEN": f"{ELSEWHERE}:0"}
+    weight = 2
+
+    def test_gajim_and_we_meet_without_anybody(self):
+        self.receives(self.recipient("alice", client=peers.gajim), "jingle", "jingle-s5b", "direct")
+
+
+class FromGajimDirectlyOnProsody(FromGajimDirectly, Case):
+    server_name = "prosody"
+
+
+class FromGajimDirectlyOnEjabberd(FromGajimDirectly, Case):
+    server_name = "ejabberd"
+
+
 class FromGajimOnProsody(FromGajim, Case):
     """Whose proxy loses the end of a small file that is sent as soon as the two are joined."""
     server_name = "prosody"
