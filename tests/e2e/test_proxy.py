@@ -80,6 +80,23 @@ class ProxyOnEjabberd(Pairs, Case):
     server_name = "ejabberd"
 
 
+class Libpurple(Proxy):
+    """It sends before it knows that the two are joined, and leaves: that waits, and is not lost."""
+    server_options = {"proxy": False, "starttls": False}
+
+    def test_libpurple_to_libpurple(self):
+        sender = self.recipient("alice", "--only-proxy", client=peers.libpurple)
+        self.relays(sender, self.recipient("bob", client=peers.libpurple), "si")
+
+
+class LibpurpleOnProsody(Libpurple, Case):
+    server_name = "prosody"
+
+
+class LibpurpleOnEjabberd(Libpurple, Case):
+    server_name = "ejabberd"
+
+
 class Strangers(Case):
     server_options = {"proxy": False}
     settings = {**Proxy.settings, "PROXY_ALLOW": f"bob@{DOMAIN}"}
