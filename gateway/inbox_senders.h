@@ -11,7 +11,8 @@
 
 #include "base/error.h"
 
-enum { SENDERS_MAX = 4096, SENDER_OFFERS = 3, SENDER_MINUTE_MS = 60 * 1000, SENDER_DAY_MS = 24 * 3600 * 1000 };
+/* An album goes in one minute; what an offer makes us connect to is bounded by xmpp/target.c. */
+enum { SENDERS_MAX = 4096, SENDER_OFFERS = 30, SENDER_MINUTE_MS = 60 * 1000, SENDER_DAY_MS = 24 * 3600 * 1000 };
 
 struct inbox_senders;
 struct inbox_limits {
