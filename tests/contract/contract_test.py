@@ -258,7 +258,7 @@ FORM = {"Content-Type": "multipart/form-data; boundary=frontier"}
 
 
 def about_itself(c):
-    for name in "getLive", "getRoot", "getXmpp":
+    for name in "getLive", "getRoot", "getXmpp", "listProxySessions":
         c.call(name, 200)
     c.call("getReady", 200)
     ready = c.call("getReady", 200, query={"verbose": ""})

@@ -21,8 +21,8 @@ class Inbox:
     def receiving(self):
         return self.gateway()
 
-    def receives(self, sender, method, name=None, path=None, sizes=SIZES):
-        """method: the command's; name and path: what the inbox calls it."""
+    def receives(self, sender, method, name=None, path=None, sizes=SIZES, says=("sent",)):
+        """method: the command's; name and path: what the inbox calls it; says: what the sender may make of it."""
         gateway = self.receiving()
         for what, size in sizes.items():
             with self.subTest(what):
@@ -30,7 +30,7 @@ class Inbox:
                 told = sender.send(self.address, method, upload)
                 item = gateway.wait_inbox(20, **({"after": self.newest} if self.newest else {}))
                 self.newest = item["id"]
-                self.assertEqual(told["event"], "sent", told)
+                self.assertIn(told["event"], says, told)
                 self.assertItem(item, sender, upload.name, size, digest)
                 self.assertEqual((item["method"]["name"], item["method"]["path"]), (name or method, path), item)
                 self.assertEqual(self.fetched(gateway, item), digest)
@@ -144,7 +144,9 @@ class FromGajimDirectly(Inbox):
     weight = 2
 
     def test_gajim_and_we_meet_without_anybody(self):
-        self.receives(self.recipient("alice", client=peers.gajim), "jingle", "jingle-s5b", "direct")
+        sender = self.recipient("alice", client=peers.gajim)
+        # It now and then takes our success for an error, when that is there before it has closed its own side.
+        self.receives(sender, "jingle", "jingle-s5b", "direct", says=("sent", "unsent"))
 
 
 class FromGajimDirectlyOnProsody(FromGajimDirectly, Case):
