@@ -104,7 +104,9 @@ struct session {
     LIST_ENTRY(session) next;
 };
 
-/* The library's socket and certificate callbacks come without a user pointer, but with their connection. */
+/* The library's socket callback comes without a user pointer, but with its connection; that for certificates without
+ * either (0.12 leaves the connection of a certificate empty), but from inside a turn. */
+static struct session *at_work;
 static LIST_HEAD(, session) sessions = LIST_HEAD_INITIALIZER(sessions);
 
 static struct session *session_of(const xmpp_conn_t *conn)
@@ -165,8 +167,9 @@ static void on_log(void *user, xmpp_log_level_t level, const char *area, const c
 
 static int on_bad_certificate(const xmpp_tlscert_t *certificate, const char *text)
 {
-    struct session *s = session_of(xmpp_tlscert_get_conn(certificate));
+    struct session *s = at_work;
 
+    (void)certificate;
     s->failure = FAILURE_CERTIFICATE;
     text_clean(text, s->lost, sizeof(s->lost));
     return 0; /* refused; [xmpp] ca is how one is trusted */
@@ -619,6 +622,7 @@ static bool pump(struct session *s)
     bool more;
 
     stanza_limit_use(&s->limit);
+    at_work = s;
     do
         more = turn(s);
     while (more && --turns > 0 && clock_ms() < until);
