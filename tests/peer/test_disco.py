@@ -1,5 +1,5 @@
 """Rows 82 to 87 of the checklist: who a file is offered to, and what is believed of what others announce."""
-from lab import COMPONENT, DOMAIN, SERVERS, Cable, Prosody, wait_until
+from lab import COMPONENT, DOMAIN, FILES, SERVERS, Cable, Prosody, wait_until
 
 from .peer import BYTESTREAM, INFO, JINGLE, NS_BYTESTREAMS, NS_ITEMS, OFFER, OPEN, SI_STREAMS
 from .script import Script, WithComponent
@@ -115,7 +115,8 @@ class Crowded(Prosody):
 
     def configuration(self):
         items = " ".join(f'{{ "n{n}@{COMPONENT}" }};' for n in range(500))
-        return f"disco_items = {{ {items} }}\n" + super().configuration()
+        return f"disco_items = {{ {items} }}\n" + super().configuration().replace(
+            f'Component "{FILES}"', f'Component "{FILES}"\n disco_hidden = true')
 
 
 SERVERS["crowded"] = Crowded
