@@ -222,7 +222,7 @@ static void on_unsubscribed(struct own_presence *p, struct pair *x)
         put(p, x, false, x->from, false);
 }
 
-/* Section 4.3.2: who may not see is told so, but of the addresses that he may see no more than there is. */
+/* Section 4.3.2: who may not see is told so, whether that address has ever been used or not. */
 static void on_probe(struct own_presence *p, struct pair *x)
 {
     if (x->from || jid_same_bare(&x->ours, &x->theirs))

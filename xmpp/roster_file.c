@@ -129,7 +129,8 @@ void roster_file_each(const struct roster_file *r, const struct jid *theirs,
     each_of(r, theirs ? bare : NULL, fn, user);
 }
 
-/* ---- the file: "to,from reports@files.example.org ana@example.org". No address has a space: nodeprep takes none. */
+/* ---- the file: "tf- reports@files.example.org ana@example.org": we see them (t), they see us (f), we asked (a), or
+ * "-" each. No bare address has a space: nodeprep takes none. */
 
 static void add_line(void *user, const struct roster_entry *e)
 {
