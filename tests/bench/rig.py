@@ -12,9 +12,11 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 
 from gateway import Client, Gateway  # noqa: E402
-from lab import DOMAIN, LOOPBACK, PASSWORD, SERVERS, Ports, Process, accepts_connections, wait_until  # noqa: E402
+from lab import DOMAIN, LOOPBACK, PASSWORD, SERVERS, Ejabberd, Ports, Process, accepts_connections, wait_until  # noqa: E402
 from measure import cpu_ns  # noqa: E402
 from peers import BUILD, Peer  # noqa: E402
+
+Ejabberd.emulator = ()  # measured as it is shipped
 
 PROGRAMS = BUILD / "release" / "tests" / "bench"
 UPLOAD_LIMIT = 64 << 20  # of the servers' upload services
