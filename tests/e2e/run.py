@@ -18,6 +18,7 @@ TESTS = HERE.parent
 SCRIPTED = TESTS / "peer"  # a package, since its files are named as ours are
 LOGS = Path(os.environ.get("JIDPOST_BUILD", HERE.parent.parent / "build")) / "e2e"
 SECONDS_EACH = 600
+PROBLEM_LINES = 5  # of a failed test, told again below all others
 
 
 def flatten(suite):
@@ -51,9 +52,17 @@ def waits(kind):
     return getattr(kind, "waits", False)
 
 
+def problems(log):
+    """Of each failed test in a log of unittest: its name, and the last lines of its trace without the carets."""
+    return [(head.splitlines()[0], re.sub(r"\n +\^+$", "", trace.strip(), flags=re.M).splitlines()[-PROBLEM_LINES:])
+            for head, trace in re.findall(r"^={70}\n(.+?)\n-{70}\n(.*?)(?=^={70}$|^-{70}$)", log,
+                                          re.MULTILINE | re.DOTALL)]
+
+
 class Run:
     def __init__(self, name, kind, tests):
         self.name, self.log, self.places = name, LOGS / f"{name}.log", 0 if waits(kind) else 1
+        self.problems = []
         self.began = time.monotonic()
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen(["/usr/bin/python3", "-m", "unittest", "-v", *tests], cwd=HERE,
@@ -76,6 +85,7 @@ class Run:
               f"{seconds:6.1f} s", flush=True)
         if failed:
             print(text[-20000:], flush=True)
+            self.problems = problems(text) or [(self.name, [f"ended with code {self.process.returncode}"])]
         return max(ran - failed, 0), failed
 
 
@@ -94,7 +104,7 @@ def main():
         sys.exit(f"no test has {' or '.join(options.patterns)} in its name; --list names them")
     LOGS.mkdir(parents=True, exist_ok=True)
     RESULTS.unlink(missing_ok=True)
-    waiting, running, passed, failed = list(classes.items()), [], 0, 0
+    waiting, running, told, passed, failed = list(classes.items()), [], [], 0, 0
     try:
         while waiting or running:
             while waiting and sum(run.places for run in running) < options.jobs:
@@ -104,11 +114,14 @@ def main():
                 running.remove(run)
                 good, bad = run.report()
                 passed, failed = passed + good, failed + bad
+                told += run.problems
             time.sleep(0.1)
     finally:
         for run in running:
             run.process.terminate()
             run.process.wait()
+    for name, lines in told:
+        print(name, *lines, sep="\n    ")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
