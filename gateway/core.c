@@ -106,6 +106,7 @@ static void on_heartbeat(uv_timer_t *timer)
     webhooks_tick(gw->webhooks);
     partials_expire(gw->partials);
     receiving_expire(gw->receiving);
+    receiving_pace(gw->receiving);
     while (spool_over(gw->spool, clock_wall_ms(), over))
         core_remove_payload(gw, over);
     if (gw->forgotten_at == 0 || now - gw->forgotten_at >= FORGET_EVERY_MS) {

@@ -53,6 +53,17 @@ static bool fits(struct receiving *r, const struct inbox_rule *rule, int64_t siz
                : error_set(err, ERR_SPOOL_FULL, "there is no room for it at the moment; try again later");
 }
 
+static bool has_few(const struct receiving *r, const char *bare, struct error *err)
+{
+    const struct reception *re;
+    unsigned his = 0;
+
+    DL_FOREACH(r->all, re)
+    his += strcmp(re->bare, bare) == 0;
+    return his < RECEIVING_PER_SENDER ||
+           error_set(err, ERR_RATE_LIMITED, "%u files of yours are under way already; wait for one of them", his);
+}
+
 /* rule NULL: none takes anything of this sender for that address. */
 static bool may(struct receiving *r, const struct incoming *o, const struct inbox_rule *rule, const char *bare,
                 struct error *err)
@@ -70,7 +81,8 @@ static bool may(struct receiving *r, const struct incoming *o, const struct inbo
         return error_set(err, ERR_STORE_UNAVAILABLE, "the store cannot be written at the moment");
     limits = limits_of(rule);
     return fits(r, rule, o->size, err) &&
-           (rule == &demo_rule || inbox_senders_offer(r->senders, bare, o->size, &limits, clock_ms(), err));
+           (rule == &demo_rule ||
+            (has_few(r, bare, err) && inbox_senders_offer(r->senders, bare, o->size, &limits, clock_ms(), err)));
 }
 
 static bool describe(struct inbox_item *item, const struct incoming *o)
@@ -244,6 +256,7 @@ static struct shared_fd *begin(struct reception *re, uint64_t from, uint64_t *mo
     if (!re->shared)
         error_set(err, ERR_INTERNAL, "out of descriptors or memory");
     re->item->received = from;
+    re->began = re->paced_at = clock_ms();
     return re->shared;
 }
 
@@ -266,7 +279,7 @@ static struct reception *find(struct receiving *r, const char *id)
 }
 
 /* The last that is told of it; its owner ends it, maybe at once. */
-static void take_away(struct reception *re, const struct error *why)
+void reception_take_away(struct reception *re, const struct error *why)
 {
     if (re->revoked || re->busy)
         return;
@@ -281,7 +294,7 @@ static void handle_revocation(void *owner, struct message *m)
     struct reception *re = find(gw->receiving, v->id);
 
     if (re)
-        take_away(re, &v->why);
+        reception_take_away(re, &v->why);
     free(v);
 }
 
@@ -423,7 +436,7 @@ bool receiving_revoke(struct receiving *r, const char *id)
     if (re->busy)
         return !re->stored; /* its check, or what comes of it, finds that */
     error_set(&why, ERR_CANCELLED, RECEPTION_DELETED);
-    take_away(re, &why);
+    reception_take_away(re, &why);
     return true;
 }
 
@@ -446,7 +459,7 @@ void receiving_stop(struct receiving *r)
 
     error_set(&why, ERR_DRAINING, "the gateway is stopping");
     DL_FOREACH_SAFE(r->all, re, next)
-    take_away(re, &why);
+    reception_take_away(re, &why);
     DL_FOREACH(r->all, re)
     {
         if (re->busy || re->closed)

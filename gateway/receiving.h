@@ -29,6 +29,18 @@ bool receiving_claims(struct receiving *r, const char *id);
 /* Files whose time is over go. Now and then. */
 void receiving_expire(struct receiving *r);
 
+/* A sender has RECEIVING_PER_SENDER files under way at most, at whatever stage, by whatever method. Each of them
+ * brings RECEIVING_PACE bytes in RECEIVING_PACE_MS, or all that is missing of it, and all in RECEIVING_MOST_MS; else
+ * it is revoked with ERR_STALLED. Less holds a stream and a file, and is no transfer: the slowest servers let ten times
+ * as much through in-band. Now and then. */
+enum {
+    RECEIVING_PER_SENDER = 32,
+    RECEIVING_PACE = 16 * 1024,
+    RECEIVING_PACE_MS = 5 * 60 * 1000,
+    RECEIVING_MOST_MS = 24 * 3600 * 1000
+};
+void receiving_pace(struct receiving *r);
+
 /* Other rules for what is offered from here on; takes what is in them. What was taken keeps its own. */
 void receiving_take(struct receiving *r, struct inbox_rule_list *rules, int64_t retention);
 

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/receiving_parts.h"
@@ -105,6 +107,33 @@ void receiving_expire(struct receiving *r)
     x->work.data = x;
     r->gw->pending++;
     uv_queue_work(&r->gw->loop, &x->work, find_expired, expired);
+}
+
+/* ---- what hardly comes */
+
+static bool is_stalled(struct reception *re, int64_t now, struct error *err)
+{
+    if (now - re->began >= RECEIVING_MOST_MS)
+        return !error_set(err, ERR_STALLED, "it was not all here after %d hours", RECEIVING_MOST_MS / 3600000);
+    if (now - re->paced_at < RECEIVING_PACE_MS)
+        return false;
+    if (re->moved < re->most && re->moved - re->paced < RECEIVING_PACE)
+        return !error_set(err, ERR_STALLED, "less than %d bytes came in %d minutes", RECEIVING_PACE,
+                          RECEIVING_PACE_MS / 60000);
+    re->paced_at = now;
+    re->paced = re->moved;
+    return false;
+}
+
+void receiving_pace(struct receiving *r)
+{
+    struct reception *re, *next;
+    int64_t now = clock_ms();
+    struct error why;
+
+    DL_FOREACH_SAFE(r->all, re, next)
+    if (re->shared && !re->busy && !re->closed && is_stalled(re, now, &why))
+        reception_take_away(re, &why);
 }
 
 void receiving_take(struct receiving *r, struct inbox_rule_list *rules, int64_t retention)

@@ -59,6 +59,8 @@ struct reception {
     struct spool_file *file; /* NULL: not begun, or over */
     struct shared_fd *shared;
     uint64_t offset, most, moved;
+    int64_t began, paced_at; /* monotonic; receiving_pace() */
+    uint64_t paced;          /* of moved, at that time */
     bool revoked;
 
     bool busy; /* between complete() and its answer */
@@ -75,6 +77,7 @@ struct reception {
 /* receiving.c */
 int64_t reception_keep_until(const struct reception *re); /* when it goes, once it is over */
 void reception_finish(struct reception *re, const struct error *why);
+void reception_take_away(struct reception *re, const struct error *why); /* may end it, and frees it then */
 
 /* receiving_check.c: as receiver_ops has it */
 void reception_complete(struct reception *re, uint64_t moved, const char *algo, const char *hash, bool extra,

@@ -53,7 +53,7 @@ static void on_done(void *user, const struct error *err)
 
 static void open_it(struct fixture *f)
 {
-    const struct spool_limits limits = {.max_bytes = 1 << 20, .max_file = 1 << 20};
+    const struct spool_limits limits = {.max_bytes = 8 << 20, .max_file = 8 << 20};
     struct error err = {0};
 
     f->spool = spool_open(f->spool_dir, &limits, &err);
@@ -252,6 +252,73 @@ static void many_offers_of_one_are_limited_and_others_served(void **state)
     assert_int_equal(inbox_senders_known(f->gw->receiving->senders), 1);
     assert_non_null(offer(f, "ben@example.net/a", (struct incoming){.size = 1}, &err));
     f->receiver->ops->end(&f->re, &err);
+}
+
+static void one_sender_has_so_many_files_under_way(void **state)
+{
+    struct reception *held[RECEIVING_PER_SENDER];
+    struct fixture *f = *state;
+    struct error err = {0};
+
+    clock_fake(1000, 1000);
+    for (size_t i = 0; i < RECEIVING_PER_SENDER; i++, clock_advance(SENDER_MINUTE_MS / SENDER_OFFERS)) {
+        held[i] = offer(f, "ana@example.net/a", (struct incoming){.size = 1}, &err);
+        assert_non_null(held[i]);
+    }
+    assert_null(offer(f, "ana@example.net/elsewhere", (struct incoming){.size = 1}, &err));
+    assert_int_equal(err.code, ERR_RATE_LIMITED);
+    assert_non_null(offer(f, "ben@example.net/a", (struct incoming){.size = 1}, &err));
+    f->receiver->ops->end(&f->re, &err);
+    f->receiver->ops->end(&held[0], &err);
+    held[0] = offer(f, "ana@example.net/a", (struct incoming){.size = 1}, &err);
+    assert_non_null(held[0]); /* one is over, and there is a place again */
+    for (size_t i = 0; i < RECEIVING_PER_SENDER; i++)
+        f->receiver->ops->end(&held[i], &err);
+    clock_real();
+}
+
+/* Five minutes again and again, with so many bytes in each of them. */
+static void who_sends_next_to_nothing_is_cut(void **state)
+{
+    static const struct {
+        const char *says;
+        int64_t size, each;
+        unsigned minutes; /* until it is cut; 0: never */
+    } rows[] = {
+        {"nothing comes", 1 << 20, 0, 5},
+        {"a byte now and then", 1 << 20, 25, 5},
+        {"just too little", 1 << 20, RECEIVING_PACE - 1, 5},
+        {"just enough", 1 << 20, RECEIVING_PACE, 0},
+        {"all of a small file, and no end", 25, 25, 0},
+        {"it goes on for a day", 6 << 20, RECEIVING_PACE, 24 * 60},
+    };
+    struct fixture *f = *state;
+
+    f->gw->receiving->rules.items[0].max_file = 6 << 20;
+    f->gw->receiving->rules.items[0].daily_bytes = UINT64_C(1) << 40;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        unsigned minutes = 0, most = rows[i].minutes ? rows[i].minutes + 5 : 60;
+        struct error err = {0};
+        int64_t moved = 0;
+        uint64_t wanted;
+
+        clock_fake(1000, 1000);
+        f->revoked = (struct error){0};
+        assert_non_null(offer(f, "ana@example.net/a", (struct incoming){.size = rows[i].size}, &err));
+        assert_non_null(f->receiver->ops->begin(f->re, 0, &wanted, &err));
+        for (; minutes < most && f->re; minutes += 5) {
+            moved += rows[i].each;
+            f->receiver->ops->moved(f->re, (uint64_t)(moved < rows[i].size ? moved : rows[i].size));
+            clock_advance(RECEIVING_PACE_MS);
+            receiving_pace(f->gw->receiving);
+        }
+        if (f->re ? rows[i].minutes != 0 : minutes != rows[i].minutes)
+            fail_msg("%s: after %u minutes", rows[i].says, minutes);
+        if (!f->re)
+            assert_int_equal(f->revoked.code, ERR_STALLED);
+        f->receiver->ops->end(&f->re, &(struct error){.code = ERR_CANCELLED});
+    }
+    clock_real();
 }
 
 /* What was said of three bytes "abc", what came, and what is made of it. */
@@ -529,6 +596,8 @@ int main(void)
         test(who_may_send_what),
         test(who_may_send_to_the_recipient_of_our_own),
         test(many_offers_of_one_are_limited_and_others_served),
+        test(one_sender_has_so_many_files_under_way),
+        test(who_sends_next_to_nothing_is_cut),
         test(sizes_and_digests_decide),
         test(in_band_bytes_are_taken_up_to_what_was_said),
         test(what_broke_off_goes_on_where_it_was),
