@@ -7,8 +7,6 @@
 #include "base/clock.h"
 #include "gateway/receiving_parts.h"
 
-enum { KEPT_MAX = 256 };
-
 void kept_forget(struct receiving *r, struct kept *k, bool with_row)
 {
     DL_DELETE(r->kept, k);
@@ -78,6 +76,33 @@ bool kept_take(struct reception *re)
     return true;
 }
 
+static bool of_same_sender(const struct kept *a, const struct kept *b)
+{
+    size_t len = strcspn(a->item->from, "/");
+
+    return strcspn(b->item->from, "/") == len && memcmp(a->item->from, b->item->from, len) == 0;
+}
+
+/* The oldest of who has the most, so that nobody is pushed out by what another leaves here. */
+static struct kept *one_too_many(const struct receiving *r)
+{
+    struct kept *k, *other, *found = NULL;
+    size_t most = 0;
+
+    DL_FOREACH(r->kept, k)
+    {
+        size_t his = 0;
+
+        DL_FOREACH(r->kept, other)
+        his += of_same_sender(k, other);
+        if (his > most) {
+            most = his;
+            found = k;
+        }
+    }
+    return found;
+}
+
 bool kept_keep(struct reception *re)
 {
     struct receiving *r = re->home;
@@ -104,9 +129,9 @@ bool kept_keep(struct reception *re)
     memcpy(k->hash, re->hash, sizeof k->hash);
     k->modified = re->modified;
     re->here = 0;
-    if (r->kept && r->kept_count >= KEPT_MAX)
-        kept_forget(r, r->kept, true);
     DL_APPEND(r->kept, k);
     r->kept_count++;
+    if (r->kept_count > KEPT_MAX)
+        kept_forget(r, one_too_many(r), true);
     return true;
 }

@@ -14,7 +14,7 @@
 #include "gateway/inbox_senders.h"
 #include "gateway/receiving.h"
 
-enum { PROMISED = 140 };
+enum { PROMISED = 140, KEPT_MAX = 256 /* of all senders */ };
 #define RECEPTION_DELETED "the file was deleted before it was here"
 
 /* What broke off; its .part file lies in the spool. */

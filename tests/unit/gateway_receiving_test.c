@@ -433,6 +433,51 @@ static void what_broke_off_goes_on_where_it_was(void **state)
     assert_int_equal(spooled(f), 3);
 }
 
+static void break_off(struct fixture *f, const char *from, int64_t modified)
+{
+    const struct incoming o = {.name = "a", .size = 3, .modified = modified, .ranges = true};
+    struct error err = {0}, broken;
+    uint64_t most;
+
+    error_set(&broken, ERR_STREAM_BROKEN, "gone");
+    assert_non_null(offer(f, from, o, &err));
+    assert_non_null(f->receiver->ops->begin(f->re, 0, &most, &err));
+    assert_true(f->receiver->ops->write(f->re, "ab", 2, &err));
+    f->receiver->ops->end(&f->re, &broken);
+}
+
+static uint64_t kept_of(struct fixture *f, const char *from, int64_t modified)
+{
+    const struct incoming o = {.name = "a", .size = 3, .modified = modified, .ranges = true};
+    struct error err = {0};
+    uint64_t here;
+
+    clock_advance(SENDER_MINUTE_MS);
+    assert_non_null(offer(f, from, o, &err));
+    here = f->receiver->ops->offset(f->re);
+    f->receiver->ops->end(&f->re, &(struct error){.code = ERR_HASH_MISMATCH}); /* and is not kept again */
+    return here;
+}
+
+static void who_breaks_off_all_the_time_pushes_out_himself(void **state)
+{
+    struct fixture *f = *state;
+
+    clock_fake(1000, 1000);
+    f->gw->receiving->rules.items[0].max_files = 2 * KEPT_MAX;
+    break_off(f, "ana@example.net/a", 1);
+    break_off(f, "an@example.net/a", 1);
+    for (int64_t i = 1; i <= KEPT_MAX + 10; i++, clock_advance(SENDER_MINUTE_MS / SENDER_OFFERS))
+        break_off(f, "ben@example.net/a", i);
+    assert_int_equal(f->gw->receiving->kept_count, KEPT_MAX);
+    assert_int_equal(spooled(f), 2 * KEPT_MAX);
+    assert_int_equal(kept_of(f, "ben@example.net/a", 12), 0); /* his oldest */
+    assert_int_equal(kept_of(f, "ben@example.net/a", KEPT_MAX), 2);
+    assert_int_equal(kept_of(f, "ana@example.net/a", 1), 2);
+    assert_int_equal(kept_of(f, "an@example.net/a", 1), 2);
+    clock_real();
+}
+
 static bool keep(void *user, const char *id)
 {
     return receiving_claims(user, id);
@@ -601,6 +646,7 @@ int main(void)
         test(sizes_and_digests_decide),
         test(in_band_bytes_are_taken_up_to_what_was_said),
         test(what_broke_off_goes_on_where_it_was),
+        test(who_breaks_off_all_the_time_pushes_out_himself),
         test(after_a_restart_what_was_coming_has_failed_and_nothing_is_left_uncounted),
         test(what_is_over_goes_with_its_file),
         test(what_is_deleted_while_it_is_checked_is_gone),
