@@ -11,12 +11,14 @@ struct requester {
     size_t streams;
     int64_t hour; /* since when `bytes` counts; 0: there are none */
     uint64_t bytes;
+    bool matters;    /* they are a good part of what he may have in it */
     int64_t free_at; /* when he may ask as often as he likes again: each stanza puts it REQUESTER_STANZA_MS off */
     char bare[];
 };
 
 struct requesters {
     struct requester *all;
+    int64_t rest_free_at; /* of all whom there is no room for */
 };
 
 static bool hour_runs(const struct requester *r)
@@ -29,7 +31,7 @@ static struct requester *idle(const struct requesters *set)
 {
     struct requester *r = set->all;
 
-    while (r && (r->streams > 0 || hour_runs(r)))
+    while (r && (r->streams > 0 || (r->matters && hour_runs(r))))
         r = r->hh.next;
     return r;
 }
@@ -97,19 +99,16 @@ void requesters_destroy(struct requesters **set)
     *set = NULL;
 }
 
-/* Whom there is no room for is not counted: then there are thousands who have streams. */
 bool requesters_ask(struct requesters *set, const struct jid *who, struct error *err)
 {
     struct requester *r = look_up(set, who);
-    int64_t now = clock_ms();
+    int64_t now = clock_ms(), *free_at = r ? &r->free_at : &set->rest_free_at;
 
-    if (!r)
-        return true;
-    if (r->free_at < now)
-        r->free_at = now;
-    if (r->free_at - now >= (int64_t)REQUESTER_BURST * REQUESTER_STANZA_MS)
+    if (*free_at < now)
+        *free_at = now;
+    if (*free_at - now >= (int64_t)REQUESTER_BURST * REQUESTER_STANZA_MS)
         return error_set(err, ERR_RATE_LIMITED, "that was asked too often; try again in a few seconds");
-    r->free_at += REQUESTER_STANZA_MS;
+    *free_at += REQUESTER_STANZA_MS;
     return true;
 }
 
@@ -142,6 +141,7 @@ bool requester_moved(struct requester *r, uint64_t bytes, uint64_t hourly_bytes)
         r->bytes = 0;
     }
     r->bytes += bytes;
+    r->matters = r->bytes >= hourly_bytes / REQUESTER_PART;
     return r->bytes < hourly_bytes;
 }
 

@@ -1,9 +1,9 @@
 /* gateway/requesters.h - what each who uses the relay has used of it: stanzas, streams, bytes (protocol: not an open
  * relay).
  *
- * Counted by bare JID, in memory: a restart forgets. A requester who has streams, or bytes in the hour that runs, is
- * known; of others only the last few thousand are, and only how often they asked. So however many ask, memory stays.
- * Thread: core's. */
+ * Counted by bare JID, in memory: a restart forgets. A requester who has streams, or a good part of his bytes in the
+ * hour that runs, is known; of others only the last few thousand are. So however many ask, memory stays, and it takes
+ * thousands of such parts to leave no room for anybody new. Thread: core's. */
 #ifndef GATEWAY_REQUESTERS_H
 #define GATEWAY_REQUESTERS_H
 
@@ -15,7 +15,13 @@
 #include "base/jid.h"
 
 /* An hour begins with the first byte in it. */
-enum { REQUESTERS_MAX = 4096, REQUESTER_BURST = 60, REQUESTER_STANZA_MS = 500, REQUESTER_HOUR_MS = 3600 * 1000 };
+enum {
+    REQUESTERS_MAX = 4096,
+    REQUESTER_BURST = 60,
+    REQUESTER_STANZA_MS = 500,
+    REQUESTER_HOUR_MS = 3600 * 1000,
+    REQUESTER_PART = 16 /* who has used this part of his hour is not forgotten in it */
+};
 
 struct requester;
 struct requesters;
@@ -23,7 +29,8 @@ struct requesters;
 struct requesters *requesters_create(void); /* NULL: out of memory */
 void requesters_destroy(struct requesters **set);
 
-/* He asks for something: REQUESTER_BURST at once, and one more every REQUESTER_STANZA_MS. ERR_RATE_LIMITED. */
+/* He asks for something: REQUESTER_BURST at once, and one more every REQUESTER_STANZA_MS; all for whom there is no room
+ * together, as if they were one. ERR_RATE_LIMITED. */
 bool requesters_ask(struct requesters *set, const struct jid *who, struct error *err);
 
 /* One more stream of his, beside less than max_streams others, and with less than hourly_bytes in this hour. NULL:

@@ -147,7 +147,24 @@ static void who_has_used_the_hour_is_not_forgotten(void **state)
     assert_null(begins("ana@example.org/desk"));
 }
 
-static void with_everybody_at_work_nobody_new_begins_but_all_may_ask(void **state)
+static void many_who_move_a_byte_each_keep_nobody_out(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2 * REQUESTERS_MAX; i++) {
+        struct requester *r;
+        char who[64];
+
+        snprintf(who, sizeof who, "u%d@example.org/desk", i);
+        r = begins(who);
+        assert_non_null(r);
+        assert_true(requester_moved(r, 1, 2 * GIB));
+        requester_end(r);
+    }
+    assert_non_null(begins("ana@example.org/desk"));
+    assert_int_equal(requesters_known(set), REQUESTERS_MAX);
+}
+
+static void with_everybody_at_work_nobody_new_begins_and_all_new_ones_ask_as_one(void **state)
 {
     (void)state;
     for (int i = 0; i < REQUESTERS_MAX; i++) {
@@ -157,6 +174,15 @@ static void with_everybody_at_work_nobody_new_begins_but_all_may_ask(void **stat
         assert_non_null(begins(who));
     }
     assert_null(begins("ana@example.org/desk"));
+    for (int i = 0; i < REQUESTER_BURST; i++) {
+        char who[64];
+
+        snprintf(who, sizeof who, "v%d@example.org/desk", i);
+        assert_true(asks(who));
+    }
+    assert_false(asks("ana@example.org/desk"));
+    assert_true(asks("u1@example.org/desk")); /* who is known has his own */
+    clock_advance(REQUESTER_STANZA_MS);
     assert_true(asks("ana@example.org/desk"));
     assert_int_equal(requesters_known(set), REQUESTERS_MAX);
 }
@@ -171,7 +197,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_requester_has_so_many_streams_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_requester_has_so_many_bytes_an_hour, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_has_used_the_hour_is_not_forgotten, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(with_everybody_at_work_nobody_new_begins_but_all_may_ask, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_who_move_a_byte_each_keep_nobody_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(with_everybody_at_work_nobody_new_begins_and_all_new_ones_ask_as_one, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
