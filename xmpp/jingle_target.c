@@ -211,12 +211,14 @@ static void on_open(void *user)
         jingle_s5b_receive(f->s5b, file, f->offset, f->most);
 }
 
-/* Nothing was to come, so it does not matter that there is no way. */
+/* Nothing was to come, so it does not matter that there is no way; one that is found later would begin it again. */
 static void settle_empty(struct file *f)
 {
     struct shared_fd *file;
     struct error err;
 
+    jingle_s5b_destroy(&f->s5b);
+    ibb_in_destroy(&f->inband);
     if (begin(f, &file, &err))
         settle(f);
     else

@@ -796,6 +796,41 @@ static void empty_file_is_complete_by_any_way(void **state)
     assert_int_equal(b->inbox.moved, 0);
 }
 
+#define EMPTY FILE_OF(NS_JINGLE_FILE, "<name>a</name><size>0</size>")
+
+/* The sender says so before any way was agreed on: what he does on the way afterwards is late news. */
+static void empty_file_that_is_said_to_be_complete_begins_once(void **state)
+{
+    struct bench *b = *state;
+
+    says(b, INITIATE(EMPTY S5B(DIRECT))); /* our candidates are not known yet */
+    says(b, END("success"));
+    assert_int_equal(b->inbox.completed, 1);
+    peer_turn(&b->peer);
+    peer_expects_nothing(&b->peer);
+    fake_inbox_answer(&b->inbox);
+    again(state);
+    offer(b, INITIATE(EMPTY S5B(DIRECT)));
+    says(b, INFO("<candidate-error/>"));
+    fake_stream_says(to(b, "192.0.2.1"), CARRIER_DIALED, 0);
+    peer_expects(&b->peer, OUR_INFO("<candidate-used cid='d1'/>"));
+    says(b, END("success"));
+    peer_says(&b->peer, HEARD); /* of the candidate */
+    assert_int_equal(b->inbox.begun, 1);
+    assert_int_equal(b->inbox.completed, 1);
+    fake_inbox_answer(&b->inbox);
+    again(state);
+    offer(b, INITIATE(EMPTY IBB_T("4096")));
+    says(b, END("success"));
+    b->inbox.refuses = ERR_METHOD_UNSUPPORTED; /* it is a stream without an offer now */
+    peer_says(&b->peer, OPEN("4096"));
+    peer_expects(&b->peer, REFUSED("cancel", "not-acceptable"));
+    assert_int_equal(b->inbox.begun, 1);
+    assert_int_equal(b->inbox.completed, 1);
+    fake_inbox_answer(&b->inbox);
+    assert_int_equal(b->inbox.why, ERR_NONE);
+}
+
 /* An earlier try broke off behind the last byte: nothing is to come, and the sender hangs up. */
 static void file_that_is_all_here_is_complete_whatever_the_stream_does(void **state)
 {
@@ -994,6 +1029,7 @@ int main(void)
         TEST(stream_that_breaks_ends_it_but_behind_the_last_byte),
         TEST(file_without_a_size_ends_with_its_stream),
         TEST(empty_file_is_complete_by_any_way),
+        TEST(empty_file_that_is_said_to_be_complete_begins_once),
         TEST(file_that_is_all_here_is_complete_whatever_the_stream_does),
         TEST(senders_goodbye_does_not_lose_the_last_bytes),
         TEST(sender_may_cancel),
