@@ -38,14 +38,21 @@ static struct inbox_limits limits_of(const struct inbox_rule *rule)
     return (struct inbox_limits){.max_files = rule->max_files, .daily_bytes = rule->daily_bytes};
 }
 
-static bool fits(struct receiving *r, const struct inbox_rule *rule, int64_t size, struct error *err)
+static uint64_t largest(const struct receiving *r, const struct inbox_rule *rule)
 {
     struct spool_usage usage;
-    uint64_t taken;
 
-    if (size > 0 && (uint64_t)size > rule->max_file)
-        return error_set(err, ERR_BODY_TOO_LARGE, "a file may have at most %llu bytes",
-                         (unsigned long long)rule->max_file);
+    spool_usage(r->gw->spool, &usage);
+    return rule->max_file < usage.max_file ? rule->max_file : usage.max_file;
+}
+
+static bool fits(struct receiving *r, const struct inbox_rule *rule, int64_t size, struct error *err)
+{
+    uint64_t most = largest(r, rule), taken;
+    struct spool_usage usage;
+
+    if (size > 0 && (uint64_t)size > most)
+        return error_set(err, ERR_BODY_TOO_LARGE, "a file may have at most %llu bytes", (unsigned long long)most);
     spool_usage(r->gw->spool, &usage);
     taken = usage.bytes - (usage.spare < usage.bytes ? usage.spare : usage.bytes);
     return taken < usage.max_bytes && (size <= 0 || (uint64_t)size <= usage.max_bytes - taken)
@@ -169,7 +176,7 @@ static struct reception *offered(struct receiver *receiver, const struct incomin
         error_set(err, ERR_INTERNAL, "out of memory");
         return NULL;
     }
-    re->max_file = rule->max_file;
+    re->max_file = largest(r, rule);
     re->limits = limits_of(rule);
     re->events = *events;
     re->user = user;

@@ -20,6 +20,8 @@
 #define ABC_SHA256 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define ABC_SHA3   "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532"
 
+enum { SPOOL_MAX = 8 << 20, SPOOL_MAX_FILE = 7 << 20 };
+
 struct fixture {
     char dir[64], spool_dir[96], url[96];
     struct config config;
@@ -53,7 +55,7 @@ static void on_done(void *user, const struct error *err)
 
 static void open_it(struct fixture *f)
 {
-    const struct spool_limits limits = {.max_bytes = 8 << 20, .max_file = 8 << 20};
+    const struct spool_limits limits = {.max_bytes = SPOOL_MAX, .max_file = SPOOL_MAX_FILE};
     struct error err = {0};
 
     f->spool = spool_open(f->spool_dir, &limits, &err);
@@ -251,6 +253,18 @@ static void many_offers_of_one_are_limited_and_others_served(void **state)
     assert_int_equal(err.code, ERR_RATE_LIMITED);
     assert_int_equal(inbox_senders_known(f->gw->receiving->senders), 1);
     assert_non_null(offer(f, "ben@example.net/a", (struct incoming){.size = 1}, &err));
+    f->receiver->ops->end(&f->re, &err);
+}
+
+static void what_the_spool_never_takes_is_not_begun(void **state)
+{
+    struct fixture *f = *state;
+    struct error err = {0};
+
+    f->gw->receiving->rules.items[0].max_file = f->gw->receiving->rules.items[0].daily_bytes = UINT64_C(1) << 30;
+    assert_null(offer(f, "ana@example.net/a", (struct incoming){.size = SPOOL_MAX_FILE + 1}, &err));
+    assert_int_equal(err.code, ERR_BODY_TOO_LARGE);
+    assert_non_null(offer(f, "ana@example.net/a", (struct incoming){.size = SPOOL_MAX_FILE}, &err));
     f->receiver->ops->end(&f->re, &err);
 }
 
@@ -641,6 +655,7 @@ int main(void)
         test(who_may_send_what),
         test(who_may_send_to_the_recipient_of_our_own),
         test(many_offers_of_one_are_limited_and_others_served),
+        test(what_the_spool_never_takes_is_not_begun),
         test(one_sender_has_so_many_files_under_way),
         test(who_sends_next_to_nothing_is_cut),
         test(sizes_and_digests_decide),
